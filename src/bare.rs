@@ -1,0 +1,255 @@
+//! A loop without the standard library: the caller brings the thread, the clock and the idle hook.
+//!
+//! Everything of the lower floors is here: task cells, wakers, the lock-free injection queue, the
+//! registry and the timer wheel. What needs an operating system is not: there is no parking, no
+//! blocking join, and a panic is not caught. Time is what [`Loop::turn`] is told, in nanoseconds from
+//! an origin of the caller's choice.
+//!
+//! # Examples
+//!
+//! ```
+//! use sideloop::bare::Loop;
+//!
+//! let mut bare = Loop::new(|| { /* end the wait for an interrupt */ });
+//! let timer = bare.timer();
+//! let task = bare.spawn_local(async move {
+//!     timer.sleep_until(1_000).await;
+//!     "late enough"
+//! });
+//! let waiting = bare.turn(0);
+//! assert_eq!((waiting.idle, waiting.next_deadline), (true, Some(1_000)));
+//! assert!(bare.turn(1_000).polls > 0 && task.is_finished());
+//! ```
+
+use alloc::rc::Rc;
+use core::cell::Cell;
+use core::fmt;
+use core::future::Future;
+use core::panic::Location;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use crate::error::{JoinError, forget_payload};
+use crate::id;
+use crate::join::JoinHandle;
+use crate::scheduler::wheel::TimerKey;
+use crate::scheduler::{Ended, Host, Scheduler};
+use crate::sync::Arc;
+use crate::task::cell::Origin;
+use crate::task::loop_side::{LoopSide, Lost};
+use crate::task::mailbox::Mailbox;
+use crate::task::spawn::{Kind, NewTask};
+
+/// Most polls of one turn.
+const BATCH: usize = 64;
+
+/// A loop that its caller drives, turn by turn. Neither `Send` nor `Sync`.
+///
+/// Dropping it drops what still lives; handles of tasks that it never took in report
+/// [`JoinError::Closed`], those of others [`JoinError::Cancelled`].
+pub struct Loop {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    scheduler: Scheduler,
+    now: Cell<u64>,
+}
+
+/// What a turn did, and what comes next.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// How many tasks were polled.
+    pub polls: usize,
+    /// How many timers fired.
+    pub fired: usize,
+    /// Nothing is ready: the caller may wait for its hook, or for `next_deadline`.
+    pub idle: bool,
+    /// When the next timer is due, exact, in the caller's nanoseconds.
+    pub next_deadline: Option<u64>,
+}
+
+impl Loop {
+    /// A loop with nothing to do. `unpark` is called, on whichever thread or in whichever interrupt
+    /// causes it, once for each change from idle to ready.
+    #[must_use]
+    pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
+        let scheduler = Scheduler::new(LoopSide::new(alloc::boxed::Box::new(unpark)));
+        scheduler.side.park();
+        Self { inner: Rc::new(Inner { scheduler, now: Cell::new(0) }) }
+    }
+
+    /// Spawns a future that need not be `Send`. It is first polled in a later turn.
+    #[track_caller]
+    pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        let Inner { scheduler, now } = &*self.inner;
+        let join = scheduler.spawn(future, (), Location::caller(), now.get());
+        scheduler.side.mailbox().notify();
+        JoinHandle::new(join)
+    }
+
+    /// A handle by which other threads, and interrupts that may allocate, spawn on this loop.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote { mailbox: self.inner.scheduler.side.mailbox().clone() }
+    }
+
+    /// A handle by which tasks of this loop wait for times.
+    #[must_use]
+    pub fn timer(&self) -> Timer {
+        Timer { inner: self.inner.clone() }
+    }
+
+    /// Takes in what came, fires what is due at `now`, and polls one batch. Never blocks, except in
+    /// what it polls. `now` may stall, jump ahead or step back.
+    pub fn turn(&mut self, now: u64) -> Turn {
+        let Inner { scheduler, now: told } = &*self.inner;
+        told.set(now);
+        let _entered = scheduler.side.enter();
+        scheduler.side.resume();
+        let done = scheduler.turn(&*self.inner, BATCH);
+        let idle = scheduler.is_idle() && !done.more_timers && scheduler.side.park();
+        let next_deadline = scheduler.next_deadline().filter(|at| *at != u64::MAX);
+        Turn { polls: done.polls, fired: done.fired, idle, next_deadline }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let scheduler = &self.inner.scheduler;
+        let _entered = scheduler.side.enter();
+        scheduler.close(&*self.inner);
+        scheduler.disarm_all();
+    }
+}
+
+impl Host for Inner {
+    fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    fn lost(&self, lost: Lost) {
+        forget_payload(lost.payload);
+    }
+
+    fn records(&self) -> bool {
+        false
+    }
+
+    fn ended(&self, _: Ended) {}
+}
+
+impl fmt::Debug for Loop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loop").field("live", &self.inner.scheduler.live()).finish_non_exhaustive()
+    }
+}
+
+/// A [`Loop`] from other threads. Outlives the loop.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    mailbox: Arc<Mailbox>,
+}
+
+impl Remote {
+    /// Spawns on the loop, from any thread. After the loop's end the future is dropped here and the
+    /// handle reports [`JoinError::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::bare::Loop;
+    ///
+    /// let mut bare = Loop::new(|| ());
+    /// let task = bare.remote().spawn(async { 1 });
+    /// while !bare.turn(0).idle {}
+    /// assert!(task.is_finished());
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let origin = Origin { serial: id::draw(), location: Location::caller() };
+        let task = NewTask::new(future, (), origin, self.mailbox.clone(), Kind::Task);
+        JoinHandle::new(task.push(&self.mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)))
+    }
+}
+
+/// The timers of a [`Loop`], for its tasks. Not `Send`.
+#[derive(Clone)]
+pub struct Timer {
+    inner: Rc<Inner>,
+}
+
+impl Timer {
+    /// The time that the loop was last told, in the caller's nanoseconds.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.inner.now.get()
+    }
+
+    /// Waits until the loop is told `deadline` or later. A deadline that has passed yields once.
+    pub fn sleep_until(&self, deadline: u64) -> Sleep {
+        Sleep { inner: self.inner.clone(), deadline, state: Wait::New }
+    }
+}
+
+impl fmt::Debug for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timer").field("now", &self.now()).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Timer::sleep_until`].
+///
+/// # Cancel safety
+///
+/// Strict: dropping it frees its timer at once; polling it again later goes on waiting.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Sleep {
+    inner: Rc<Inner>,
+    deadline: u64,
+    state: Wait,
+}
+
+enum Wait {
+    New,
+    Armed(TimerKey),
+    Over,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.state {
+            Wait::Over => return Poll::Ready(()),
+            Wait::New => {
+                let key = self.inner.scheduler.arm(self.deadline, cx.waker().clone());
+                self.state = Wait::Armed(key);
+            }
+            Wait::Armed(key) if self.inner.scheduler.swap_waker(key, cx.waker()).is_none() => {
+                self.state = Wait::Over;
+                return Poll::Ready(());
+            }
+            Wait::Armed(_) => {}
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Wait::Armed(key) = self.state {
+            self.inner.scheduler.disarm(key);
+        }
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}

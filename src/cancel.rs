@@ -1,0 +1,156 @@
+//! Ending tasks: handles that can only ask for it, and handles that do so when dropped.
+
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use crate::error::JoinError;
+use crate::id::TaskId;
+use crate::join::JoinHandle;
+use crate::task::join::TaskRef;
+use crate::task::state::{CancelRequest, Request};
+
+/// A handle that can ask one task to end, from any thread, during its life and after.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// let task = side.handle().spawn(std::future::pending::<()>());
+/// let canceller = task.canceller();
+/// std::thread::spawn(move || canceller.cancel());
+/// assert!(task.join().is_err());
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Canceller {
+    task: TaskRef,
+}
+
+impl Canceller {
+    pub(crate) fn new(task: TaskRef) -> Self {
+        Self { task }
+    }
+
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.task.id()
+    }
+
+    /// As [`JoinHandle::cancel`].
+    pub fn cancel(&self) -> CancelRequest {
+        self.task.request(Request::Cancel)
+    }
+
+    /// As [`JoinHandle::cancel_within`].
+    pub fn cancel_within(&self, _grace: Duration) -> CancelRequest {
+        self.task.request(Request::Cancel)
+    }
+
+    /// As [`JoinHandle::abort`].
+    pub fn abort(&self) -> CancelRequest {
+        self.task.request(Request::Abort)
+    }
+
+    /// As [`JoinHandle::is_finished`].
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.task.is_done()
+    }
+}
+
+/// A join handle that cancels its task when it is dropped. Made by [`JoinHandle::cancel_on_drop`].
+///
+/// # Cancel safety
+///
+/// Dropping it is what cancels the task; polling it by reference is strict, as for a [`JoinHandle`].
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// let task = side.handle().spawn(std::future::pending::<()>());
+/// let canceller = task.canceller();
+/// drop(task.cancel_on_drop());
+/// assert_ne!(canceller.cancel(), sideloop::CancelRequest::Requested);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping it cancels the task"]
+pub struct CancelOnDrop<T> {
+    /// `None` once it was disarmed.
+    handle: Option<JoinHandle<T>>,
+}
+
+impl<T> CancelOnDrop<T> {
+    pub(crate) fn new(handle: JoinHandle<T>) -> Self {
+        Self { handle: Some(handle) }
+    }
+
+    fn handle(&self) -> &JoinHandle<T> {
+        // PANICS: it cannot: only `into_inner`, which consumes it, takes the handle.
+        self.handle.as_ref().expect("the handle is there until it is taken")
+    }
+
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.handle().id()
+    }
+
+    /// As [`JoinHandle::is_finished`].
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.handle().is_finished()
+    }
+
+    /// As [`JoinHandle::cancel`].
+    pub fn cancel(&self) -> CancelRequest {
+        self.handle().cancel()
+    }
+
+    /// As [`JoinHandle::cancel_within`].
+    pub fn cancel_within(&self, grace: Duration) -> CancelRequest {
+        self.handle().cancel_within(grace)
+    }
+
+    /// As [`JoinHandle::abort`].
+    pub fn abort(&self) -> CancelRequest {
+        self.handle().abort()
+    }
+
+    /// As [`JoinHandle::canceller`].
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
+        self.handle().canceller()
+    }
+
+    /// Disarms it: the plain handle, whose drop detaches the task.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "it cannot: nothing else takes the handle")]
+    pub fn into_inner(mut self) -> JoinHandle<T> {
+        // PANICS: it cannot: as in `handle`.
+        self.handle.take().expect("the handle is there until it is taken")
+    }
+}
+
+impl<T> Drop for CancelOnDrop<T> {
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.cancel();
+        }
+    }
+}
+
+impl<T> Future for CancelOnDrop<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // PANICS: it cannot: as in `handle`.
+        Pin::new(self.handle.as_mut().expect("the handle is there until it is taken")).poll(cx)
+    }
+}

@@ -1,0 +1,313 @@
+//! The handle to a loop, for every thread.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::sync::Arc;
+
+use futures_task::{FutureObj, Spawn, SpawnError as Refused};
+
+use crate::error::{JoinError, SpawnError};
+use crate::id::TaskId;
+use crate::join::JoinHandle;
+use crate::runtime::shared::Shared;
+use crate::shutdown::Shutdown;
+use crate::spawning::TaskBuilder;
+use crate::task::cell::Label;
+use crate::task::mailbox::Mailbox;
+use crate::task::state::{CancelRequest, Request};
+
+/// A loop, from any thread: spawns, calls, cancels by id, asks it to end.
+///
+/// Cheap to clone; clones are the same loop. It outlives the loop: every method then answers at
+/// once, with an error or with a handle that has ended.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// let handle = side.handle().clone();
+/// let answer = std::thread::spawn(move || handle.spawn(async { 6 * 7 }).join());
+/// assert_eq!(answer.join().unwrap()?, 42);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Starts `future` as a task on the loop, and returns the handle to its result at once.
+    ///
+    /// From any thread. On the loop's thread the task goes straight to the ready queue; elsewhere it
+    /// goes through the injection queue and the loop is unparked. Either way its first poll comes in a
+    /// later turn, never inside this call. If the loop was asked to shut down, the future is dropped
+    /// here and the handle reports [`JoinError::Closed`]. Dropping the handle detaches the task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let sum = side.handle().spawn(async { (1..=10).sum::<u32>() });
+    /// assert_eq!(sum.join()?, 55);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.start(future, (), Location::caller())
+    }
+
+    /// Starts the future that `make` makes: the future itself need not be `Send`.
+    ///
+    /// From any thread. The closure runs, and the future is polled and dropped, on the loop's thread
+    /// only. A panic of the closure is the task's. Otherwise as [`Handle::spawn`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::rc::Rc;
+    ///
+    /// let side = sideloop::LoopThread::start()?;
+    /// let length = side.handle().spawn_with(|| {
+    ///     let text = Rc::new("an Rc never leaves its thread");
+    ///     async move {
+    ///         sideloop::yield_now().await;
+    ///         text.len()
+    ///     }
+    /// });
+    /// assert_eq!(length.join()?, 29);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn spawn_with<C, F>(&self, make: C) -> JoinHandle<F::Output>
+    where
+        C: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        JoinHandle::new(self.shared.spawn_with(make, (), Location::caller()))
+    }
+
+    /// Starts `future` like [`Handle::spawn`], or gives it back.
+    ///
+    /// From any thread. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::Closed`] if the loop was asked to shut down; the future comes back unpolled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown, SpawnError};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let handle = side.handle().clone();
+    /// assert_eq!(handle.try_spawn(async { 1 })?.join()?, 1);
+    /// side.shutdown(Shutdown::now());
+    /// assert!(matches!(handle.try_spawn(async { 2 }), Err(SpawnError::Closed(_))));
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn try_spawn<F>(&self, future: F) -> Result<JoinHandle<F::Output>, SpawnError<F>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match self.shared.spawn(future, (), Location::caller()) {
+            Ok(join) => Ok(JoinHandle::new(join)),
+            Err(task) => Err(SpawnError::Closed(task.into_future())),
+        }
+    }
+
+    /// Calls `f` on the loop's thread, soon, and returns the handle to what it returns.
+    ///
+    /// From any thread. A call is a task like any other: it has an id, keeps its place among the
+    /// caller's spawns, and can be cancelled before it ran.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::builder().name("radio").start()?;
+    /// let name = side.handle().call(|| std::thread::current().name().map(String::from));
+    /// assert_eq!(name.join()?.as_deref(), Some("radio"));
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn call<C, R>(&self, f: C) -> JoinHandle<R>
+    where
+        C: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.start(async move { f() }, (), Location::caller())
+    }
+
+    /// Begins a task with a name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown};
+    ///
+    /// let side = LoopThread::start()?;
+    /// side.handle().task().name("poller").spawn(std::future::pending::<()>()).detach();
+    /// let report = side.shutdown(Shutdown::now());
+    /// assert_eq!(report.aborted[0].name.as_deref(), Some("poller"));
+    /// # Ok(()) }
+    /// ```
+    pub fn task(&self) -> TaskBuilder<'_> {
+        TaskBuilder::new(self)
+    }
+
+    /// Cancels a task by id, ahead of any backlog.
+    ///
+    /// From any thread; it does not wait. The handle gives what the request found:
+    /// [`CancelRequest::NotFound`] when the loop does not know the task (any more). A stale id, or one
+    /// of another loop, touches nothing. After the loop's end the handle reports [`JoinError::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{CancelRequest, JoinError, LoopThread};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let stuck = side.handle().spawn(std::future::pending::<()>());
+    /// assert_eq!(side.handle().cancel(stuck.id()).join()?, CancelRequest::Requested);
+    /// assert!(matches!(stuck.join(), Err(JoinError::Cancelled)));
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn cancel(&self, id: TaskId) -> JoinHandle<CancelRequest> {
+        self.request(id, Request::Cancel)
+    }
+
+    /// Aborts a task by id, ahead of any backlog: like [`Handle::cancel`], guard or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{CancelRequest, LoopThread};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let done = side.handle().call(|| ());
+    /// let id = done.id();
+    /// done.join()?;
+    /// assert_eq!(side.handle().abort(id).join()?, CancelRequest::NotFound);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn abort(&self, id: TaskId) -> JoinHandle<CancelRequest> {
+        self.request(id, Request::Abort)
+    }
+
+    #[track_caller]
+    fn request(&self, id: TaskId, what: Request) -> JoinHandle<CancelRequest> {
+        JoinHandle::new(self.shared.control(move |local| local.scheduler.request(id, what)))
+    }
+
+    /// Asks the loop to end. From anywhere, any number of times; later requests may only shorten it.
+    ///
+    /// Returns at once. [`LoopThread::join`](crate::LoopThread::join) waits for the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let handle = side.handle().clone();
+    /// side.handle().call(move || handle.shutdown(Shutdown::now())).detach();
+    /// side.join();
+    /// # Ok(()) }
+    /// ```
+    pub fn shutdown(&self, how: Shutdown) {
+        self.shared.shut_down(how);
+    }
+
+    /// Whether the caller is on this loop's thread, inside its run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let handle = side.handle().clone();
+    /// assert!(!handle.is_current());
+    /// assert!(side.handle().call(move || handle.is_current()).join()?);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        Mailbox::is_current(&self.shared.mailbox)
+    }
+
+    /// Whether the loop was asked to shut down, or has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// assert!(!side.handle().is_closed());
+    /// side.handle().shutdown(sideloop::Shutdown::now());
+    /// assert!(side.handle().is_closed());
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    fn start<F, L>(
+        &self,
+        future: F,
+        label: L,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+        L: Label,
+    {
+        let taken = self.shared.spawn(future, label, location);
+        JoinHandle::new(taken.unwrap_or_else(|task| task.end(JoinError::Closed)))
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+impl Spawn for Handle {
+    #[track_caller]
+    fn spawn_obj(&self, future: FutureObj<'static, ()>) -> Result<(), Refused> {
+        self.try_spawn(future).map(JoinHandle::detach).map_err(|_| Refused::shutdown())
+    }
+
+    fn status(&self) -> Result<(), Refused> {
+        if self.is_closed() { Err(Refused::shutdown()) } else { Ok(()) }
+    }
+}

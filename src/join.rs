@@ -1,0 +1,217 @@
+//! The handle to one task: waiting for it, and asking it to end.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+#[cfg(feature = "std")]
+use std::time::Instant;
+
+use crate::cancel::{CancelOnDrop, Canceller};
+use crate::error::JoinError;
+use crate::id::TaskId;
+#[cfg(feature = "std")]
+use crate::runtime::{context, park};
+use crate::task::join::Join;
+use crate::task::state::{CancelRequest, Request};
+
+/// The handle to a task and to its result.
+///
+/// `Send + Sync` if the result is `Send`. It is a future of the result, on any executor. Dropping it
+/// detaches the task. It outlives the loop: a task that finished still gives its value.
+///
+/// # Cancel safety
+///
+/// Strict: it may be polled by reference, in a `select`, and polled again later; nothing is lost.
+/// After it gave the result, polling again gives [`JoinError::Closed`].
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// let blocking = side.handle().spawn(async { "from a thread" });
+/// assert_eq!(blocking.join()?, "from a thread");
+/// let awaited = side.handle().spawn(async { "from another executor" });
+/// assert_eq!(sideloop::block_on(awaited)?, "from another executor");
+/// # Ok(()) }
+/// ```
+pub struct JoinHandle<T> {
+    join: Join<T>,
+}
+
+impl<T> JoinHandle<T> {
+    pub(crate) fn new(join: Join<T>) -> Self {
+        Self { join }
+    }
+
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.join.id()
+    }
+
+    /// Waits for the task, blocking the calling thread, and gives its result.
+    ///
+    /// # Errors
+    ///
+    /// [`JoinError::Cancelled`], [`JoinError::Panicked`] or [`JoinError::Closed`], as the task ended;
+    /// [`JoinError::WouldDeadlock`] at once if the task has not finished and the calling thread is the
+    /// one that would have to run it: the task is detached then. Use `.await` there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{JoinError, LoopThread};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let outer = side.handle().call(|| {
+    ///     sideloop::current().call(|| 1).join() // on the loop's own thread
+    /// });
+    /// assert!(matches!(outer.join()?, Err(JoinError::WouldDeadlock)));
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn join(mut self) -> Result<T, JoinError> {
+        if self.would_deadlock() {
+            return Err(JoinError::WouldDeadlock);
+        }
+        // Without a limit there is always an answer.
+        self.wait(None).unwrap_or(Err(JoinError::WouldDeadlock))
+    }
+
+    /// Waits for the task for at most `limit`, blocking the calling thread.
+    ///
+    /// Zero looks once and never blocks; [`Duration::MAX`] waits for ever. The task is never affected.
+    ///
+    /// # Errors
+    ///
+    /// The handle comes back as `Err` if the task is still running. The inner result is that of
+    /// [`JoinHandle::join`]; on the loop's own thread zero gives the handle back, and anything longer
+    /// [`JoinError::WouldDeadlock`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use core::time::Duration;
+    ///
+    /// let side = sideloop::LoopThread::start()?;
+    /// let stuck = side.handle().spawn(std::future::pending::<()>());
+    /// let stuck = stuck.join_timeout(Duration::from_millis(5)).unwrap_err();
+    /// assert!(!stuck.is_finished());
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn join_timeout(mut self, limit: Duration) -> Result<Result<T, JoinError>, Self> {
+        if let Some(outcome) = self.join.try_take() {
+            return Ok(outcome);
+        }
+        if limit.is_zero() {
+            return Err(self);
+        }
+        if self.would_deadlock() {
+            return Ok(Err(JoinError::WouldDeadlock));
+        }
+        let deadline = Instant::now().checked_add(limit);
+        self.wait(deadline).ok_or(self)
+    }
+
+    /// Whether the task has ended. Once true, `join` does not block, from whichever thread.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.join.is_done()
+    }
+
+    /// Asks the task to end; does not wait for it.
+    ///
+    /// From any thread. Its future is dropped on the loop's thread at its next suspension, or at once
+    /// if it is suspended; a task that was never polled is not polled any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{CancelRequest, JoinError, LoopThread};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let stuck = side.handle().spawn(std::future::pending::<()>());
+    /// assert_eq!(stuck.cancel(), CancelRequest::Requested);
+    /// assert!(matches!(stuck.join(), Err(JoinError::Cancelled)));
+    /// # Ok(()) }
+    /// ```
+    pub fn cancel(&self) -> CancelRequest {
+        self.join.request(Request::Cancel)
+    }
+
+    /// Asks the task to end, and aborts it if it still runs after `grace`. Does not wait.
+    pub fn cancel_within(&self, grace: Duration) -> CancelRequest {
+        self.canceller().cancel_within(grace)
+    }
+
+    /// Ends the task at its next suspension, whatever it thinks of it. Does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{JoinError, LoopThread};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let stuck = side.handle().spawn(std::future::pending::<()>());
+    /// stuck.abort();
+    /// assert!(matches!(stuck.join(), Err(JoinError::Cancelled)));
+    /// # Ok(()) }
+    /// ```
+    pub fn abort(&self) -> CancelRequest {
+        self.join.request(Request::Abort)
+    }
+
+    /// A handle that can ask this task to end, and do nothing else; any number of clones.
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
+        Canceller::new(self.join.task())
+    }
+
+    /// Lets the task go on without a handle. Its result is dropped on the loop's thread.
+    pub fn detach(self) {}
+
+    /// Ties the task to the handle: dropping what this returns cancels the task.
+    #[must_use = "dropping it cancels the task"]
+    pub fn cancel_on_drop(self) -> CancelOnDrop<T> {
+        CancelOnDrop::new(self)
+    }
+
+    #[cfg(feature = "std")]
+    fn would_deadlock(&self) -> bool {
+        !self.is_finished() && context::home(self.join.mailbox()).is_some()
+    }
+
+    #[cfg(feature = "std")]
+    fn wait(&mut self, deadline: Option<Instant>) -> Option<Result<T, JoinError>> {
+        if let Some(outcome) = self.join.try_take() {
+            return Some(outcome);
+        }
+        park::block(deadline, |waker| self.join.poll(&mut Context::from_waker(waker)))
+    }
+}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.join.poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle")
+            .field("id", &self.id())
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,72 @@
+//! Panics that no handle will report, as the loop's hook sees them.
+
+use std::fmt;
+use std::panic::Location;
+
+use crate::error::PanicPayload;
+use crate::id::TaskId;
+use crate::task::loop_side::Lost;
+
+/// The hook of [`Builder::on_panic`](crate::Builder::on_panic).
+pub(crate) type PanicHook = Box<dyn Fn(&TaskPanic<'_>) + Send>;
+
+/// A panic in a task whose handle is gone.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::mpsc;
+///
+/// let (tell, told) = mpsc::channel();
+/// let side = sideloop::LoopThread::builder()
+///     .on_panic(move |panic| {
+///         let _ = tell.send(format!("{:?} at {}", panic.payload().message(), panic.location().line()));
+///     })
+///     .start()?;
+/// side.handle().call(|| panic!("nobody looks")).detach();
+/// assert!(told.recv()?.starts_with("Some(\"nobody looks\")"));
+/// # Ok(()) }
+/// ```
+pub struct TaskPanic<'a>(&'a Lost);
+
+impl<'a> TaskPanic<'a> {
+    pub(crate) fn new(lost: &'a Lost) -> Self {
+        Self(lost)
+    }
+
+    /// The task's id.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.0.id
+    }
+
+    /// The task's name, if it was given one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+
+    /// Where the task was spawned.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.0.location
+    }
+
+    /// What the panic carried.
+    #[must_use]
+    pub fn payload(&self) -> &PanicPayload {
+        &self.0.payload
+    }
+}
+
+impl fmt::Debug for TaskPanic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskPanic")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .field("location", &self.location())
+            .field("payload", &self.payload())
+            .finish()
+    }
+}

@@ -1,0 +1,247 @@
+//! A loop without a thread of its own: the caller drives it.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures_task::{ArcWake, waker_ref};
+
+use super::builder::Builder;
+use super::context;
+use super::local::Local;
+use crate::handle::Handle;
+use crate::join::JoinHandle;
+use crate::shutdown::ShutdownReport;
+use crate::spawning::LocalHandle;
+use crate::sync::{Arc as Owner, AtomicUsize, Ordering};
+use crate::task::mailbox::Mailbox;
+
+/// A loop on the caller's thread, driven by the caller. Neither `Send` nor `Sync`.
+///
+/// Its [`Handle`] works from any thread. Dropping it aborts what still lives.
+///
+/// # Examples
+///
+/// ```
+/// let mut executor = sideloop::Executor::new();
+/// let task = executor.spawn_local(async { 2 });
+/// assert_eq!(executor.block_on(async { task.await.unwrap() + 1 }), 3);
+/// ```
+pub struct Executor {
+    local: Rc<Local>,
+    handle: Handle,
+}
+
+/// What one turn did, and what comes next.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// How many tasks were polled.
+    pub polls: usize,
+    /// How many timers fired.
+    pub fired: usize,
+    /// Nothing is ready: the host may sleep until it is woken or `next_deadline` comes.
+    pub idle: bool,
+    /// When the next timer is due, exact; `None`: no timer is armed.
+    pub next_deadline: Option<Instant>,
+}
+
+impl Executor {
+    /// An executor with the defaults; [`Builder::build`] makes one with others.
+    #[must_use]
+    pub fn new() -> Self {
+        Builder::new().build()
+    }
+
+    pub(crate) fn on_this_thread(local: Rc<Local>) -> Self {
+        context::move_in(&local);
+        // It is idle until it is first driven: what comes in before calls `on_wake`.
+        local.rest();
+        Self { handle: local.handle(), local }
+    }
+
+    /// The handle to the loop, for any thread.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The handle that spawns what cannot leave this thread.
+    #[must_use]
+    pub fn local_handle(&self) -> LocalHandle {
+        LocalHandle::new(self.local.clone())
+    }
+
+    /// Spawns a future that need not be `Send`. It is first polled in a turn, never in this call.
+    #[track_caller]
+    pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        JoinHandle::new(self.local.spawn_local(future, (), Location::caller()))
+    }
+
+    /// Runs the loop until `future` is ready, blocking the thread when nothing is.
+    ///
+    /// The future need not be `'static` or `Send`, and is not a task: it has no id, and a panic in it
+    /// reaches the caller. Tasks that are not finished stay, for the next time the loop is driven.
+    ///
+    /// # Panics
+    ///
+    /// With what `future` panics with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut executor = sideloop::Executor::new();
+    /// let text = String::from("borrowed");
+    /// assert_eq!(executor.block_on(async { text.len() }), 8);
+    /// ```
+    pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
+        let local = &*self.local;
+        let _entered = local.scheduler.side.enter();
+        let main =
+            Arc::new(Main { woken: AtomicUsize::new(1), mailbox: local.shared.mailbox.clone() });
+        let waker = waker_ref(&main);
+        let mut cx = Context::from_waker(&waker);
+        let mut future = pin!(future);
+        loop {
+            if main.take() {
+                if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                    return output;
+                }
+            }
+            let done = local.turn();
+            local.is_over();
+            if local.scheduler.is_idle() && !done.more_timers && !main.is_woken() {
+                local.park();
+            }
+        }
+    }
+
+    /// Runs the loop until a shutdown is requested and done, blocking the thread when nothing is ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::{Executor, Shutdown};
+    ///
+    /// let mut executor = Executor::new();
+    /// let handle = executor.handle().clone();
+    /// executor.spawn_local(async move { handle.shutdown(Shutdown::now()) }).detach();
+    /// assert!(executor.run().panicked.is_empty());
+    /// ```
+    pub fn run(&mut self) -> ShutdownReport {
+        self.local.run()
+    }
+
+    /// Runs turns until nothing is ready, and says how many polls were made. Never blocks, except in
+    /// what it polls; a task that keeps waking itself keeps it going.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut executor = sideloop::Executor::new();
+    /// executor.spawn_local(async { sideloop::yield_now().await }).detach();
+    /// assert_eq!(executor.run_until_idle(), 2);
+    /// ```
+    pub fn run_until_idle(&mut self) -> usize {
+        let mut polls = 0;
+        loop {
+            let turn = self.turn();
+            polls += turn.polls;
+            if turn.idle && turn.polls == 0 && turn.fired == 0 {
+                return polls;
+            }
+        }
+    }
+
+    /// Makes one turn: takes in what came, fires due timers, polls one batch. Never blocks, except in
+    /// what it polls.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut executor = sideloop::Executor::new();
+    /// let task = executor.spawn_local(async { 1 });
+    /// let turn = executor.turn();
+    /// assert!(turn.polls == 1 && turn.idle && task.is_finished());
+    /// ```
+    pub fn turn(&mut self) -> Turn {
+        let local = &*self.local;
+        let _entered = local.scheduler.side.enter();
+        let done = local.turn();
+        local.is_over();
+        let idle = local.scheduler.is_idle() && !done.more_timers && local.rest();
+        let next_deadline = local.next_deadline().and_then(|tick| local.shared.clock.instant(tick));
+        Turn { polls: done.polls, fired: done.fired, idle, next_deadline }
+    }
+
+    /// Calls `f` as if from inside the loop's run.
+    pub(crate) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _entered = self.local.scheduler.side.enter();
+        f()
+    }
+}
+
+impl Default for Executor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.local.close();
+        context::move_out(&self.local);
+    }
+}
+
+impl fmt::Debug for Executor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Executor").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+/// The waker of `block_on`'s future.
+struct Main {
+    woken: AtomicUsize,
+    mailbox: Owner<Mailbox>,
+}
+
+impl Main {
+    fn is_woken(&self) -> bool {
+        // ORDERING: Relaxed: a hint before parking; the mailbox's sleep word decides.
+        self.woken.load(Ordering::Relaxed) != 0
+    }
+
+    fn take(&self) -> bool {
+        // ORDERING: AcqRel, paired with the swap in `wake_by_ref`: the poll sees what was written before.
+        self.is_woken() && self.woken.swap(0, Ordering::AcqRel) != 0
+    }
+}
+
+impl ArcWake for Main {
+    fn wake_by_ref(main: &Arc<Self>) {
+        // ORDERING: AcqRel: Release, paired with `take`.
+        main.woken.swap(1, Ordering::AcqRel);
+        main.mailbox.notify();
+    }
+}
+
+/// Runs `future` to its end on this thread, with a whole executor of its own: it may spawn, sleep and
+/// join. What it spawned and did not wait for is aborted when it is done.
+///
+/// # Panics
+///
+/// With what `future` panics with.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(sideloop::block_on(async { 1 + 1 }), 2);
+/// ```
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    Executor::new().block_on(future)
+}

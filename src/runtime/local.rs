@@ -1,0 +1,307 @@
+//! One loop on its thread: the scheduler, its clock and hooks, and the way it ends.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::clock::Clock;
+use super::park::Parker;
+use super::shared::Shared;
+use crate::error::{contain, discard, forget_payload};
+use crate::handle::Handle;
+use crate::metrics::{TaskInfo, TaskState};
+use crate::panic::{PanicHook, TaskPanic};
+use crate::scheduler::{Details, Done, Ended, Host, Scheduler};
+use crate::shutdown::{Phase, ShutdownReport};
+use crate::task::cell::{End, Label, Origin};
+use crate::task::join::Join;
+use crate::task::loop_side::{LoopSide, Lost};
+use crate::task::mailbox::{Mailbox, Unpark};
+use crate::task::spawn::refused;
+use crate::task::state::Request;
+use crate::tick::{NEVER, Tick};
+
+/// What a loop is built with.
+pub(crate) struct Settings {
+    pub(crate) batch: usize,
+    pub(crate) spin: Duration,
+    pub(crate) on_panic: Option<PanicHook>,
+    pub(crate) on_wake: Option<Unpark>,
+}
+
+/// The loop, for its own thread.
+pub(crate) struct Local {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) shared: Arc<Shared>,
+    parker: Arc<Parker>,
+    batch: usize,
+    spin: Duration,
+    on_panic: Option<PanicHook>,
+    phase: Cell<Phase>,
+    /// The time of this turn, once it was asked for.
+    now: Cell<Option<Tick>>,
+    report: RefCell<ShutdownReport>,
+    /// Whether the way in is closed.
+    closed: Cell<bool>,
+}
+
+impl Host for Local {
+    #[inline]
+    fn now(&self) -> Tick {
+        let now = self.now.get().unwrap_or_else(|| self.shared.clock.now());
+        self.now.set(Some(now));
+        now
+    }
+
+    fn lost(&self, lost: Lost) {
+        match &self.on_panic {
+            Some(hook) => {
+                let panic = TaskPanic::new(&lost);
+                if let Err(payload) = contain(|| hook(&panic)) {
+                    forget_payload(payload);
+                }
+                forget_payload(lost.payload);
+            }
+            None => forget_payload(lost.payload),
+        }
+    }
+
+    #[inline]
+    fn records(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    fn ended(&self, report: Ended) {
+        let info = self.info(report.details, TaskState::Idle);
+        let mut so_far = self.report.borrow_mut();
+        match (report.how, report.request) {
+            (End::Finished, _) => so_far.finished += 1,
+            (End::Panicked, _) => so_far.panicked.push(info),
+            (End::Cancelled, Some(Request::Abort)) => so_far.aborted.push(info),
+            (End::Cancelled, _) => so_far.cancelled.push(info),
+        }
+    }
+}
+
+impl Local {
+    /// Builds a loop that lives on this thread from now on.
+    pub(crate) fn new(settings: Settings) -> Rc<Self> {
+        let parker = Arc::new(Parker::default());
+        let bell = parker.clone();
+        let unpark: Unpark = match settings.on_wake {
+            None => Box::new(move || bell.unpark()),
+            Some(hook) => Box::new(move || {
+                bell.unpark();
+                hook();
+            }),
+        };
+        let side = LoopSide::new(unpark);
+        let shared = Arc::new(Shared::new(side.mailbox().clone(), Clock::new()));
+        Rc::new(Self {
+            scheduler: Scheduler::new(side),
+            shared,
+            parker,
+            batch: settings.batch,
+            spin: settings.spin,
+            on_panic: settings.on_panic,
+            phase: Cell::new(Phase::Running),
+            now: Cell::new(None),
+            report: RefCell::default(),
+            closed: Cell::new(false),
+        })
+    }
+
+    pub(crate) fn address(&self) -> *const () {
+        Mailbox::address(&self.shared.mailbox)
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::new(self.shared.clone())
+    }
+
+    /// Whether the loop is over: nothing comes in any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// What the report would say if the loop ended now.
+    pub(crate) fn report(&self) -> ShutdownReport {
+        self.report.borrow().clone()
+    }
+
+    /// Whether a spawn on this thread is taken: until the request to end, and while draining from
+    /// inside the run.
+    pub(crate) fn accepts(&self) -> bool {
+        let inside = Mailbox::is_current(&self.shared.mailbox);
+        !self.shared.is_closed() || (inside && self.phase.get() <= Phase::Draining)
+    }
+
+    /// Spawns on this thread, straight to the ready queue. The loop [accepts](Self::accepts).
+    #[inline]
+    pub(crate) fn spawn<F: Future, L: Label>(
+        &self,
+        future: F,
+        label: L,
+        location: &'static Location<'static>,
+    ) -> Join<F::Output> {
+        let join = self.scheduler.spawn(future, label, location, self.now());
+        if !Mailbox::is_current(&self.shared.mailbox) {
+            self.shared.mailbox.notify();
+        }
+        join
+    }
+
+    /// Spawns on this thread a future that cannot leave it. If it is not taken it is ended here.
+    pub(crate) fn spawn_local<F: Future, L: Label>(
+        &self,
+        future: F,
+        label: L,
+        location: &'static Location<'static>,
+    ) -> Join<F::Output> {
+        if self.accepts() {
+            return self.spawn(future, label, location);
+        }
+        let origin = Origin { serial: self.scheduler.draw_serial(), location };
+        refused(future, origin, self.shared.mailbox.clone())
+    }
+
+    /// One turn. The caller has entered.
+    #[inline]
+    pub(crate) fn turn(&self) -> Done {
+        self.scheduler.side.resume();
+        self.now.set(None);
+        if self.shared.is_closed() {
+            self.advance_shutdown();
+        }
+        self.scheduler.turn(self, self.batch)
+    }
+
+    /// Goes from phase to phase as the plan has it.
+    fn advance_shutdown(&self) {
+        let Some(plan) = self.shared.plan() else { return };
+        if self.phase.get() == Phase::Running {
+            self.phase.set(Phase::Draining);
+            // What was accepted before the request is part of what is ended and reported.
+            self.scheduler.take_in_all(self);
+        }
+        let now = self.now();
+        let cancels = plan.cancel_at <= plan.abort_at;
+        if self.phase.get() == Phase::Draining && cancels && plan.cancel_at <= now {
+            self.phase.set(Phase::Cancelling);
+            self.scheduler.request_all(Request::Cancel);
+        } else if plan.abort_at <= now && self.phase.get() < Phase::Ended {
+            self.phase.set(Phase::Cancelling);
+            self.scheduler.end_all(self);
+        }
+    }
+
+    /// Whether the loop was asked to end and nothing is left of it.
+    pub(crate) fn is_over(&self) -> bool {
+        if self.phase.get() > Phase::Running && self.scheduler.live() == 0 {
+            self.phase.set(Phase::Ended);
+        }
+        self.phase.get() == Phase::Ended
+    }
+
+    /// The instant at which the loop has to look again though nobody wakes it; `None` for never.
+    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+        let timer = self.scheduler.next_deadline();
+        let limit = self.shared.plan().map(|plan| match self.phase.get() {
+            Phase::Running => 0,
+            Phase::Draining => plan.cancel_at.min(plan.abort_at),
+            Phase::Cancelling => plan.abort_at,
+            Phase::Ended => NEVER,
+        });
+        [timer, limit].into_iter().flatten().min().filter(|tick| *tick != NEVER)
+    }
+
+    /// The time of this turn.
+    pub(crate) fn time(&self) -> Tick {
+        self.now()
+    }
+
+    /// Declares the loop asleep for its host. `false`: there is something to do.
+    pub(crate) fn rest(&self) -> bool {
+        self.scheduler.side.park()
+    }
+
+    /// Sleeps until something comes in or a deadline passes. The loop is idle.
+    pub(crate) fn park(&self) {
+        let deadline = self.next_deadline();
+        if deadline.is_some_and(|tick| tick <= self.shared.clock.now()) {
+            return;
+        }
+        let deadline = deadline.and_then(|tick| self.shared.clock.instant(tick));
+        if self.spin_until(deadline) || !self.scheduler.side.park() {
+            return;
+        }
+        self.parker.wait_while(|| self.shared.mailbox.is_parked(), deadline);
+        self.scheduler.side.resume();
+    }
+
+    /// Looks around for a while before sleeping. `true`: there is something to do.
+    fn spin_until(&self, deadline: Option<Instant>) -> bool {
+        if self.spin.is_zero() {
+            return false;
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < self.spin {
+            let due = deadline.is_some_and(|at| at <= Instant::now());
+            if due || self.shared.mailbox.has_news() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
+    }
+
+    /// Runs turns until the loop was asked to end and has.
+    pub(crate) fn run(&self) -> ShutdownReport {
+        let _entered = self.scheduler.side.enter();
+        loop {
+            let done = self.turn();
+            if self.is_over() {
+                break;
+            }
+            if self.scheduler.is_idle() && !done.more_timers {
+                self.park();
+            }
+        }
+        self.close();
+        self.report()
+    }
+
+    /// The loop's end: what still lives is dropped in spawn order, and nothing comes in any more.
+    pub(crate) fn close(&self) {
+        if self.closed.get() {
+            return;
+        }
+        let _entered = self.scheduler.side.enter();
+        self.phase.set(Phase::Ended);
+        self.shared.refuse();
+        self.scheduler.close(self);
+        self.scheduler.disarm_all();
+        self.closed.set(true);
+    }
+
+    pub(crate) fn info(&self, details: Details, state: TaskState) -> TaskInfo {
+        let Details { id, name, location, polls, since } = details;
+        let age = Duration::from_nanos(self.now().saturating_sub(since));
+        TaskInfo { id, name, location, state, polls, age }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        discard(self.on_panic.take());
+    }
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Local").field("phase", &self.phase.get()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,200 @@
+//! A loop on its own thread.
+
+use std::fmt;
+use std::io;
+use std::thread;
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::context;
+use super::executor::Executor;
+use super::local::{Local, Settings};
+use crate::error::{BoxError, StartError, contain, discard, forget_payload};
+use crate::handle::Handle;
+use crate::runtime::builder::Builder;
+use crate::shutdown::{Shutdown, ShutdownReport};
+
+/// A loop that runs on a thread of its own, and the right to wait for its end.
+///
+/// Made by [`LoopThread::start`] or a [`Builder`]. Everything else is done through its [`Handle`].
+/// Dropping it aborts what lives and waits for the thread, as `shutdown(Shutdown::now())` does; on the
+/// loop's own thread it only asks for the end.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// let task = side.handle().spawn(async { "hello" });
+/// assert_eq!(task.join()?, "hello");
+/// side.shutdown(sideloop::Shutdown::now());
+/// # Ok(()) }
+/// ```
+pub struct LoopThread {
+    handle: Handle,
+    /// `None` once it was joined or let go.
+    thread: Option<thread::JoinHandle<ShutdownReport>>,
+}
+
+type StartHook = Box<dyn FnOnce() -> Result<(), BoxError> + Send>;
+type StopHook = Box<dyn FnOnce() + Send>;
+
+/// What belongs to a loop's thread.
+pub(crate) struct ThreadSettings {
+    pub(crate) name: String,
+    pub(crate) stack_size: Option<usize>,
+    pub(crate) on_start: Option<StartHook>,
+    pub(crate) on_stop: Option<StopHook>,
+}
+
+impl Default for ThreadSettings {
+    fn default() -> Self {
+        Self { name: "sideloop".into(), stack_size: None, on_start: None, on_stop: None }
+    }
+}
+
+/// What the loop itself runs in, unoptimized, with room for small tasks.
+const LEAST_STACK: usize = 64 * 1024;
+
+impl ThreadSettings {
+    /// The standard library's builder; what it would panic at is an error.
+    fn builder(&self) -> Result<thread::Builder, StartError> {
+        let refuse =
+            |why: &str| StartError::Thread(io::Error::new(io::ErrorKind::InvalidInput, why));
+        if self.name.contains('\0') {
+            return Err(refuse("a thread's name cannot contain a NUL"));
+        }
+        let mut builder = thread::Builder::new().name(self.name.clone());
+        if let Some(bytes) = self.stack_size {
+            if isize::try_from(bytes).is_err() {
+                return Err(refuse("a stack cannot be larger than half of the address space"));
+            }
+            builder = builder.stack_size(bytes.max(LEAST_STACK));
+        }
+        Ok(builder)
+    }
+}
+
+impl LoopThread {
+    /// Starts a loop with the defaults, on its own thread. When this returns `Ok` the loop takes work.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Thread`] if there is no thread to be had.
+    pub fn start() -> Result<Self, StartError> {
+        Builder::new().start()
+    }
+
+    /// Begins a loop with other settings: [`Builder::new`].
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn launch(own: ThreadSettings, settings: Settings) -> Result<Self, StartError> {
+        let (ready, started) = bounded(1);
+        let thread = own
+            .builder()?
+            .spawn(move || live(own, settings, &ready))
+            .map_err(StartError::Thread)?;
+        // The thread answers, or drops its end: both end this wait.
+        match started.recv() {
+            Ok(Ok(handle)) => Ok(Self { handle, thread: Some(thread) }),
+            Ok(Err(error)) => {
+                let _ = thread.join();
+                Err(error)
+            }
+            Err(_) => {
+                let _ = thread.join();
+                Err(StartError::Thread(io::Error::other("the loop's thread ended before it began")))
+            }
+        }
+    }
+
+    /// The handle to the loop, to be cloned to whoever needs it.
+    #[must_use]
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Asks the loop to end, waits for its thread, and says what became of its tasks.
+    ///
+    /// On the loop's own thread it does not wait: it returns at once what is known so far.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown};
+    /// use std::time::Duration;
+    ///
+    /// let side = LoopThread::start()?;
+    /// side.handle().spawn(std::future::pending::<()>()).detach();
+    /// let report = side.shutdown(Shutdown::graceful(Duration::from_secs(1)));
+    /// assert_eq!(report.cancelled.len(), 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn shutdown(self, how: Shutdown) -> ShutdownReport {
+        self.handle.shutdown(how);
+        self.join()
+    }
+
+    /// Waits until somebody shuts the loop down, and says what became of its tasks.
+    ///
+    /// On the loop's own thread it does not wait: it returns at once what is known so far, and the
+    /// loop goes on.
+    pub fn join(mut self) -> ShutdownReport {
+        let Some(thread) = self.thread.take() else { return ShutdownReport::default() };
+        match context::home(&self.handle.shared().mailbox) {
+            Some(local) => local.report(),
+            None => thread.join().unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for LoopThread {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        self.handle.shutdown(Shutdown::now());
+        if context::home(&self.handle.shared().mailbox).is_none() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for LoopThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopThread").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+/// The life of the loop's thread.
+fn live(
+    own: ThreadSettings,
+    settings: Settings,
+    ready: &Sender<Result<Handle, StartError>>,
+) -> ShutdownReport {
+    let mut executor = Executor::on_this_thread(Local::new(settings));
+    let begun = match own.on_start {
+        None => Ok(()),
+        Some(hook) => match executor.inside(|| contain(hook)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(StartError::Init(error)),
+            Err(payload) => Err(StartError::Panicked(payload)),
+        },
+    };
+    if let Err(error) = begun {
+        drop(executor);
+        discard(own.on_stop);
+        let _ = ready.send(Err(error));
+        return ShutdownReport::default();
+    }
+    let _ = ready.send(Ok(executor.handle().clone()));
+    let report = executor.run();
+    drop(executor);
+    if let Some(hook) = own.on_stop {
+        if let Err(payload) = contain(hook) {
+            forget_payload(payload);
+        }
+    }
+    report
+}

@@ -1,0 +1,314 @@
+//! The second floor: one turn of the loop, told the time and driven from above.
+//!
+//! A turn takes in what other threads pushed, fires the timers that are due, and runs one batch of
+//! ready tasks. Deterministic: no thread, no clock, no blocking; what it needs of the world it asks
+//! its [`Host`]. Every borrow here is short, and none is open while user code runs.
+
+mod index;
+mod registry;
+pub(crate) mod wheel;
+
+use alloc::sync::Arc as Shared;
+use core::cell::RefCell;
+use core::future::Future;
+use core::panic::Location;
+use core::task::Waker;
+
+use self::registry::{Entry, Registry};
+use self::wheel::{Step, TimerKey, Wheel};
+use crate::error::{JoinError, contain, discard, forget_payload};
+use crate::id::{Serials, TaskId};
+use crate::task::cell::{End, Label, Origin};
+use crate::task::join::Join;
+use crate::task::loop_side::{Intake, LoopSide, Lost, News};
+use crate::task::run::{Ending, Ran};
+use crate::task::state::{CancelRequest, Request};
+use crate::tick::{NEVER, Tick};
+
+/// How much timer work is done between two batches of polls: one unit for each fired timer and for
+/// each that is filed anew.
+const TIMER_BUDGET: usize = 256;
+
+/// What the scheduler asks of the floor above it. All of it is called outside of every borrow.
+pub(crate) trait Host {
+    /// The time of this turn.
+    fn now(&self) -> Tick;
+    /// A panic that no handle will report.
+    fn lost(&self, lost: Lost);
+    /// Whether ends are to be reported: from the request to shut down on.
+    fn records(&self) -> bool;
+    /// A task ended; called before its joiner can know.
+    fn ended(&self, report: Ended);
+}
+
+/// One task's end, for whoever keeps a record.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) how: End,
+    /// What had been asked of it.
+    pub(crate) request: Option<Request>,
+    pub(crate) details: Details,
+}
+
+/// What there is to say of a task.
+#[derive(Debug, Clone)]
+pub(crate) struct Details {
+    pub(crate) id: TaskId,
+    pub(crate) name: Option<Shared<str>>,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) polls: u64,
+    pub(crate) since: Tick,
+}
+
+/// What a turn did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) polls: usize,
+    pub(crate) fired: usize,
+    /// Timers are due that did not fit into this turn.
+    pub(crate) more_timers: bool,
+}
+
+/// The tasks and timers of one loop.
+pub(crate) struct Scheduler {
+    pub(crate) side: LoopSide,
+    registry: RefCell<Registry>,
+    timers: RefCell<Wheel<Waker>>,
+    serials: Serials,
+}
+
+impl Scheduler {
+    pub(crate) fn new(side: LoopSide) -> Self {
+        Self {
+            side,
+            registry: RefCell::default(),
+            timers: RefCell::new(Wheel::new(0)),
+            serials: Serials::default(),
+        }
+    }
+
+    /// Spawns on the loop's thread.
+    pub(crate) fn spawn<F: Future, L: Label>(
+        &self,
+        future: F,
+        label: L,
+        location: &'static Location<'static>,
+        since: Tick,
+    ) -> Join<F::Output> {
+        let origin = Origin { serial: self.serials.draw(), location };
+        let (task, join) = self.side.spawn(future, label, origin);
+        self.registry.borrow_mut().insert(task, since);
+        join
+    }
+
+    /// The number of the next task that is spawned on the loop's thread.
+    pub(crate) fn draw_serial(&self) -> u64 {
+        self.serials.draw()
+    }
+
+    /// One turn, with at most `batch` polls. Never blocks, except in user code.
+    #[inline]
+    pub(crate) fn turn(&self, host: &impl Host, batch: usize) -> Done {
+        self.take_in_all(host);
+        let mut done = Done::default();
+        self.fire_timers(host, &mut done);
+        self.run_batch(host, batch, &mut done);
+        done
+    }
+
+    /// 1. What other threads sent.
+    #[inline]
+    pub(crate) fn take_in_all(&self, host: &impl Host) {
+        self.take_in(self.side.take_all(), host);
+    }
+
+    fn take_in(&self, mut intake: Intake, host: &impl Host) {
+        while let Some(news) = intake.next(&self.side) {
+            match news {
+                News::Spawned(task) => {
+                    self.serials.passed(task.id().as_u64());
+                    let since = host.now();
+                    self.registry.borrow_mut().insert_remote(task, since);
+                }
+                News::Control(task) => {
+                    let ending = match self.side.run_now(&task) {
+                        Ran::Ended(ending) => ending,
+                        // Control requests are ready at once; this is for the type's sake.
+                        Ran::Pending | Ran::Nothing => self.side.end(&task, JoinError::Closed),
+                    };
+                    if let Some(lost) = ending.complete(task) {
+                        host.lost(lost);
+                    }
+                }
+                News::Lost(lost) => host.lost(lost),
+            }
+        }
+    }
+
+    /// 2. Deadlines that passed. One timer at a time: its waker is user code.
+    #[inline]
+    fn fire_timers(&self, host: &impl Host, done: &mut Done) {
+        if self.timers.borrow().is_empty() {
+            return;
+        }
+        let (now, mut budget) = (host.now(), TIMER_BUDGET);
+        loop {
+            let step = self.timers.borrow_mut().step(now, &mut budget);
+            match step {
+                Step::Fired(waker) => {
+                    done.fired += 1;
+                    if let Err(payload) = contain(|| waker.wake()) {
+                        forget_payload(payload);
+                    }
+                }
+                Step::More => {
+                    done.more_timers = true;
+                    return;
+                }
+                Step::Idle => return,
+            }
+        }
+    }
+
+    /// 3. Tasks that can run.
+    #[inline]
+    fn run_batch(&self, host: &impl Host, batch: usize, done: &mut Done) {
+        self.side.begin_batch(batch);
+        while let Some(popped) = self.side.pop() {
+            match popped.run() {
+                Ran::Pending => done.polls += 1,
+                Ran::Nothing => {}
+                Ran::Ended(ending) => {
+                    done.polls += usize::from(ending.how() != End::Cancelled);
+                    self.retire(ending, host);
+                }
+            }
+        }
+    }
+
+    /// Lets a task go whose future is gone: out of the registry first, then its joiner is told.
+    #[inline]
+    fn retire(&self, ending: Ending<'_>, host: &impl Host) {
+        let entry = self.registry.borrow_mut().remove(ending.id());
+        // A task that runs was taken in, and is removed here alone: without its entry it would leak.
+        debug_assert!(entry.is_some(), "{:?} was not registered", ending.id());
+        if let Some(entry) = entry {
+            self.complete(ending, entry, host);
+        }
+    }
+
+    fn complete(&self, ending: Ending<'_>, entry: Entry, host: &impl Host) {
+        if host.records() {
+            let (how, request) = (ending.how(), ending.request());
+            host.ended(Ended { how, request, details: self.details(&entry) });
+        }
+        if let Some(lost) = ending.complete(entry.task) {
+            host.lost(lost);
+        }
+    }
+
+    fn details(&self, entry: &Entry) -> Details {
+        let Entry { task, since } = entry;
+        let (id, name, location) = (task.id(), task.name(), task.location());
+        Details { id, name, location, polls: self.side.polls(task), since: *since }
+    }
+
+    /// Whether nothing is left to do until something comes in or a timer is due.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.side.is_idle()
+    }
+
+    /// How many tasks have not ended.
+    pub(crate) fn live(&self) -> usize {
+        self.registry.borrow().len()
+    }
+
+    /// Asks one task to end.
+    pub(crate) fn request(&self, id: TaskId, what: Request) -> CancelRequest {
+        self.registry
+            .borrow()
+            .get(id)
+            .map_or(CancelRequest::NotFound, |entry| entry.task.request(what))
+    }
+
+    /// Asks every task to end.
+    pub(crate) fn request_all(&self, what: Request) {
+        for id in self.registry.borrow().ids() {
+            self.request(id, what);
+        }
+    }
+
+    /// Ends every task here and now, in spawn order; runs their destructors.
+    pub(crate) fn end_all(&self, host: &impl Host) {
+        let ids = self.registry.borrow().ids();
+        for id in ids {
+            // A destructor may spawn, wake and cancel, and may have ended nothing of ours.
+            let entry = self.registry.borrow_mut().remove(id);
+            if let Some(entry) = entry {
+                let _ = entry.task.request(Request::Abort);
+                let ending = self.side.end(&entry.task, JoinError::Cancelled);
+                self.complete(ending, entry, host);
+            }
+        }
+    }
+
+    /// Ends the loop: what still lives is ended, and nothing comes in any more.
+    pub(crate) fn close(&self, host: &impl Host) {
+        self.end_all(host);
+        // What was accepted until this very moment is ended, and reported, like the rest.
+        self.take_in(self.side.close(), host);
+        self.end_all(host);
+        self.run_batch(host, usize::MAX, &mut Done::default());
+    }
+
+    /// Forgets all timers, one by one: dropping a waker is user code.
+    pub(crate) fn disarm_all(&self) {
+        loop {
+            let step = self.timers.borrow_mut().step(NEVER, &mut TIMER_BUDGET.clone());
+            match step {
+                Step::Fired(waker) => discard(waker),
+                Step::More => {}
+                Step::Idle => return,
+            }
+        }
+    }
+
+    /// Arms a timer that wakes `waker`.
+    pub(crate) fn arm(&self, deadline: Tick, waker: Waker) -> TimerKey {
+        self.timers.borrow_mut().arm(deadline, waker)
+    }
+
+    /// Has the timer wake `waker` instead. `None`: it has fired, or was cancelled.
+    pub(crate) fn swap_waker(&self, key: TimerKey, waker: &Waker) -> Option<()> {
+        if self.timers.borrow_mut().payload_mut(key)?.will_wake(waker) {
+            return Some(());
+        }
+        // Clone and drop are user code: outside of the borrow.
+        let mut other = waker.clone();
+        core::mem::swap(self.timers.borrow_mut().payload_mut(key)?, &mut other);
+        discard(other);
+        Some(())
+    }
+
+    /// Moves a timer. `false`: it has fired, or was cancelled.
+    pub(crate) fn rearm(&self, key: TimerKey, deadline: Tick) -> bool {
+        self.timers.borrow_mut().rearm(key, deadline)
+    }
+
+    /// Cancels a timer, if it has not fired.
+    pub(crate) fn disarm(&self, key: TimerKey) {
+        let waker = self.timers.borrow_mut().cancel(key);
+        discard(waker);
+    }
+
+    /// The next deadline, exact.
+    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+        self.timers.borrow_mut().next_deadline()
+    }
+}
+
+impl core::fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Scheduler").field("live", &self.live()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,162 @@
+//! Where the tasks that other threads spawned are found: from serial to registry key.
+//!
+//! An id made by a spawning thread has no key in it. The table is open addressing with linear
+//! probing and backward-shift deletion (Knuth, "The Art of Computer Programming", vol. 3, 6.4,
+//! Algorithm R), at most half full; it stores keys alone and asks the registry for their serials.
+//! The hash is multiplicative (the same book, 6.4: Fibonacci hashing): serials come in runs, and
+//! their low bits alone would make each run one cluster that every removal has to walk.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::id::NO_KEY;
+
+/// 2^64 divided by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The table. `serial_of` in its methods is the registry: the serial of the task with this key.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// A power of two in length, or empty.
+    slots: Vec<u32>,
+    len: usize,
+}
+
+impl Index {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a task that is not there.
+    pub(crate) fn insert(&mut self, serial: u64, key: u32, serial_of: impl Fn(u32) -> u64) {
+        if (self.len + 1) * 2 > self.slots.len() {
+            self.grow(&serial_of);
+        }
+        self.place(serial, key);
+        self.len += 1;
+    }
+
+    /// The key of a task that came from another thread.
+    pub(crate) fn find(&self, serial: u64, serial_of: impl Fn(u32) -> u64) -> Option<u32> {
+        self.position(serial, serial_of).map(|at| self.slots[at])
+    }
+
+    /// Removes a task, if it is there.
+    pub(crate) fn remove(&mut self, serial: u64, serial_of: impl Fn(u32) -> u64) {
+        let Some(mut hole) = self.position(serial, &serial_of) else { return };
+        self.len -= 1;
+        let mut at = hole;
+        loop {
+            at = (at + 1) & self.mask();
+            let key = self.slots[at];
+            if key == NO_KEY {
+                break;
+            }
+            // Whoever's home is not between the hole and its place moves up into the hole.
+            let home = self.home(serial_of(key));
+            if at.wrapping_sub(home) & self.mask() >= at.wrapping_sub(hole) & self.mask() {
+                self.slots[hole] = key;
+                hole = at;
+            }
+        }
+        self.slots[hole] = NO_KEY;
+        if self.len == 0 {
+            self.slots = Vec::new();
+        }
+    }
+
+    fn position(&self, serial: u64, serial_of: impl Fn(u32) -> u64) -> Option<usize> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut at = self.home(serial);
+        while self.slots[at] != NO_KEY {
+            if serial_of(self.slots[at]) == serial {
+                return Some(at);
+            }
+            at = (at + 1) & self.mask();
+        }
+        None
+    }
+
+    fn place(&mut self, serial: u64, key: u32) {
+        let mut at = self.home(serial);
+        while self.slots[at] != NO_KEY {
+            at = (at + 1) & self.mask();
+        }
+        self.slots[at] = key;
+    }
+
+    fn grow(&mut self, serial_of: &impl Fn(u32) -> u64) {
+        let wider = (self.slots.len() * 2).max(8);
+        for key in core::mem::replace(&mut self.slots, vec![NO_KEY; wider]) {
+            if key != NO_KEY {
+                self.place(serial_of(key), key);
+            }
+        }
+    }
+
+    fn mask(&self) -> usize {
+        self.slots.len() - 1
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // what is left fits into the table
+    fn home(&self, serial: u64) -> usize {
+        (serial.wrapping_mul(GOLDEN) >> 32) as usize & self.mask()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeMap;
+
+    /// A run of serials must not become one cluster: a walk from home to place stays short.
+    #[test]
+    fn a_run_of_serials_is_spread() {
+        let serials: Vec<u64> = (1000..101_000).collect();
+        let mut index = Index::default();
+        for (key, serial) in serials.iter().enumerate() {
+            index.insert(*serial, u32::try_from(key).unwrap(), |key| serials[key as usize]);
+        }
+        let (mut run, mut longest) = (0, 0);
+        for slot in &index.slots {
+            run = if *slot == NO_KEY { 0 } else { run + 1 };
+            longest = longest.max(run);
+        }
+        assert!(longest < 200, "a cluster of {longest}");
+    }
+
+    /// The slow twin is a map.
+    #[test]
+    fn the_index_equals_a_map_through_inserts_and_removes() {
+        for seed in 1..100_u64 {
+            let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut next = move || {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                random
+            };
+            let (mut index, mut twin, mut serials) =
+                (Index::default(), BTreeMap::new(), Vec::new());
+            for _ in 0..200 {
+                let serial = (next() % 24) * if seed % 2 == 0 { 64 } else { 1 };
+                let serial_of = |key: u32| -> u64 { serials[key as usize] };
+                if next() % 3 != 0 && !twin.contains_key(&serial) {
+                    let key = u32::try_from(serials.len()).unwrap();
+                    serials.push(serial);
+                    index.insert(serial, key, |key| serials[key as usize]);
+                    twin.insert(serial, key);
+                } else {
+                    index.remove(serial, serial_of);
+                    twin.remove(&serial);
+                }
+                for serial in (0..24).flat_map(|n| [n, n * 64]) {
+                    let found = index.find(serial, |key| serials[key as usize]);
+                    assert_eq!(found, twin.get(&serial).copied(), "seed {seed}, serial {serial}");
+                }
+            }
+        }
+    }
+}

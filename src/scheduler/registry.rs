@@ -1,0 +1,97 @@
+//! The tasks a loop knows: a slab of them, found by key and verified by serial.
+
+use alloc::vec::Vec;
+
+use slab::Slab;
+
+use super::index::Index;
+use crate::id::{NO_KEY, TaskId};
+use crate::task::loop_side::Enrolled;
+use crate::tick::Tick;
+
+/// One task and when the loop came to know it: 16 bytes.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) task: Enrolled,
+    pub(crate) since: Tick,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    entries: Slab<Entry>,
+    /// Those whose ids were made on other threads, without a key.
+    remote: Index,
+}
+
+impl Registry {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Adds a task that was spawned on the loop's thread.
+    pub(crate) fn insert(&mut self, task: Enrolled, since: Tick) -> u32 {
+        let slot = self.entries.vacant_entry();
+        // PANICS: it cannot: four thousand million tasks are over 300 GiB of cells.
+        let key =
+            u32::try_from(slot.key()).ok().filter(|key| *key != NO_KEY).expect("too many tasks");
+        task.set_key(key);
+        slot.insert(Entry { task, since });
+        key
+    }
+
+    /// Adds a task that was spawned on another thread.
+    pub(crate) fn insert_remote(&mut self, task: Enrolled, since: Tick) {
+        let serial = task.id().as_u64();
+        let key = self.insert(task, since);
+        let Self { entries, remote } = self;
+        remote.insert(serial, key, |key| serial_of(entries, key));
+    }
+
+    /// The key of the task, if it is known.
+    fn find(&self, id: TaskId) -> Option<usize> {
+        let is_it = |key: &usize| self.entries.get(*key).is_some_and(|entry| entry.task.id() == id);
+        Some(id.key() as usize).filter(is_it).or_else(|| {
+            self.remote
+                .find(id.as_u64(), |key| serial_of(&self.entries, key))
+                .map(|key| key as usize)
+        })
+    }
+
+    pub(crate) fn get(&self, id: TaskId) -> Option<&Entry> {
+        self.entries.get(self.find(id)?)
+    }
+
+    pub(crate) fn remove(&mut self, id: TaskId) -> Option<Entry> {
+        let key = self.find(id)?;
+        let Self { entries, remote } = self;
+        if !remote.is_empty() {
+            remote.remove(id.as_u64(), |key| serial_of(entries, key));
+        }
+        entries.try_remove(key)
+    }
+
+    /// The ids of all tasks, in the order in which they were spawned.
+    pub(crate) fn ids(&self) -> Vec<TaskId> {
+        let mut ids: Vec<TaskId> = self.entries.iter().map(|(_, entry)| entry.task.id()).collect();
+        ids.sort_unstable();
+        ids
+    }
+}
+
+fn serial_of(entries: &Slab<Entry>, key: u32) -> u64 {
+    entries[key as usize].task.id().as_u64()
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_takes_16_bytes_and_the_slab_adds_none() {
+        assert_eq!(size_of::<Entry>(), 16);
+        let mut slab = Slab::<Entry>::new();
+        slab.reserve(64);
+        assert_eq!(size_of::<Option<Entry>>(), 16);
+    }
+}

@@ -1,0 +1,137 @@
+//! Into a place and out of it: the lists of the wheel, and what is known about each.
+//!
+//! The named invariants are those of the [wheel](super). Nothing here depends on the time of day:
+//! an entry's place follows from its deadline, the base, and the last entry of the list it goes to.
+
+use super::level::{NONE, level_for, slot_of};
+use super::{Entry, Place, STRAY, Wheel};
+
+/// The end of a list that an entry is to be put to, or the strays.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spot {
+    pub(super) place: Place,
+    /// The last entry there.
+    pub(super) tail: u32,
+    /// Whether the entry is due after that one.
+    in_order: bool,
+}
+
+impl Spot {
+    pub(super) const STRAY: Self =
+        Self { place: Place { level: STRAY, slot: 0 }, tail: NONE, in_order: true };
+}
+
+impl<T> Wheel<T> {
+    /// Where an entry belongs that is due at (deadline, arming).
+    pub(super) fn spot_for(&self, due: (u64, u64)) -> Spot {
+        let Some(delta) = due.0.checked_sub(self.base) else {
+            return Spot::STRAY;
+        };
+        let level = level_for(delta);
+        let slot = slot_of(due.0, level);
+        let tail = self.levels[level].slots[slot].tail;
+        let in_order = tail == NONE || self.entries[tail as usize].due() < due;
+        if level == 0 && !in_order {
+            return Spot::STRAY;
+        }
+        Spot { place: Place { level: level as u8, slot: slot as u8 }, tail, in_order }
+    }
+
+    /// Puts an entry that is in no place into the one where it belongs.
+    pub(super) fn file(&mut self, id: u32) {
+        self.put(id, self.spot_for(self.entries[id as usize].due()));
+    }
+
+    /// Puts an entry that is in no place where [`Self::spot_for`] said, or among the strays.
+    pub(super) fn put(&mut self, id: u32, spot: Spot) {
+        let entry = &mut self.entries[id as usize];
+        (entry.prev, entry.next, entry.place) = (spot.tail, NONE, spot.place);
+        let due = entry.due();
+        self.link(id, due, spot);
+    }
+
+    /// Makes the place of an entry, which knows its spot already, know the entry.
+    pub(super) fn link(&mut self, id: u32, due: (u64, u64), spot: Spot) {
+        if spot.place.level == STRAY {
+            let old = self.strays.insert(due, id);
+            debug_assert!(old.is_none(), "two timers have arming {}", due.1);
+            return;
+        }
+        let (level, slot) = (usize::from(spot.place.level), usize::from(spot.place.slot));
+        let list = &mut self.levels[level].slots[slot];
+        debug_assert!(list.tail == spot.tail, "{spot:?} is no longer the end of {list:?}");
+        list.tail = id;
+        match spot.tail {
+            NONE => list.head = id,
+            tail => self.entries[tail as usize].next = id,
+        }
+        self.note_arrival(level, slot, due.0, spot);
+    }
+
+    // INVARIANT: bound, sorted and accounted, after an entry came to the end of a list.
+    fn note_arrival(&mut self, level: usize, slot: usize, deadline: u64, spot: Spot) {
+        let ring = &mut self.levels[level];
+        if spot.tail == NONE {
+            ring.set_sorted(slot, deadline);
+            self.in_use |= 1 << level;
+            return;
+        }
+        if !spot.in_order {
+            ring.set_unsorted(slot);
+        }
+        if deadline <= ring.slots[slot].bound {
+            ring.set_exact(slot, deadline);
+        }
+    }
+
+    /// Takes an entry out of its list, or out of the strays.
+    pub(super) fn unfile(&mut self, id: u32) {
+        let Entry { deadline, arming, prev, next, place, .. } = self.entries[id as usize];
+        if place.level == STRAY {
+            let found = self.strays.remove(&(deadline, arming));
+            debug_assert_eq!(found, Some(id), "no stray at {deadline}, {arming}");
+            return;
+        }
+        let slot = usize::from(place.slot);
+        let list = &mut self.levels[usize::from(place.level)].slots[slot];
+        match prev {
+            NONE => list.head = next,
+            _ => self.entries[prev as usize].next = next,
+        }
+        match next {
+            NONE => list.tail = prev,
+            _ => self.entries[next as usize].prev = prev,
+        }
+        match (prev, next) {
+            (NONE, NONE) => self.note_empty(place),
+            (NONE, _) => self.note_departure(place, deadline, Some(next)),
+            _ => self.note_departure(place, deadline, None),
+        }
+    }
+
+    // INVARIANT: accounted, after the last entry left a list.
+    fn note_empty(&mut self, place: Place) {
+        let ring = &mut self.levels[usize::from(place.level)];
+        ring.set_empty(place.slot.into());
+        if ring.occupied == 0 {
+            self.in_use &= !(1 << place.level);
+        }
+    }
+
+    // INVARIANT: bound and sorted, after an entry left a list that goes on. If it was the first,
+    // `head` is the new one.
+    fn note_departure(&mut self, place: Place, deadline: u64, head: Option<u32>) {
+        let slot = usize::from(place.slot);
+        let ring = &mut self.levels[usize::from(place.level)];
+        let list = &ring.slots[slot];
+        if list.head == list.tail {
+            ring.set_sorted(slot, self.entries[list.head as usize].deadline);
+        } else if !ring.is_sorted(slot) {
+            if deadline == list.bound {
+                ring.set_stale(slot);
+            }
+        } else if let Some(head) = head {
+            ring.set_exact(slot, self.entries[head as usize].deadline);
+        }
+    }
+}

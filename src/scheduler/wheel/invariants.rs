@@ -1,0 +1,65 @@
+//! The walk through everything that checks what the wheel's head says is always so.
+
+use super::level::{LEVELS, NONE, SLOTS, level_for, slot_of};
+use super::{Place, STRAY, Wheel};
+
+impl<T> Wheel<T> {
+    /// Panics if any invariant of the wheel is broken.
+    pub(crate) fn check_invariants(&self) {
+        let mut filed = self.strays.len();
+        for level in 0..LEVELS {
+            let ring = &self.levels[level];
+            assert_eq!(self.in_use >> level & 1 == 1, ring.occupied != 0, "map of levels, {level}");
+            assert_eq!(ring.unsorted & !ring.occupied, 0, "unsorted and empty, level {level}");
+            assert_eq!(ring.stale & !ring.unsorted, 0, "stale and sorted, level {level}");
+            filed += (0..SLOTS).map(|slot| self.check_slot(level, slot)).sum::<usize>();
+        }
+        assert_eq!(self.levels[0].unsorted, 0, "level 0 is always sorted");
+        assert_eq!(filed, self.entries.len(), "each entry is in one place");
+        for (&key, &id) in &self.strays {
+            let entry = &self.entries[id as usize];
+            assert_eq!((entry.deadline, entry.arming), key, "a stray is under its own key");
+            assert_eq!(entry.place.level, STRAY, "stray {key:?}");
+        }
+    }
+
+    /// Walks one list; the number of its entries.
+    fn check_slot(&self, level: usize, slot: usize) -> usize {
+        let ring = &self.levels[level];
+        let list = ring.slots[slot];
+        let place = Place { level: level as u8, slot: slot as u8 };
+        let (mut id, mut prev, mut count) = (list.head, NONE, 0);
+        let (mut last, mut least) = ((0, 0), u64::MAX);
+        while id != NONE {
+            let entry = &self.entries[id as usize];
+            assert_eq!((entry.prev, entry.place), (prev, place), "entry {id}");
+            self.check_window(level, slot, entry.deadline);
+            let key = (entry.deadline, entry.arming);
+            assert!(
+                !ring.is_sorted(slot) || last < key,
+                "sorted: {last:?} before {key:?}, {place:?}"
+            );
+            (last, least, count) = (key, least.min(entry.deadline), count + 1);
+            (prev, id) = (id, entry.next);
+        }
+        assert_eq!(list.tail, prev, "tail of {place:?}");
+        assert_eq!(ring.occupied >> slot & 1 == 1, count > 0, "map of slots, {place:?}");
+        assert!(count != 1 || ring.is_sorted(slot), "a single entry is sorted, {place:?}");
+        if count > 0 {
+            let bound = list.bound;
+            assert!(self.base <= bound && bound <= least, "{} {bound} {least}", self.base);
+            assert!(bound == least || ring.is_stale(slot), "{bound} is not {least}, {place:?}");
+            self.check_window(level, slot, bound);
+        }
+        count
+    }
+
+    fn check_window(&self, level: usize, slot: usize, time: u64) {
+        let width = 8_u64.pow(level as u32);
+        assert!(time >= self.base, "{time} is before base {}", self.base);
+        let ahead = time / width - self.base / width;
+        assert!(ahead < SLOTS as u64, "window: {time} is {ahead} slots after {}", self.base);
+        assert_eq!(slot_of(time, level), slot, "slot of {time} on level {level}");
+        assert!(level_for(time - self.base) <= level, "{time} is out of reach of level {level}");
+    }
+}

@@ -1,0 +1,134 @@
+//! The slow twin of the wheel, and the pair of them driven side by side.
+//!
+//! The oracle is the definition of what the wheel does: an ordered map from (deadline, order of
+//! arming) to the timer's name. Unit tests, property tests and fuzzing share it.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::{Step, TimerKey, Wheel};
+
+/// Timers by order of firing; each is named by the number that [`Oracle::arm`] was given.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    timers: BTreeMap<(u64, u64), usize>,
+    armings: u64,
+}
+
+impl Oracle {
+    pub(crate) fn arm(&mut self, deadline: u64, name: usize) {
+        self.armings += 1;
+        self.timers.insert((deadline, self.armings), name);
+    }
+
+    pub(crate) fn rearm(&mut self, name: usize, deadline: u64) -> bool {
+        let found = self.cancel(name);
+        if found {
+            self.arm(deadline, name);
+        }
+        found
+    }
+
+    pub(crate) fn cancel(&mut self, name: usize) -> bool {
+        self.find(name).is_some_and(|key| self.timers.remove(&key).is_some())
+    }
+
+    pub(crate) fn deadline(&self, name: usize) -> Option<u64> {
+        self.find(name).map(|(deadline, _)| deadline)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.timers.keys().next().map(|&(deadline, _)| deadline)
+    }
+
+    /// The name of the next timer that is due at `now`.
+    pub(crate) fn fire(&mut self, now: u64) -> Option<usize> {
+        let first = self.timers.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.timers.len()
+    }
+
+    fn find(&self, name: usize) -> Option<(u64, u64)> {
+        self.timers.iter().find(|&(_, &other)| other == name).map(|(&key, _)| key)
+    }
+}
+
+/// A wheel and its oracle, given the same operations; each answer is compared.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) wheel: Wheel<usize>,
+    oracle: Oracle,
+    keys: Vec<TimerKey>,
+}
+
+impl Pair {
+    pub(crate) fn new(start: u64) -> Self {
+        Self { wheel: Wheel::new(start), oracle: Oracle::default(), keys: Vec::new() }
+    }
+
+    /// Arms a timer; its name is the number of those armed before.
+    pub(crate) fn arm(&mut self, deadline: u64) -> usize {
+        let name = self.keys.len();
+        self.oracle.arm(deadline, name);
+        self.keys.push(self.wheel.arm(deadline, name));
+        name
+    }
+
+    /// How many timers were ever armed; all lower numbers are names, of stale ones too.
+    pub(crate) fn armed(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(crate) fn rearm(&mut self, name: usize, deadline: u64) {
+        let expected = self.oracle.rearm(name, deadline);
+        assert_eq!(self.wheel.rearm(self.keys[name], deadline), expected, "re-arm {name}");
+    }
+
+    pub(crate) fn cancel(&mut self, name: usize) {
+        let expected = self.oracle.cancel(name).then_some(name);
+        assert_eq!(self.wheel.cancel(self.keys[name]), expected, "cancel {name}");
+    }
+
+    /// One step with one unit of budget. `true`: there may be more to do.
+    pub(crate) fn step(&mut self, now: u64) -> bool {
+        let mut budget = 1;
+        match self.wheel.step(now, &mut budget) {
+            Step::Fired(name) => assert_eq!(Some(name), self.oracle.fire(now), "fired at {now}"),
+            Step::More => assert_eq!(budget, 0, "stopped early at {now}"),
+            Step::Idle => {
+                let next = self.oracle.next_deadline();
+                assert!(next.is_none_or(|next| next > now), "{next:?} is due at {now}");
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Steps until nothing is due; the number of steps that took.
+    pub(crate) fn run_until(&mut self, now: u64) -> usize {
+        let steps = (0..).find(|_| !self.step(now)).unwrap_or(usize::MAX);
+        self.check();
+        steps
+    }
+
+    /// Compares all that can be read without a change.
+    pub(crate) fn check(&mut self) {
+        assert_eq!(self.wheel.next_deadline(), self.oracle.next_deadline(), "next deadline");
+        assert_eq!(self.wheel.len(), self.oracle.len(), "length");
+        assert_eq!(self.wheel.is_empty(), self.oracle.len() == 0, "emptiness");
+    }
+
+    /// Compares what is known of one timer.
+    pub(crate) fn check_timer(&mut self, name: usize) {
+        let (key, expected) = (self.keys[name], self.oracle.deadline(name));
+        assert_eq!(self.wheel.deadline(key), expected, "deadline of {name}");
+        assert_eq!(
+            self.wheel.payload_mut(key).copied(),
+            expected.map(|_| name),
+            "payload of {name}"
+        );
+    }
+}

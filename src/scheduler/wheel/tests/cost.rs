@@ -1,0 +1,104 @@
+//! What the wheel costs in memory, and in units of budget.
+
+use alloc::vec::Vec;
+use core::mem::size_of;
+use core::task::Waker;
+
+use super::{DAY, SECOND, YEAR, fire_all, wheel_of};
+use crate::scheduler::wheel::level::{LEVELS, Level};
+use crate::scheduler::wheel::{Entry, Step, Wheel};
+
+/// What a slab stores per entry.
+#[expect(dead_code, reason = "only its size matters")]
+enum Tagged<T> {
+    Vacant(usize),
+    Occupied(T),
+}
+
+const _: () = assert!(size_of::<Tagged<Entry<Waker>>>() == 48);
+const _: () = assert!(size_of::<[Level; LEVELS]>() <= 22 * 1024);
+
+// M9
+#[test]
+fn a_step_does_no_more_than_its_budget_and_says_if_more_is_due() {
+    let deadlines: Vec<u64> = (0..5_000).map(|i| SECOND + i * 7_919 % 5_000).collect();
+    let mut wheel = wheel_of(deadlines);
+    assert_eq!(wheel.step(SECOND - 1, &mut 0), Step::Idle);
+    assert_eq!(wheel.step(SECOND, &mut 0), Step::More);
+    let (mut units, mut fired) = (0, 0);
+    while !wheel.is_empty() {
+        let mut budget = 7;
+        let step = wheel.step(SECOND + 6_000, &mut budget);
+        assert_ne!(step, Step::Idle, "after {fired}");
+        assert!(step != Step::More || budget == 0, "stopped with {budget} left");
+        fired += u64::from(step != Step::More);
+        units += 7 - budget;
+        if units % 61 == 0 {
+            wheel.check_invariants();
+        }
+    }
+    assert_eq!(fired, 5_000);
+    // From level 9 or so, and a list is refiled over two or three levels at a time.
+    assert!(units < 5_000 * 6, "{units} units for 5000 timers");
+}
+
+// M9
+#[test]
+fn a_step_refiles_no_more_entries_than_its_budget() {
+    let mut wheel = wheel_of((0..5_000).map(|i| SECOND + i * 7_919 % 5_000));
+    let place = wheel.entries[0].place;
+    let left = |wheel: &Wheel<u64>| wheel.entries.iter().filter(|e| e.1.place == place).count();
+    let before = left(&wheel);
+    for calls in 1..=10 {
+        let mut budget = 13;
+        assert_eq!(wheel.step(SECOND, &mut budget), Step::More);
+        assert_eq!((budget, before - left(&wheel)), (0, calls * 13), "call {calls}");
+        wheel.check_invariants();
+    }
+}
+
+#[test]
+fn looking_for_the_next_deadline_thins_out_a_list_that_lost_its_least() {
+    let mut wheel = wheel_of((0..6_400).map(|i| SECOND + 1 + i * 7_919 % 6_400));
+    let least = wheel.arm(SECOND, SECOND);
+    wheel.cancel(least);
+    assert_eq!(wheel.next_deadline(), Some(SECOND + 1));
+    assert_eq!(wheel.strays.len(), 6_400 / 32);
+    wheel.check_invariants();
+    assert!(fire_all(&mut wheel, 2 * SECOND).into_iter().eq(SECOND + 1..=SECOND + 6_400));
+}
+
+// Else what is armed after a long idle time would lie in coarse slots.
+#[test]
+fn an_idle_step_brings_the_base_up_to_now() {
+    let mut wheel = wheel_of([YEAR]);
+    assert_eq!(fire_all(&mut wheel, DAY), []);
+    let near = wheel.arm(DAY + 62, DAY + 62);
+    assert_eq!(wheel.entry(near).map(|entry| entry.place.level), Some(0));
+}
+
+#[test]
+fn timers_armed_in_order_fire_at_one_unit_each() {
+    let mut wheel = wheel_of((0..10_000).map(|i| 30 * SECOND + i * 1_000));
+    let mut budget = 10_000;
+    for i in 0..10_000 {
+        assert_eq!(wheel.step(31 * SECOND, &mut budget), Step::Fired(30 * SECOND + i * 1_000));
+    }
+    assert_eq!(budget, 0);
+}
+
+// M6
+#[test]
+fn memory_follows_the_live_timers_and_not_the_armed_ones() {
+    let mut wheel = Wheel::new(0);
+    let mut keys: Vec<_> = (0..100).map(|i| wheel.arm(i * SECOND, i)).collect();
+    let capacity = wheel.entries.capacity();
+    for i in 0..50_000_u64 {
+        let slot = (i % 100) as usize;
+        assert!(wheel.cancel(keys[slot]).is_some());
+        keys[slot] = wheel.arm(i * 1_000_003 % (90 * DAY), i);
+        assert!(wheel.rearm(keys[slot], i * 1_000_033 % DAY));
+    }
+    wheel.check_invariants();
+    assert_eq!((wheel.len(), wheel.entries.capacity()), (100, capacity));
+}

@@ -1,0 +1,281 @@
+//! Ways to spawn beside those of a handle: with a name, and on the loop's own thread.
+
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_task::{LocalFutureObj, LocalSpawn, SpawnError as Refused};
+
+use crate::error::JoinError;
+use crate::handle::Handle;
+use crate::id::TaskId;
+use crate::join::JoinHandle;
+use crate::runtime::context;
+use crate::runtime::local::Local;
+
+/// A task that is about to be spawned, with what it is to be called. Made by [`Handle::task`].
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// let named = side.handle().task().name("adder").spawn(async { 1 + 1 });
+/// assert_eq!(named.join()?, 2);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder spawns nothing until it is told to"]
+pub struct TaskBuilder<'a> {
+    handle: &'a Handle,
+    name: Option<Arc<str>>,
+}
+
+impl<'a> TaskBuilder<'a> {
+    pub(crate) fn new(handle: &'a Handle) -> Self {
+        Self { handle, name: None }
+    }
+
+    /// Names the task, for reports and hooks. Names need not be unique.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Spawns as [`Handle::spawn`] does.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let Some(name) = self.name else { return self.handle.spawn(future) };
+        let taken = self.handle.shared().spawn(future, name, Location::caller());
+        JoinHandle::new(taken.unwrap_or_else(|task| task.end(JoinError::Closed)))
+    }
+
+    /// Spawns as [`Handle::spawn_with`] does.
+    #[track_caller]
+    pub fn spawn_with<C, F>(self, make: C) -> JoinHandle<F::Output>
+    where
+        C: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let Some(name) = self.name else { return self.handle.spawn_with(make) };
+        JoinHandle::new(self.handle.shared().spawn_with(make, name, Location::caller()))
+    }
+
+    /// Spawns a future that cannot leave this thread, on which the loop must live.
+    ///
+    /// # Panics
+    ///
+    /// If the loop of the handle does not live on this thread.
+    #[track_caller]
+    pub fn spawn_local<F: Future + 'static>(self, future: F) -> JoinHandle<F::Output> {
+        let local = context::home(&self.handle.shared().mailbox)
+            .expect("TaskBuilder::spawn_local was called on a thread where the loop does not live");
+        JoinHandle::new(match self.name {
+            Some(name) => local.spawn_local(future, name, Location::caller()),
+            None => local.spawn_local(future, (), Location::caller()),
+        })
+    }
+}
+
+/// A handle to the loop of this thread, which spawns futures that cannot leave it. Not `Send`.
+///
+/// # Examples
+///
+/// ```
+/// use futures_task::{LocalFutureObj, LocalSpawn};
+///
+/// let mut executor = sideloop::Executor::new();
+/// let spawner = executor.local_handle();
+/// let here = std::rc::Rc::new(std::cell::Cell::new(0));
+/// let there = here.clone();
+/// let future = LocalFutureObj::new(Box::new(async move { there.set(1) }));
+/// spawner.spawn_local_obj(future).unwrap();
+/// executor.run_until_idle();
+/// assert_eq!(here.get(), 1);
+/// ```
+#[derive(Debug, Clone)]
+pub struct LocalHandle {
+    local: Rc<Local>,
+}
+
+impl LocalHandle {
+    pub(crate) fn new(local: Rc<Local>) -> Self {
+        Self { local }
+    }
+
+    /// The handle to the loop that the caller is running on.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a loop's run.
+    #[must_use]
+    #[track_caller]
+    pub fn current() -> Self {
+        Self { local: here("LocalHandle::current") }
+    }
+
+    /// Spawns a future that cannot leave this thread.
+    ///
+    /// If the loop was asked to shut down, the future is dropped and the handle reports
+    /// [`JoinError::Closed`].
+    #[track_caller]
+    pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        JoinHandle::new(self.local.spawn_local(future, (), Location::caller()))
+    }
+}
+
+impl LocalSpawn for LocalHandle {
+    #[track_caller]
+    fn spawn_local_obj(&self, future: LocalFutureObj<'static, ()>) -> Result<(), Refused> {
+        self.status_local()?;
+        self.spawn_local(future).detach();
+        Ok(())
+    }
+
+    fn status_local(&self) -> Result<(), Refused> {
+        if self.local.accepts() { Ok(()) } else { Err(Refused::shutdown()) }
+    }
+}
+
+#[track_caller]
+fn here(caller: &str) -> Rc<Local> {
+    match context::current() {
+        Some(local) => local,
+        None => panic!(
+            "{caller} was called outside of a sideloop loop: no loop is running on this thread"
+        ),
+    }
+}
+
+/// Spawns a future that need not be `Send` on the loop that the caller is running on.
+///
+/// It goes straight to the ready queue, wakes nobody, and is first polled in a later turn.
+///
+/// # Panics
+///
+/// Outside of a loop's run.
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// let value = sideloop::block_on(async {
+///     let shared = Rc::new(20);
+///     let task = sideloop::spawn_local(async move { *shared + 1 });
+///     task.await.unwrap()
+/// });
+/// assert_eq!(value, 21);
+/// ```
+#[track_caller]
+pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
+    JoinHandle::new(here("spawn_local").spawn_local(future, (), Location::caller()))
+}
+
+/// The handle of the loop that the caller is running on.
+///
+/// # Panics
+///
+/// Outside of a loop's run. [`try_current`] does not.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// let sum = side.handle().spawn(async {
+///     let part = sideloop::current().spawn(async { 40 });
+///     part.await.unwrap() + 2
+/// });
+/// assert_eq!(sum.join()?, 42);
+/// # Ok(()) }
+/// ```
+#[must_use]
+#[track_caller]
+pub fn current() -> Handle {
+    here("current").handle()
+}
+
+/// The handle of the loop that the caller is running on, if there is one.
+///
+/// # Examples
+///
+/// ```
+/// assert!(sideloop::try_current().is_none());
+/// assert!(sideloop::block_on(async { sideloop::try_current() }).is_some());
+/// ```
+#[must_use]
+pub fn try_current() -> Option<Handle> {
+    context::current().map(|local| local.handle())
+}
+
+/// The id of the task that is being polled or dropped, on the loop that the caller is running on.
+///
+/// `None` outside of a loop, in a hook, and in the future of a `block_on`, which is not a task.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// let task = side.handle().spawn(async { sideloop::current_task() });
+/// let id = task.id();
+/// assert_eq!(task.join()?, Some(id));
+/// # Ok(()) }
+/// ```
+#[must_use]
+pub fn current_task() -> Option<TaskId> {
+    context::current()?.scheduler.side.running()
+}
+
+/// Lets everything that is ready run before the caller goes on.
+///
+/// # Cancel safety
+///
+/// Strict: dropping it loses nothing.
+///
+/// # Examples
+///
+/// ```
+/// sideloop::block_on(async {
+///     let task = sideloop::spawn_local(async { 1 });
+///     sideloop::yield_now().await;
+///     sideloop::yield_now().await;
+///     assert!(task.is_finished());
+/// });
+/// ```
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The future of [`yield_now`]: pending once.
+///
+/// # Cancel safety
+///
+/// Strict: dropping it loses nothing.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,94 @@
+//! The one switch between real and modelled concurrency: atomics, cells and `Arc` come from here.
+//!
+//! With `--cfg loom` they are loom's, so that `tests/loom.rs` can run the task floor under every
+//! interleaving; otherwise they are those of `core` and `alloc`. No other file names an atomic module.
+
+#[cfg(loom)]
+pub(crate) use self::modelled::*;
+#[cfg(not(loom))]
+pub(crate) use self::real::*;
+
+/// Atomics that sit in a `static`, which loom's cannot: counters that no protocol depends on.
+pub(crate) mod fixed {
+    #[cfg(target_has_atomic = "64")]
+    pub(crate) use core::sync::atomic::AtomicU64 as Counter;
+    #[cfg(not(target_has_atomic = "64"))]
+    pub(crate) use core::sync::atomic::AtomicUsize as Counter;
+    pub(crate) use core::sync::atomic::Ordering;
+}
+
+#[cfg(not(loom))]
+mod real {
+    pub(crate) use alloc::sync::Arc;
+    pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+    /// `core`'s cell with loom's interface: the pointer is lent to a closure.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        pub(crate) const fn new(value: T) -> Self {
+            Self(core::cell::UnsafeCell::new(value))
+        }
+
+        #[inline(always)]
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        #[inline(always)]
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+
+    #[cfg(feature = "std")]
+    std::thread_local! {
+        /// The loop whose run the thread is inside: the address of its queues, or null.
+        static CURRENT: core::cell::Cell<*const ()> = const { core::cell::Cell::new(core::ptr::null()) };
+    }
+
+    /// The loop whose run this thread is inside, as an address to compare with; null for none.
+    ///
+    /// Without `std` there is no thread-local storage, every wake takes the remote path, and the
+    /// answer is always null.
+    #[inline(always)]
+    pub(crate) fn current() -> *const () {
+        #[cfg(feature = "std")]
+        return CURRENT.get();
+        #[cfg(not(feature = "std"))]
+        core::ptr::null()
+    }
+
+    /// Makes `loop_` the current loop of this thread and returns the one that was.
+    #[inline]
+    pub(crate) fn replace_current(loop_: *const ()) -> *const () {
+        #[cfg(feature = "std")]
+        return CURRENT.replace(loop_);
+        #[cfg(not(feature = "std"))]
+        {
+            let _ = loop_;
+            core::ptr::null()
+        }
+    }
+}
+
+#[cfg(loom)]
+mod modelled {
+    pub(crate) use loom::cell::UnsafeCell;
+    pub(crate) use loom::sync::Arc;
+    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+    loom::thread_local! {
+        static CURRENT: core::cell::Cell<*const ()> = core::cell::Cell::new(core::ptr::null());
+    }
+
+    pub(crate) fn current() -> *const () {
+        CURRENT.with(core::cell::Cell::get)
+    }
+
+    pub(crate) fn replace_current(loop_: *const ()) -> *const () {
+        CURRENT.with(|current| current.replace(loop_))
+    }
+}

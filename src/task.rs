@@ -1,0 +1,38 @@
+//! The first floor: what one task is, how it is woken, and how it gets to its loop.
+//!
+//! A task is one allocation: a [`Header`](cell::Header) and then the future, which its outcome
+//! later replaces. Pointers to the header travel: the loop has one, the join handle has one, each
+//! waker has one; the injection stack and the ready queue link headers without a count of their own.
+//!
+//! Everything `unsafe` of the crate is on this floor, argued from these invariants:
+//!
+//! - **I1 (origin)**: every header pointer was made by `Box::into_raw` of a [`cell::Cell`], and its
+//!   vtable was made for that cell's type. The header is its first field (`repr(C)`).
+//! - **I2 (counts)**: the loop, the join handle and every waker own one reference each, counted in
+//!   the state word. The cell is freed by whoever gives the last one back, by nobody else.
+//! - **I3 (the loop's reference)**: it exists from creation on. A cell is in a queue, or being
+//!   polled, only while it exists, or (buried) while the handle's does: whoever takes a finished
+//!   cell out of the last of its queues gives it back (`LoopSide::settle`).
+//! - **I4 (loop only)**: the notes, the ready link and the local queues are touched by the loop's
+//!   thread alone; by its creator before the cell is published. No user code runs meanwhile.
+//! - **I5 (stage)**: before `DONE` the stage is a future, touched as in I4 but lent to that future
+//!   while it is polled or dropped; with `DONE` it is an outcome, owned by the handle while `JOIN`
+//!   is set and by the loop otherwise, and read out once.
+//! - **I6 (link)**: the injection link is written by the thread that set `QUEUED`, before its push
+//!   succeeds; after that it is the loop's until it clears `QUEUED`.
+//! - **I7 (slot)**: the join waker's slot is the handle's while `WAKER` is clear, the loop's once
+//!   `DONE` is set with `WAKER`, and in between nobody writes it.
+
+#![allow(unsafe_code)] // the one floor that has any; the invariants are above
+
+pub(crate) mod cell;
+pub(crate) mod join;
+pub(crate) mod loop_side;
+pub(crate) mod mailbox;
+pub(crate) mod run;
+pub(crate) mod spawn;
+pub(crate) mod state;
+
+mod injection;
+mod queues;
+mod waker;

@@ -1,0 +1,247 @@
+//! The two holds on a task from outside: [`Join`], which owns the outcome, and [`TaskRef`], which can
+//! only ask it to end.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use core::task::{Context, Poll, Waker};
+
+use super::cell::Header;
+use super::mailbox::{Mailbox, release};
+use super::state::{CancelRequest, Detached, Request, Route, Then};
+use super::waker::Packed;
+use crate::error::{JoinError, discard};
+use crate::id::TaskId;
+use crate::sync::Arc;
+
+/// One counted reference to a task, good for its id, its state, and a request to end it.
+pub(crate) struct TaskRef(NonNull<Header>);
+
+// SAFETY: everything a `TaskRef` does works from any thread: it reads what is never written after
+// creation, goes through the atomic state word, or through the owner's mailbox. The future is
+// dropped by the loop and the outcome by its owner, never by a reference that ends (I2, I5).
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl TaskRef {
+    fn header(&self) -> &Header {
+        // SAFETY: I2: this owns a reference.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.header().id()
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.header().state.load().is_done()
+    }
+
+    /// Asks the task to end. From any thread.
+    pub(crate) fn request(&self, what: Request) -> CancelRequest {
+        // SAFETY: this owns a reference.
+        unsafe { request(self.0, what) }
+    }
+}
+
+impl Clone for TaskRef {
+    fn clone(&self) -> Self {
+        self.header().state.retain();
+        Self(self.0)
+    }
+}
+
+impl Drop for TaskRef {
+    fn drop(&mut self) {
+        // SAFETY: this owns a reference, and ends here.
+        unsafe { release(self.0) };
+    }
+}
+
+impl fmt::Debug for TaskRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TaskRef").field(&self.id()).finish()
+    }
+}
+
+/// Asks a task to end: on its loop's thread by the urgent queue, elsewhere by the injection stack.
+///
+/// # Safety
+///
+/// The caller keeps the task alive by a reference.
+pub(super) unsafe fn request(task: NonNull<Header>, what: Request) -> CancelRequest {
+    // SAFETY: the caller's promise.
+    let header = unsafe { task.as_ref() };
+    if Mailbox::is_current(header.owner()) {
+        let (answer, _) = header.state.request(what, Route::Local);
+        header.owner().queues.with_mut(|queues| {
+            // SAFETY: I4: the loop's thread, inside its run, and no other borrow is open.
+            let queues = unsafe { &mut *queues };
+            // SAFETY: as above, and the task is alive.
+            unsafe { queues.urge(task) }
+        });
+        return answer;
+    }
+    let (answer, then) = header.state.request(what, Route::Remote);
+    if then == Then::Push {
+        // SAFETY: this call set `QUEUED` (I6), and the caller's reference outlives it.
+        unsafe { Mailbox::push_or_settle(header.owner(), task) };
+    }
+    answer
+}
+
+/// The join handle's hold on a task: it owns the outcome.
+pub(crate) struct Join<T> {
+    task: NonNull<Header>,
+    taken: bool,
+    _outcome: PhantomData<T>,
+}
+
+// SAFETY: as for `TaskRef`; besides, the outcome moves to the thread that holds the handle, so it
+// must be `Send`.
+unsafe impl<T: Send> Send for Join<T> {}
+// SAFETY: by a shared reference no outcome can be reached: only what `TaskRef` can do is offered.
+unsafe impl<T: Send> Sync for Join<T> {}
+
+impl<T> Unpin for Join<T> {}
+
+impl<T> Join<T> {
+    /// # Safety
+    ///
+    /// `task` is of a future with output `T`, and the caller gives up the join handle's reference
+    /// (and interest), which nobody else has.
+    pub(super) unsafe fn new(task: NonNull<Header>) -> Self {
+        Self { task, taken: false, _outcome: PhantomData }
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: I2: this owns the handle's reference.
+        unsafe { self.task.as_ref() }
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.header().id()
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.header().state.load().is_done()
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        self.header().owner()
+    }
+
+    pub(crate) fn request(&self, what: Request) -> CancelRequest {
+        // SAFETY: this owns a reference.
+        unsafe { request(self.task, what) }
+    }
+
+    /// Another reference to the task.
+    pub(crate) fn task(&self) -> TaskRef {
+        self.header().state.retain();
+        TaskRef(self.task)
+    }
+
+    /// The outcome, if the task is done and it has not been taken.
+    pub(crate) fn try_take(&mut self) -> Option<Result<T, JoinError>> {
+        if self.taken || !self.is_done() {
+            return None;
+        }
+        self.taken = true;
+        let mut place = MaybeUninit::<Result<T, JoinError>>::uninit();
+        let take = self.header().vtable().take;
+        // SAFETY: with `DONE` and `JOIN` the outcome is the handle's (I5); `taken` makes it once;
+        // the place has the type that the task was made with.
+        unsafe { take(self.task, place.as_mut_ptr().cast()) };
+        // SAFETY: `take` has filled it.
+        Some(unsafe { place.assume_init() })
+    }
+
+    /// The outcome, or the promise to wake `cx` when it is there. After it was given: `Closed`.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        if self.taken {
+            return Poll::Ready(Err(JoinError::Closed));
+        }
+        if !self.is_done() && self.register(cx.waker()) {
+            return Poll::Pending;
+        }
+        // PANICS: it cannot: the task is done, and the outcome was not taken.
+        Poll::Ready(self.try_take().expect("a finished task has an outcome"))
+    }
+
+    /// Leaves `waker` with the task. `false`: it is done, nobody will wake.
+    fn register(&mut self, waker: &Waker) -> bool {
+        let header = self.header();
+        if header.state.load().has_waker() {
+            // SAFETY: by I7 nobody writes the slot while it is lent; only the word is compared.
+            if header.slot.with(|slot| unsafe { *slot }).is_task(waker) {
+                return !self.is_done();
+            }
+            if !header.state.reclaim_waker() {
+                return false;
+            }
+            self.empty_slot();
+        }
+        // The clone is user code and may panic: nothing is held yet.
+        let packed = Packed::pack(waker.clone());
+        let header = self.header();
+        // SAFETY: by I7 the slot is the handle's while `WAKER` is clear.
+        header.slot.with_mut(|slot| unsafe { *slot = packed });
+        if header.state.lend_waker() {
+            return true;
+        }
+        self.empty_slot();
+        false
+    }
+
+    /// Drops the waker in the slot, which is the handle's.
+    fn empty_slot(&self) {
+        // SAFETY: by I7 the slot is the handle's; it was filled, and is refilled before it is read again.
+        let packed = self.header().slot.with(|slot| unsafe { *slot });
+        // SAFETY: as above: what was packed is unpacked once.
+        let waker = unsafe { packed.unpack() };
+        discard(waker);
+    }
+
+    /// The task is done and the outcome was not taken: the loop is to drop it, on its own thread and
+    /// with its hook for panics. After the loop's end it is dropped here.
+    fn leave_outcome(&self) {
+        // The mailbox must outlive the push, after which this handle has no reference.
+        let mailbox = self.header().owner().clone();
+        if self.header().state.bury() == Then::Push {
+            // SAFETY: this call set `QUEUED` (I6); until the push succeeds the buried reference is
+            // this thread's, and after that the mailbox is all that is touched.
+            unsafe { mailbox.push_buried(self.task) };
+        }
+    }
+}
+
+impl<T> Drop for Join<T> {
+    fn drop(&mut self) {
+        if self.taken {
+            // SAFETY: the handle's reference ends here.
+            unsafe { release(self.task) };
+            return;
+        }
+        let free = self.header().vtable().free;
+        match self.header().state.detach() {
+            Detached::Released => {}
+            // SAFETY: the reference went with the flag, and was the last (I2).
+            Detached::Last => unsafe { free(self.task) },
+            Detached::HasWaker => {
+                self.empty_slot();
+                // SAFETY: the handle's reference ends here.
+                unsafe { release(self.task) };
+            }
+            Detached::HasOutcome => self.leave_outcome(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Join<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Join").field(&self.id()).finish()
+    }
+}

@@ -1,0 +1,298 @@
+//! The loop's own side of its mailbox: tasks taken in, run, ended and let go.
+//!
+//! A [`LoopSide`] is made on the loop's thread and cannot leave it, so whoever has one is there
+//! (I4). What it hands out says by its type what may be done next: an [`Enrolled`] task is known
+//! to the registry and owns the loop's reference; a [`Popped`] one is to be run; an [`Ending`] one
+//! has its outcome in place and waits for the registry to let it go.
+
+use alloc::sync::Arc as Shared;
+use core::future::Future;
+use core::marker::PhantomData;
+use core::panic::Location;
+use core::ptr::NonNull;
+
+use super::cell::{Cell, Header, Label, Origin};
+use super::injection::Chain;
+use super::join::{self, Join};
+use super::mailbox::{Mailbox, Unpark, release};
+use super::queues::{self, ADOPTED, CONTROL, LEFT, Queues, READY, RUNNING, URGENT, flags};
+use super::run::{Ending, Popped, Ran};
+use super::state::{CancelRequest, Request, State};
+use crate::error::{JoinError, PanicPayload};
+use crate::id::TaskId;
+use crate::sync::{self, Arc};
+
+/// The loop's side. Neither `Send` nor `Sync`; there is one for each mailbox.
+#[derive(Debug)]
+pub(crate) struct LoopSide {
+    mailbox: Arc<Mailbox>,
+    _on_its_thread: PhantomData<*const ()>,
+}
+
+/// While it lives, the thread is inside the loop's run.
+#[derive(Debug)]
+pub(crate) struct Entered<'a> {
+    previous: *const (),
+    _side: PhantomData<&'a LoopSide>,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        sync::replace_current(self.previous);
+    }
+}
+
+/// A task that the loop knows: the loop's reference. Let go by being completed; merely dropped, it
+/// leaks the task, which is safe and a bug.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Enrolled(pub(super) NonNull<Header>);
+
+/// A panic that no handle will report.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) id: TaskId,
+    pub(crate) name: Option<Shared<str>>,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) payload: PanicPayload,
+}
+
+/// What came in from other threads.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A new task, ready to be polled.
+    Spawned(Enrolled),
+    /// A request to the loop: to be run at once, and kept nowhere.
+    Control(Enrolled),
+    /// The panic of an outcome that was left to the loop to drop.
+    Lost(Lost),
+}
+
+/// Everything that had been pushed when the loop looked.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Intake(Chain);
+
+impl Enrolled {
+    fn header(&self) -> &Header {
+        // SAFETY: I2: this owns the loop's reference.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.header().id()
+    }
+
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        self.header().location()
+    }
+
+    pub(crate) fn set_key(&self, key: u32) {
+        self.header().set_key(key);
+    }
+
+    pub(crate) fn name(&self) -> Option<Shared<str>> {
+        // SAFETY: the vtable is the task's, which lives (I1, I2).
+        unsafe { (self.header().vtable().name)(self.0) }
+    }
+
+    /// Asks the task to end.
+    pub(crate) fn request(&self, what: Request) -> CancelRequest {
+        // SAFETY: this owns a reference.
+        unsafe { join::request(self.0, what) }
+    }
+}
+
+impl Intake {
+    /// Takes the next cell in, in the order in which they came.
+    pub(crate) fn next(&mut self, side: &LoopSide) -> Option<News> {
+        while let Some(task) = self.0.next() {
+            // SAFETY: a cell that was taken out is alive by its entry's reference (I3).
+            let news = unsafe { side.take_in(task) };
+            if news.is_some() {
+                return news;
+            }
+        }
+        None
+    }
+}
+
+impl LoopSide {
+    pub(crate) fn new(unpark: Unpark) -> Self {
+        Self { mailbox: Arc::new(Mailbox::new(unpark)), _on_its_thread: PhantomData }
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// Enters the loop's run on this thread: wakes and requests of its tasks are local from here on.
+    pub(crate) fn enter(&self) -> Entered<'_> {
+        let previous = sync::replace_current(Mailbox::address(&self.mailbox));
+        Entered { previous, _side: PhantomData }
+    }
+
+    /// Borrows the queues. `f` runs no user code.
+    #[inline]
+    pub(super) fn queues<R>(&self, f: impl FnOnce(&mut Queues) -> R) -> R {
+        self.mailbox.queues.with_mut(|queues| {
+            // SAFETY: I4: the holder of this side is on the loop's thread, and `f` calls nothing
+            // that could come back here.
+            f(unsafe { &mut *queues })
+        })
+    }
+
+    /// Makes a task that is ready at once, behind everything ready before it.
+    pub(crate) fn spawn<F: Future, L: Label>(
+        &self,
+        future: F,
+        label: L,
+        origin: Origin,
+    ) -> (Enrolled, Join<F::Output>) {
+        let owner = self.queues(Queues::spare).unwrap_or_else(|| self.mailbox.clone());
+        let task = Cell::allocate(future, label, origin, owner, State::new(false), ADOPTED);
+        self.queues(|queues| {
+            queues.fence();
+            // SAFETY: on the loop's thread; the task has just been made.
+            unsafe { queues.enqueue(task) }
+        });
+        // SAFETY: of the two references one goes to the registry and one to the handle (I2).
+        (Enrolled(task), unsafe { Join::new(task) })
+    }
+
+    /// Takes what other threads pushed.
+    #[inline]
+    pub(crate) fn take_all(&self) -> Intake {
+        Intake(self.mailbox.take_all())
+    }
+
+    /// Ends the way in: every later push is refused.
+    pub(crate) fn close(&self) -> Intake {
+        Intake(self.mailbox.close())
+    }
+
+    /// # Safety
+    ///
+    /// `task` was taken out of the stack, and its link has been read.
+    unsafe fn take_in(&self, task: NonNull<Header>) -> Option<News> {
+        // SAFETY: the entry's reference keeps it alive (I3).
+        let header = unsafe { task.as_ref() };
+        let old = header.state.take_in();
+        if old.is_buried() {
+            // SAFETY: on the loop's thread; the buried reference keeps the task alive.
+            unsafe { self.settle(task) };
+            // SAFETY: by I5 a buried outcome belongs to its entry.
+            let lost = unsafe { lose(task) };
+            // SAFETY: the buried reference is the entry's.
+            unsafe { release(task) };
+            return lost.map(News::Lost);
+        }
+        let notes = flags(header);
+        if notes & ADOPTED == 0 {
+            queues::set(header, ADOPTED);
+            if notes & CONTROL != 0 {
+                return Some(News::Control(Enrolled(task)));
+            }
+        }
+        if old.is_done() {
+            // SAFETY: as above; the loop's reference was left with the entry.
+            unsafe { self.settle(task) };
+        } else if old.is_ending() {
+            // SAFETY: on the loop's thread, and the task lives.
+            self.queues(|queues| unsafe { queues.urge(task) });
+        } else if old.is_woken() {
+            // SAFETY: as above. Otherwise a poll has answered every wake while the entry waited.
+            self.queues(|queues| unsafe { queues.enqueue(task) });
+        }
+        (notes & ADOPTED == 0).then_some(News::Spawned(Enrolled(task)))
+    }
+
+    /// Begins a batch of at most `polls` polls.
+    #[inline]
+    pub(crate) fn begin_batch(&self, polls: usize) {
+        self.queues(|queues| queues.begin_batch(polls));
+    }
+
+    /// The next task of the batch.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<Popped<'_>> {
+        self.queues(Queues::pop).map(|task| Popped(task, self))
+    }
+
+    /// Whether nothing is ready to be run.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queues(|queues| queues.is_idle())
+    }
+
+    /// The task that is being polled or dropped.
+    pub(crate) fn running(&self) -> Option<TaskId> {
+        // SAFETY: a task that is being run is alive (I3).
+        self.queues(|queues| queues.running()).map(|task| unsafe { task.as_ref() }.id())
+    }
+
+    /// How often the task was polled.
+    pub(crate) fn polls(&self, task: &Enrolled) -> u64 {
+        self.queues(|queues| queues.polls(task.header()))
+    }
+
+    /// See [`Mailbox`]: the loop is awake.
+    #[inline]
+    pub(crate) fn resume(&self) {
+        self.mailbox.resume();
+    }
+
+    /// See [`Mailbox`]: the loop is about to sleep; `false` if it must look again.
+    pub(crate) fn park(&self) -> bool {
+        self.mailbox.park()
+    }
+
+    /// Runs a task at once, whatever queue it is in.
+    pub(crate) fn run_now(&self, task: &Enrolled) -> Ran<'_> {
+        Popped(task.0, self).run()
+    }
+
+    /// Ends a task that has not ended, wherever it is; `reason` is what its handle will say.
+    pub(crate) fn end(&self, task: &Enrolled, reason: JoinError) -> Ending<'_> {
+        Popped(task.0, self).end(reason)
+    }
+
+    /// Gives the loop's reference to a finished task back, once its cell is in no queue (I3).
+    ///
+    /// # Safety
+    ///
+    /// `task` is alive; if the loop's reference is all that keeps it so, it is not used again.
+    pub(super) unsafe fn settle(&self, task: NonNull<Header>) {
+        // SAFETY: the caller's promise.
+        let header = unsafe { task.as_ref() };
+        let notes = flags(header);
+        let waits = notes & (LEFT | READY | URGENT | RUNNING) == LEFT;
+        if waits && !header.state.load().is_queued() {
+            queues::clear(header, LEFT);
+            // SAFETY: `LEFT` said that the reference is still to be given back.
+            unsafe { release(task) };
+        }
+    }
+}
+
+impl Drop for LoopSide {
+    /// Lets go of the references that would keep the mailbox alive for ever.
+    fn drop(&mut self) {
+        drop(self.queues(Queues::take_spares));
+    }
+}
+
+/// Drops an outcome that no handle wants; says so if it was, or became, a panic.
+///
+/// # Safety
+///
+/// On the loop's thread, which owns the outcome (I5) and a reference.
+pub(super) unsafe fn lose(task: NonNull<Header>) -> Option<Lost> {
+    // SAFETY: the caller's reference.
+    let header = unsafe { task.as_ref() };
+    // SAFETY: the caller owns the outcome.
+    let payload = unsafe { (header.vtable().drop_outcome)(task) }?;
+    // SAFETY: the vtable is the task's, which lives.
+    let name = unsafe { (header.vtable().name)(task) };
+    Some(Lost { id: header.id(), name, location: header.location(), payload })
+}

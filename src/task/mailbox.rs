@@ -1,0 +1,245 @@
+//! What other threads see of a loop: the way in, and the bell.
+//!
+//! # The sleep word
+//!
+//! | word       | the loop                  | a producer that must be heard            |
+//! |------------|---------------------------|------------------------------------------|
+//! | `RUNNING`  | will look again           | swaps in `NOTIFIED`, done                |
+//! | `NOTIFIED` | will look again           | swaps in `NOTIFIED`, done                |
+//! | `PARKED`   | sleeps, or is about to    | swaps in `NOTIFIED`, and unparks: only one producer replaces `PARKED` |
+//!
+//! The loop swaps in `PARKED` after it found the stack empty, and sleeps only if that replaced
+//! `RUNNING`. Both sides swap one word, so one of them sees the other: acquire and release are enough.
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::mem;
+use core::ptr::NonNull;
+
+use super::cell::Header;
+use super::injection::{Chain, Push, Stack};
+use super::queues::Queues;
+use crate::error::{contain, discard, forget_payload};
+use crate::sync::{self, Arc, AtomicUsize, Ordering, UnsafeCell};
+
+const RUNNING: usize = 0;
+const PARKED: usize = 1;
+const NOTIFIED: usize = 2;
+
+/// How the loop's thread is roused: called once for each sleep that a producer ends.
+pub(crate) type Unpark = Box<dyn Fn() + Send + Sync>;
+
+/// What other threads see of a loop.
+pub(crate) struct Mailbox {
+    stack: Stack,
+    word: AtomicUsize,
+    unpark: Unpark,
+    pub(super) queues: UnsafeCell<Queues>,
+}
+
+// SAFETY: the queues are touched by the loop's thread alone (I4); the rest is atomic, or `Sync`.
+unsafe impl Sync for Mailbox {}
+// SAFETY: the pointers in the queues are to cells whose operations are argued thread by thread;
+// dropping a mailbox, on whichever thread, follows no pointer.
+unsafe impl Send for Mailbox {}
+
+impl Mailbox {
+    /// The mailbox as an address, to be compared with the current loop's.
+    #[inline(always)]
+    pub(crate) fn address(this: &Arc<Self>) -> *const () {
+        (&raw const **this).cast()
+    }
+
+    /// Whether the caller is on this loop's thread and inside its run.
+    #[inline]
+    pub(crate) fn is_current(this: &Arc<Self>) -> bool {
+        core::ptr::eq(sync::current(), Self::address(this))
+    }
+
+    /// Pushes a cell, and makes the loop look. `false`: the loop has ended, the cell is still the caller's.
+    ///
+    /// # Safety
+    ///
+    /// The caller set the task's `QUEUED` (I6), and keeps the task and this mailbox alive until this returns.
+    pub(super) unsafe fn push(&self, task: NonNull<Header>) -> bool {
+        // SAFETY: the caller's promise.
+        match unsafe { self.stack.push(task) } {
+            Push::Refused => return false,
+            Push::First => self.notify(),
+            // ORDERING: Relaxed, a mere hint: whoever pushed first notifies in any case; but where
+            // that thread was preempted in between, nobody should have to wait for it.
+            Push::Behind if self.word.load(Ordering::Relaxed) == PARKED => self.notify(),
+            Push::Behind => {}
+        }
+        true
+    }
+
+    /// Pushes a task that lives, for a wake or a request.
+    ///
+    /// # Safety
+    ///
+    /// As [`Mailbox::push`].
+    pub(super) unsafe fn push_or_settle(this: &Arc<Self>, task: NonNull<Header>) {
+        // SAFETY: the caller's promise.
+        if unsafe { this.push(task) } {
+            return;
+        }
+        // SAFETY: the caller keeps the task alive.
+        let header = unsafe { task.as_ref() };
+        let old = header.state.take_in();
+        // The loop ended between the setting of `QUEUED` and the push: it found the task queued
+        // when it set `DONE`, so it left its reference with the entry that never came to be.
+        if old.is_buried() {
+            // SAFETY: by I5 a buried outcome, and its reference, belong to its entry: this one.
+            unsafe { exhume(task) };
+        }
+        if old.is_done() {
+            // SAFETY: by I3 the loop's reference is this entry's.
+            unsafe { release(task) };
+        }
+    }
+
+    /// Pushes an outcome that the loop is to drop; after the loop's end drops it here.
+    ///
+    /// # Safety
+    ///
+    /// As [`Mailbox::push`]; the task is `BURIED`, and its buried reference is the caller's to give away.
+    pub(super) unsafe fn push_buried(&self, task: NonNull<Header>) {
+        // SAFETY: the caller's promise.
+        if !unsafe { self.push(task) } {
+            // SAFETY: the entry that never came to be would have owned outcome and reference.
+            unsafe { exhume(task) };
+        }
+    }
+
+    /// Makes the loop look at its work once more.
+    pub(crate) fn notify(&self) {
+        // ORDERING: AcqRel, paired with the swaps in `park` and `resume`: the
+        // loop that reads `NOTIFIED` sees what was pushed before; who reads `PARKED` comes after
+        // the loop's last look.
+        if self.word.swap(NOTIFIED, Ordering::AcqRel) == PARKED {
+            if let Err(payload) = contain(|| (self.unpark)()) {
+                forget_payload(payload);
+            }
+        }
+    }
+
+    /// Whether the loop is still meant to sleep. For the parker's own waiting.
+    pub(crate) fn is_parked(&self) -> bool {
+        // ORDERING: Acquire, paired with `notify`.
+        self.word.load(Ordering::Acquire) == PARKED
+    }
+
+    /// Whether something was pushed, or the loop notified, since it last looked. A hint.
+    pub(crate) fn has_news(&self) -> bool {
+        // ORDERING: Relaxed: who acts on the hint looks again, with the orderings of that look.
+        self.word.load(Ordering::Relaxed) == NOTIFIED || self.stack.has_any()
+    }
+
+    /// Refuses every later push and takes what is there. On the loop's thread.
+    pub(super) fn close(&self) -> Chain {
+        self.stack.close()
+    }
+
+    /// Takes everything that was pushed. On the loop's thread.
+    #[inline]
+    pub(super) fn take_all(&self) -> Chain {
+        self.stack.take_all()
+    }
+
+    /// The loop's thread looks at its work again.
+    #[inline]
+    pub(super) fn resume(&self) {
+        // ORDERING: Relaxed: a notification that is missed here stays, and is seen when the loop
+        // would park.
+        if self.word.load(Ordering::Relaxed) != RUNNING {
+            // ORDERING: AcqRel, paired with `notify`: what came before a notification is seen by
+            // the look that follows.
+            self.word.swap(RUNNING, Ordering::AcqRel);
+        }
+    }
+
+    /// Declares the loop asleep, after it found nothing to do. `false`: it was notified meanwhile,
+    /// and has to look again.
+    pub(super) fn park(&self) -> bool {
+        // ORDERING: AcqRel, paired with `notify`: either this reads `NOTIFIED` and the next look
+        // sees the push, or that reads `PARKED` and unparks.
+        if self.word.swap(PARKED, Ordering::AcqRel) == NOTIFIED {
+            // ORDERING: AcqRel: as above; a notification in between is part of the next look too.
+            self.word.swap(RUNNING, Ordering::AcqRel);
+            return false;
+        }
+        true
+    }
+
+    /// A freed cell gives its reference to its mailbox back: on the loop's thread it is kept for
+    /// the next task, elsewhere it is dropped.
+    pub(super) fn take_back(owner: Arc<Self>) {
+        if !Self::is_current(&owner) {
+            return;
+        }
+        let queues = &raw const owner.queues;
+        // SAFETY: the loop is inside its run, so its own side keeps the mailbox alive.
+        let surplus = unsafe { &*queues }.with_mut(|queues| {
+            // SAFETY: I4: the loop's thread; cells are freed outside of any borrow of the queues.
+            unsafe { &mut *queues }.keep(owner)
+        });
+        drop(surplus);
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        // The hook is user code, and so is its destructor, on whichever thread this is.
+        discard(mem::replace(&mut self.unpark, Box::new(|| ())));
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").finish_non_exhaustive()
+    }
+}
+
+/// Gives one reference back, and frees the cell if it was the last.
+///
+/// # Safety
+///
+/// The caller owns a reference, and does not use it again.
+pub(super) unsafe fn release(task: NonNull<Header>) {
+    // SAFETY: the caller's reference keeps the task alive until it is given back here.
+    let header = unsafe { task.as_ref() };
+    let free = header.vtable().free;
+    if header.state.release() {
+        // SAFETY: that was the last reference (I2).
+        unsafe { free(task) };
+    }
+}
+
+/// Drops a buried outcome after the loop's end, where no hook hears of its panic.
+///
+/// # Safety
+///
+/// The outcome (I5) and the buried reference are the caller's, and end here.
+unsafe fn exhume(task: NonNull<Header>) {
+    // SAFETY: the caller's reference keeps the task alive.
+    let header = unsafe { task.as_ref() };
+    // SAFETY: the caller owns the outcome.
+    if let Some(payload) = unsafe { (header.vtable().drop_outcome)(task) } {
+        forget_payload(payload);
+    }
+    // SAFETY: the caller's reference ends here.
+    unsafe { release(task) };
+}
+
+impl Mailbox {
+    /// A new mailbox; `unpark` ends the loop's sleep.
+    pub(super) fn new(unpark: Unpark) -> Self {
+        Self {
+            stack: Stack::new(),
+            word: AtomicUsize::new(RUNNING),
+            unpark,
+            queues: UnsafeCell::new(Queues::new()),
+        }
+    }
+}

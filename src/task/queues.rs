@@ -1,0 +1,248 @@
+//! What only the loop's thread touches: the ready queue, the urgent queue, and each cell's notes.
+//!
+//! The ready queue links cells by their headers, so a wake allocates nothing. A task is in it at most
+//! once, and at most once in the urgent queue, which holds what was cancelled and goes first. No
+//! user code runs while the queues are borrowed (I4).
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::ptr::{self, NonNull};
+
+use super::cell::Header;
+use super::mailbox::Mailbox;
+use crate::sync::Arc;
+
+/// The cell is in the ready queue.
+pub(super) const READY: u32 = 1;
+/// The cell is in the urgent queue.
+pub(super) const URGENT: u32 = 1 << 1;
+/// The future is being polled or dropped.
+pub(super) const RUNNING: u32 = 1 << 2;
+/// The task is done, and the loop's reference waits for the cell to leave its last queue (I3).
+pub(super) const LEFT: u32 = 1 << 3;
+/// A request to the loop itself: run when it is taken in, and kept in no registry.
+pub(super) const CONTROL: u32 = 1 << 4;
+/// The loop knows the task.
+pub(super) const ADOPTED: u32 = 1 << 5;
+/// The task is done.
+pub(super) const ENDED: u32 = 1 << 6;
+/// One poll; the count fills the rest of the word, and overflows into [`Queues::carries`].
+const POLL: u32 = 1 << 7;
+/// How many polls fit beside the flags.
+const POLLS: u64 = (u32::MAX / POLL) as u64 + 1;
+
+/// How many references to its own mailbox a loop keeps for the tasks to come.
+const SPARES: usize = 1024;
+
+/// The queues of one loop.
+#[derive(Debug)]
+pub(super) struct Queues {
+    head: *const Header,
+    tail: *const Header,
+    /// How many cells the ready queue holds.
+    len: usize,
+    /// How many more polls this batch may make.
+    left: usize,
+    /// How many more urgent tasks it may end: without a bound, destructors that spawn and cancel
+    /// could keep it going for ever.
+    left_urgent: usize,
+    urgent: VecDeque<NonNull<Header>>,
+    running: Option<NonNull<Header>>,
+    /// Overflows of the poll counts, by serial: one per 2^25 polls.
+    carries: BTreeMap<u64, u64>,
+    /// References to the mailbox that ended tasks gave back: reused without counting.
+    spares: Vec<Arc<Mailbox>>,
+}
+
+impl Queues {
+    pub(super) fn new() -> Self {
+        Self {
+            head: ptr::null(),
+            tail: ptr::null(),
+            len: 0,
+            left: 0,
+            left_urgent: 0,
+            urgent: VecDeque::new(),
+            running: None,
+            carries: BTreeMap::new(),
+            spares: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.len == 0 && self.urgent.is_empty()
+    }
+
+    pub(super) fn running(&self) -> Option<NonNull<Header>> {
+        self.running
+    }
+
+    pub(super) fn set_running(&mut self, task: Option<NonNull<Header>>) -> Option<NonNull<Header>> {
+        core::mem::replace(&mut self.running, task)
+    }
+
+    /// Begins a batch: at most `polls` polls.
+    pub(super) fn begin_batch(&mut self, polls: usize) {
+        self.left = polls;
+        self.left_urgent = self.urgent.len().saturating_add(polls);
+    }
+
+    /// Ends the batch before whatever is appended from here on: a task spawned in this turn is
+    /// first polled in a later one.
+    pub(super) fn fence(&mut self) {
+        self.left = self.left.min(self.len);
+    }
+
+    /// Appends a task to the ready queue, unless it is there or done.
+    ///
+    /// # Safety
+    ///
+    /// On the loop's thread; `task` is alive (I3).
+    #[inline]
+    pub(super) unsafe fn enqueue(&mut self, task: NonNull<Header>) {
+        // SAFETY: the caller keeps the task alive.
+        let header = unsafe { task.as_ref() };
+        if flags(header) & (READY | ENDED) != 0 {
+            return;
+        }
+        set(header, READY);
+        // SAFETY: I4: the loop's thread.
+        header.next_ready.with_mut(|next| unsafe { *next = ptr::null() });
+        // SAFETY: the tail is in the queue, so it is alive (I3).
+        match unsafe { self.tail.as_ref() } {
+            None => self.head = task.as_ptr(),
+            // SAFETY: I4: the loop's thread.
+            Some(tail) => tail.next_ready.with_mut(|next| unsafe { *next = task.as_ptr() }),
+        }
+        self.tail = task.as_ptr();
+        self.len += 1;
+    }
+
+    /// Puts a task that is to end ahead of everything ready, unless it is there, done or unknown.
+    ///
+    /// # Safety
+    ///
+    /// As [`Queues::enqueue`].
+    pub(super) unsafe fn urge(&mut self, task: NonNull<Header>) {
+        // SAFETY: the caller keeps the task alive.
+        let header = unsafe { task.as_ref() };
+        if flags(header) & (URGENT | ENDED | ADOPTED) == ADOPTED {
+            set(header, URGENT);
+            self.urgent.push_back(task);
+        }
+    }
+
+    /// The next task of the batch: an urgent one, else the oldest ready one.
+    #[inline]
+    pub(super) fn pop(&mut self) -> Option<NonNull<Header>> {
+        let urgent = if self.left_urgent > 0 { self.urgent.pop_front() } else { None };
+        if let Some(task) = urgent {
+            self.left_urgent -= 1;
+            // SAFETY: the cell was in a queue, so it is alive (I3).
+            clear(unsafe { task.as_ref() }, URGENT);
+            return Some(task);
+        }
+        if self.left == 0 {
+            return None;
+        }
+        let task = NonNull::new(self.head.cast_mut())?;
+        // SAFETY: as above.
+        let header = unsafe { task.as_ref() };
+        // SAFETY: I4: the loop's thread.
+        self.head = header.next_ready.with(|next| unsafe { *next });
+        if self.head.is_null() {
+            self.tail = ptr::null();
+        }
+        self.len -= 1;
+        self.left -= 1;
+        clear(header, READY);
+        Some(task)
+    }
+
+    /// Counts a poll and marks the task running.
+    #[inline]
+    pub(super) fn begin_poll(&mut self, header: &Header) {
+        let old = flags(header);
+        // PANICS: it cannot: the loop does not run inside its own run. A second poll of a future
+        // that is being polled would be unsound, so this is checked at all times.
+        assert!(old & RUNNING == 0, "the loop was re-entered");
+        let (notes, wrapped) = (old | RUNNING).overflowing_add(POLL);
+        put(header, notes);
+        if wrapped {
+            *self.carries.entry(header.id().as_u64()).or_default() += POLLS;
+        }
+    }
+
+    /// How often the task has been polled.
+    pub(super) fn polls(&self, header: &Header) -> u64 {
+        let carried = self.carries.get(&header.id().as_u64()).copied().unwrap_or(0);
+        carried + u64::from(flags(header) / POLL)
+    }
+
+    /// Forgets what was kept about a task beside its cell.
+    #[inline]
+    pub(super) fn forget(&mut self, header: &Header) {
+        if !self.carries.is_empty() {
+            self.carries.remove(&header.id().as_u64());
+        }
+    }
+
+    /// A reference to the mailbox without counting, if one was given back before.
+    #[inline]
+    pub(super) fn spare(&mut self) -> Option<Arc<Mailbox>> {
+        self.spares.pop()
+    }
+
+    /// Keeps a reference for the next task; gives it back when there are enough.
+    #[inline]
+    pub(super) fn keep(&mut self, owner: Arc<Mailbox>) -> Option<Arc<Mailbox>> {
+        if self.spares.len() >= SPARES {
+            return Some(owner);
+        }
+        self.spares.push(owner);
+        None
+    }
+
+    /// Lets go of the references: they would keep the mailbox alive for ever.
+    pub(super) fn take_spares(&mut self) -> Vec<Arc<Mailbox>> {
+        core::mem::take(&mut self.spares)
+    }
+}
+
+/// Wakes a task from its own loop's thread: no read-modify-write, no allocation.
+///
+/// # Safety
+///
+/// On the loop's thread, inside its run; `task` is alive.
+#[inline]
+pub(super) unsafe fn wake(owner: &Mailbox, task: NonNull<Header>) {
+    owner.queues.with_mut(|queues| {
+        // SAFETY: I4: the loop's thread, and no other borrow is open.
+        let queues = unsafe { &mut *queues };
+        // SAFETY: the caller's promise.
+        unsafe { queues.enqueue(task) };
+    });
+}
+
+/// The notes of a task. For the loop's thread (I4).
+#[inline]
+pub(super) fn flags(header: &Header) -> u32 {
+    // SAFETY: I4: only the loop's thread reads or writes the notes of a published cell.
+    header.notes.with(|notes| unsafe { *notes })
+}
+
+#[inline]
+pub(super) fn put(header: &Header, value: u32) {
+    // SAFETY: as in `flags`.
+    header.notes.with_mut(|notes| unsafe { *notes = value });
+}
+
+#[inline]
+pub(super) fn set(header: &Header, flag: u32) {
+    put(header, flags(header) | flag);
+}
+
+#[inline]
+pub(super) fn clear(header: &Header, flag: u32) {
+    put(header, flags(header) & !flag);
+}

@@ -1,0 +1,153 @@
+//! One task's turn: popped, polled or dropped, completed.
+//!
+//! Completion is in this order: the future is dropped, the outcome stored, the registry lets the
+//! task go, `DONE` is set, and only then the joiner is woken.
+
+use core::ptr::NonNull;
+use core::task::Context;
+
+use super::cell::{End, Header};
+use super::loop_side::{Enrolled, LoopSide, Lost, lose};
+use super::queues::{self, ENDED, LEFT, READY, RUNNING, URGENT, flags};
+use super::state::{Last, Request};
+use super::waker;
+use crate::error::{JoinError, contain, forget_payload};
+use crate::id::TaskId;
+
+/// A task taken from its queue, to be run.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Popped<'a>(pub(super) NonNull<Header>, pub(super) &'a LoopSide);
+
+/// A task whose future is gone and whose outcome is in place, not yet announced.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Ending<'a> {
+    task: NonNull<Header>,
+    side: &'a LoopSide,
+    end: End,
+}
+
+/// What running a task came to.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Ran<'a> {
+    /// It waits for its next wake.
+    Pending,
+    /// It had ended before; there was nothing to run.
+    Nothing,
+    /// It ended.
+    Ended(Ending<'a>),
+}
+
+impl<'a> Popped<'a> {
+    /// Polls the task, or drops its future if it is to end. Runs user code, and contains it.
+    #[inline]
+    pub(crate) fn run(self) -> Ran<'a> {
+        let Self(task, side) = self;
+        // SAFETY: the cell was in a queue until just now, or is enrolled: it is alive (I3).
+        let header = unsafe { task.as_ref() };
+        if flags(header) & ENDED != 0 {
+            // SAFETY: on the loop's thread; not used again.
+            unsafe { side.settle(task) };
+            return Ran::Nothing;
+        }
+        if header.state.begin_poll().is_ending() {
+            return Ran::Ended(self.end(JoinError::Cancelled));
+        }
+        let before = side.queues(|queues| {
+            queues.begin_poll(header);
+            queues.set_running(Some(task))
+        });
+        // SAFETY: `RUNNING` keeps the loop's reference in place until the end of this function.
+        let waker = unsafe { waker::lend(task) };
+        // SAFETY: the task is of the vtable's type, not done, and on its loop's thread.
+        let end = unsafe { (header.vtable().poll)(task, &mut Context::from_waker(&waker)) };
+        side.queues(|queues| queues.set_running(before));
+        match end {
+            None => {
+                queues::clear(header, RUNNING);
+                Ran::Pending
+            }
+            Some(end) => {
+                queues::put(header, (flags(header) & !RUNNING) | ENDED);
+                Ran::Ended(Ending { task, side, end })
+            }
+        }
+    }
+
+    /// Drops the task's future. Runs user code, and contains it.
+    pub(super) fn end(self, reason: JoinError) -> Ending<'a> {
+        let Self(task, side) = self;
+        // SAFETY: as in `run`.
+        let header = unsafe { task.as_ref() };
+        // PANICS: it cannot: only a task that is neither done nor being run gets here. Dropping a
+        // future twice would be unsound, so this is checked at all times.
+        assert!(flags(header) & (ENDED | RUNNING) == 0, "the loop was re-entered");
+        queues::set(header, RUNNING);
+        let before = side.queues(|queues| queues.set_running(Some(task)));
+        // SAFETY: as in `run`.
+        let end = unsafe { (header.vtable().end)(task, reason) };
+        side.queues(|queues| queues.set_running(before));
+        queues::put(header, (flags(header) & !RUNNING) | ENDED);
+        Ending { task, side, end }
+    }
+}
+
+impl Ending<'_> {
+    /// The task's id, by which the registry finds what has to be given to [`Ending::complete`].
+    pub(crate) fn id(&self) -> TaskId {
+        // SAFETY: the loop's reference is still enrolled.
+        unsafe { self.task.as_ref() }.id()
+    }
+
+    pub(crate) fn how(&self) -> End {
+        self.end
+    }
+
+    /// What had been asked of the task.
+    pub(crate) fn request(&self) -> Option<Request> {
+        // SAFETY: as in `id`.
+        unsafe { self.task.as_ref() }.state.load().requested()
+    }
+
+    /// Announces the end: sets `DONE`, wakes the joiner, drops what nobody wants, and gives the
+    /// loop's reference back as soon as the cell is in no queue. Runs user code, and contains it.
+    #[inline]
+    pub(crate) fn complete(self, enrolled: Enrolled) -> Option<Lost> {
+        let Self { task, side, .. } = self;
+        // PANICS: it cannot: the registry verified the serial. The wrong reference given back would
+        // be unsound, so this is checked at all times.
+        assert!(enrolled.0 == task, "the registry gave another task");
+        // SAFETY: the loop's reference is this function's now.
+        let header = unsafe { task.as_ref() };
+        side.queues(|queues| queues.forget(header));
+        let keep = flags(header) & (READY | URGENT) != 0;
+        let free = header.vtable().free;
+        let completed = match header.state.complete(keep) {
+            Err(Last(last)) => {
+                if last {
+                    // SAFETY: the reference went with `DONE`, and was the last (I2).
+                    unsafe { free(task) };
+                }
+                return None;
+            }
+            Ok(completed) => completed,
+        };
+        if completed.has_waker {
+            // SAFETY: by I7 the slot is the loop's now.
+            let packed = header.slot.with(|slot| unsafe { *slot });
+            // SAFETY: as above: it is emptied here, once.
+            let waker = unsafe { packed.unpack() };
+            if let Err(payload) = contain(|| waker.wake()) {
+                forget_payload(payload);
+            }
+        }
+        // SAFETY: without `JOIN` the outcome is the loop's (I5), which still has its reference.
+        let lost = if completed.wanted { None } else { unsafe { lose(task) } };
+        queues::set(header, LEFT);
+        // SAFETY: on the loop's thread; not used again.
+        unsafe { side.settle(task) };
+        lost
+    }
+}

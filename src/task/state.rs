@@ -1,0 +1,348 @@
+//! The life of a task as one machine word: flags in the low bits, a count of references above.
+//!
+//! | flag     | set by                    | cleared by            | meaning                                                        |
+//! |----------|---------------------------|-----------------------|----------------------------------------------------------------|
+//! | `QUEUED` | any waker, a request      | the loop, taking it in | the cell is in the injection stack, or about to be pushed by the thread that set it |
+//! | `WOKEN`  | a waker elsewhere         | the loop: the poll, or the take-in | a remote wake that no poll has answered; never without `QUEUED` |
+//! | `CANCEL` | a cancel request          | never                 | the future is to be dropped at its next suspension             |
+//! | `ABORT`  | an abort request          | never                 | the same, guard or not                                         |
+//! | `DONE`   | the loop                  | never                 | future dropped, outcome stored; terminal                       |
+//! | `JOIN`   | creation                  | the handle's drop     | a join handle wants the outcome                                |
+//! | `WAKER`  | the handle                | the handle, before `DONE` | the join waker's slot is lent to whoever sets `DONE`        |
+//! | `BURIED` | the handle's drop, after `DONE` | never           | the loop is to drop the outcome, and the handle's reference    |
+//!
+//! | state     | `DONE` | `JOIN` | `WAKER` | who owns the outcome        | who owns the waker's slot |
+//! |-----------|:------:|:------:|:-------:|-----------------------------|---------------------------|
+//! | live      |   0    |   1    |    0    | (there is none)             | the handle                |
+//! | awaited   |   0    |   1    |    1    | (there is none)             | the loop                  |
+//! | detached  |   0    |   0    |    0    | (there is none)             | nobody, and it is empty   |
+//! | finished  |   1    |   1    |    0    | the handle                  | the handle                |
+//! | to wake   |   1    |   1    |    1    | the handle                  | the loop, which empties it |
+//! | dropped   |   1    |   0    |   any   | the loop (`BURIED` or at completion) | as above         |
+//!
+//! Each transition is a pure function from a [`Snapshot`] to the next one and what its caller has
+//! to do, applied by one read-modify-write. Only the loop sets `DONE`; only the handle touches
+//! `JOIN`, `WAKER` and `BURIED`. A reference more is made only from a reference held.
+
+use crate::sync::{AtomicUsize, Ordering};
+
+const QUEUED: usize = 1;
+const CANCEL: usize = 1 << 1;
+const ABORT: usize = 1 << 2;
+const DONE: usize = 1 << 3;
+const JOIN: usize = 1 << 4;
+const WAKER: usize = 1 << 5;
+const BURIED: usize = 1 << 6;
+const WOKEN: usize = 1 << 7;
+/// One reference.
+const REF: usize = 1 << 8;
+/// More references than memory could hold: a count above it is a bug of leaked wakers.
+const MOST: usize = usize::MAX / 2;
+
+/// What a request to end a task found. Of several callers exactly one is told `Requested`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CancelRequest {
+    /// This call made the request.
+    Requested,
+    /// A request was pending already.
+    AlreadyRequested,
+    /// The task had ended.
+    Finished,
+    /// The loop does not know the task (any more). Only a request by id can find this.
+    NotFound,
+}
+
+/// How a task is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Where a guard lives it may honour, clean up after, or refuse it.
+    Cancel,
+    /// Whatever the task thinks of it.
+    Abort,
+}
+
+/// How news of a task travels to its loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// From the loop's own thread: by its plain queues; `QUEUED` stays as it is.
+    Local,
+    /// From any thread: by the injection stack, under `QUEUED`.
+    Remote,
+}
+
+/// What the caller of a transition owes the injection stack.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Push the cell: this transition set `QUEUED`.
+    Push,
+    /// Nothing: the cell is in the stack, or has no need to be.
+    Nothing,
+}
+
+/// What became of the handle's interest when it was dropped.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detached {
+    /// The task lives on without it; the handle's reference was given back with the flag.
+    Released,
+    /// As `Released`, and that was the last reference.
+    Last,
+    /// The waker's slot is the handle's again: empty it, then give the reference back.
+    HasWaker,
+    /// The outcome is there and is the handle's.
+    HasOutcome,
+}
+
+/// What the loop does after it set `DONE`.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Completed {
+    /// A handle owns the outcome; otherwise the loop drops it.
+    pub(crate) wanted: bool,
+    /// The join waker is the loop's, to be taken and woken.
+    pub(crate) has_waker: bool,
+    /// The cell is in the injection stack, or about to be: the loop's reference stays with it.
+    pub(crate) queued: bool,
+}
+
+/// A value the word had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Snapshot(usize);
+
+impl Snapshot {
+    pub(crate) fn is_done(self) -> bool {
+        self.0 & DONE != 0
+    }
+    pub(crate) fn is_queued(self) -> bool {
+        self.0 & QUEUED != 0
+    }
+    pub(crate) fn is_woken(self) -> bool {
+        self.0 & WOKEN != 0
+    }
+    pub(crate) fn is_buried(self) -> bool {
+        self.0 & BURIED != 0
+    }
+    pub(crate) fn is_ending(self) -> bool {
+        self.0 & (CANCEL | ABORT) != 0
+    }
+    pub(crate) fn requested(self) -> Option<Request> {
+        let abort = (self.0 & ABORT != 0).then_some(Request::Abort);
+        abort.or((self.0 & CANCEL != 0).then_some(Request::Cancel))
+    }
+    pub(crate) fn has_waker(self) -> bool {
+        self.0 & WAKER != 0
+    }
+    pub(crate) fn references(self) -> usize {
+        self.0 / REF
+    }
+
+    /// One wake from another thread. `None`: the task is done, nothing is to be published.
+    fn wake(self) -> Option<(Self, Then)> {
+        if self.is_done() {
+            return None;
+        }
+        Some((
+            Self(self.0 | QUEUED | WOKEN),
+            if self.is_queued() { Then::Nothing } else { Then::Push },
+        ))
+    }
+
+    /// One request to end. `None`: there is nothing to change.
+    fn request(self, what: Request, route: Route) -> (Option<Self>, CancelRequest, Then) {
+        let pending = self.is_ending();
+        let answer =
+            if pending { CancelRequest::AlreadyRequested } else { CancelRequest::Requested };
+        if self.is_done() {
+            return (None, CancelRequest::Finished, Then::Nothing);
+        }
+        let flag = if what == Request::Abort { ABORT } else { CANCEL };
+        if self.0 & flag != 0 || (pending && what == Request::Cancel) {
+            return (None, answer, Then::Nothing);
+        }
+        match route {
+            Route::Local => (Some(Self(self.0 | flag)), answer, Then::Nothing),
+            Route::Remote => {
+                let then = if self.is_queued() { Then::Nothing } else { Then::Push };
+                (Some(Self(self.0 | flag | QUEUED)), answer, then)
+            }
+        }
+    }
+
+    /// The handle goes without having taken the outcome.
+    fn detach(self) -> (Option<Self>, Detached) {
+        if self.is_done() {
+            (None, Detached::HasOutcome)
+        } else if self.has_waker() {
+            (Some(Self(self.0 & !(JOIN | WAKER))), Detached::HasWaker)
+        } else {
+            let next = Self((self.0 & !JOIN) - REF);
+            (Some(next), if next.references() == 0 { Detached::Last } else { Detached::Released })
+        }
+    }
+
+    /// The handle leaves a finished task's outcome, and its own reference, to the loop.
+    fn bury(self) -> (Self, Then) {
+        let next = Self((self.0 & !JOIN) | BURIED | QUEUED);
+        (next, if self.is_queued() { Then::Nothing } else { Then::Push })
+    }
+}
+
+/// The word itself.
+#[derive(Debug)]
+pub(crate) struct State(AtomicUsize);
+
+impl State {
+    /// A new task: one reference for the loop and one for the join handle. `queued`: the thread
+    /// that makes it is about to push it.
+    pub(crate) fn new(queued: bool) -> Self {
+        Self(AtomicUsize::new(2 * REF + JOIN + if queued { QUEUED | WOKEN } else { 0 }))
+    }
+
+    #[inline]
+    pub(crate) fn load(&self) -> Snapshot {
+        // ORDERING: Acquire, paired with the Release of `complete`: who sees `DONE` sees the
+        // outcome. (On the loop thread, which set it, and for requests, which carry no data,
+        // Relaxed would do; the load costs the same.)
+        Snapshot(self.0.load(Ordering::Acquire))
+    }
+
+    /// Applies `f` until it applies to the word's true value; `None` changes nothing.
+    #[inline]
+    fn update<R>(&self, mut f: impl FnMut(Snapshot) -> (Option<Snapshot>, R)) -> R {
+        // ORDERING: Acquire on the way in, paired with `complete`'s Release (see `load`).
+        let mut old = self.0.load(Ordering::Acquire);
+        loop {
+            let (next, result) = f(Snapshot(old));
+            let Some(next) = next else { return result };
+            // ORDERING: AcqRel. Release, paired with the Acquire of `take_in` and of `complete`:
+            // what a thread wrote before its wake, request or registration is seen by the loop
+            // that acts on it. Acquire, paired with `complete`, so that a transition after `DONE`
+            // sees the outcome. A failed exchange acquires for the same reason as the load.
+            match self.0.compare_exchange_weak(old, next.0, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return result,
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// Marks the task woken by another thread.
+    ///
+    /// An exchange even where `QUEUED` is set already and stays as it is: a load that returned
+    /// early would publish nothing, and the poll could miss what the second waker's thread wrote.
+    pub(crate) fn wake(&self) -> Then {
+        self.update(|now| match now.wake() {
+            Some((next, then)) => (Some(next), then),
+            None => (None, Then::Nothing),
+        })
+    }
+
+    /// Asks the task to end.
+    pub(crate) fn request(&self, what: Request, route: Route) -> (CancelRequest, Then) {
+        self.update(|now| {
+            let (next, answer, then) = now.request(what, route);
+            (next, (answer, then))
+        })
+    }
+
+    /// The loop took the cell out of the injection stack, having read its link. The value before.
+    #[inline]
+    pub(crate) fn take_in(&self) -> Snapshot {
+        // ORDERING: AcqRel. Acquire, paired with the Release of every `wake`, `request` and `bury`
+        // before it: what they published is seen by the poll that follows. Release: the link was
+        // read before the flag is given back, and the next pusher, which acquires the flag's
+        // clearing in `update`, may overwrite it.
+        Snapshot(self.0.fetch_and(!(QUEUED | WOKEN), Ordering::AcqRel))
+    }
+
+    /// A poll begins: it answers every remote wake so far, also those whose entry is still in the
+    /// injection stack. What wakes from here on asks for another poll. Returns what it found.
+    #[inline]
+    pub(crate) fn begin_poll(&self) -> Snapshot {
+        let now = self.load();
+        if now.is_woken() {
+            // ORDERING: Acquire, paired with the Release of `wake`: the poll sees what the wakes
+            // that it answers published. AcqRel for the release sequence: a later `take_in`
+            // still acquires from them.
+            return Snapshot(self.0.fetch_and(!WOKEN, Ordering::AcqRel));
+        }
+        now
+    }
+
+    /// The loop stored the outcome. If the handle wants it, nobody waits and the cell is in no
+    /// queue, the loop's reference goes with the same exchange, unless `keep`: then nothing of the
+    /// cell may be touched after. `None` says that this is what happened, and whether it was last.
+    #[inline]
+    pub(crate) fn complete(&self, keep: bool) -> Result<Completed, Last> {
+        self.update(|now| {
+            debug_assert!(!now.is_done(), "completed twice: {now:?}");
+            let plain = now.0 & (JOIN | WAKER | QUEUED) == JOIN;
+            if plain && !keep {
+                let next = Snapshot((now.0 | DONE) - REF);
+                return (Some(next), Err(Last(next.references() == 0)));
+            }
+            let wanted = now.0 & JOIN != 0;
+            let completed =
+                Completed { wanted, has_waker: now.has_waker(), queued: now.is_queued() };
+            (Some(Snapshot(now.0 | DONE)), Ok(completed))
+        })
+    }
+
+    /// Lends the filled waker's slot to the loop. `false`: the task is done, the slot stays the handle's.
+    pub(crate) fn lend_waker(&self) -> bool {
+        self.update(|now| {
+            debug_assert!(!now.has_waker(), "lent twice: {now:?}");
+            if now.is_done() { (None, false) } else { (Some(Snapshot(now.0 | WAKER)), true) }
+        })
+    }
+
+    /// Takes the slot back. `false`: the task is done and the loop keeps it.
+    pub(crate) fn reclaim_waker(&self) -> bool {
+        self.update(|now| {
+            if now.is_done() { (None, false) } else { (Some(Snapshot(now.0 & !WAKER)), true) }
+        })
+    }
+
+    /// The handle is dropped with the outcome untaken.
+    pub(crate) fn detach(&self) -> Detached {
+        self.update(Snapshot::detach)
+    }
+
+    /// Leaves the outcome of a finished task, and the handle's reference, to the loop.
+    pub(crate) fn bury(&self) -> Then {
+        self.update(|now| {
+            let (next, then) = now.bury();
+            (Some(next), then)
+        })
+    }
+
+    /// Counts one reference more; the caller holds one.
+    #[inline]
+    pub(crate) fn retain(&self) {
+        // ORDERING: Relaxed, as in `Arc`: a new reference is made from one that is held, so the
+        // cell cannot go away meanwhile, and nothing is published by counting.
+        let old = self.0.fetch_add(REF, Ordering::Relaxed);
+        // PANICS: it cannot: an overflow needs more wakers forgotten than memory could have held;
+        // like `Arc`, fail before the count could wrap into a use after free.
+        assert!(old < MOST, "too many references to one task");
+    }
+
+    /// Gives one reference back. `true`: it was the last, the memory is the caller's to free.
+    #[inline]
+    #[must_use]
+    pub(crate) fn release(&self) -> bool {
+        // ORDERING: AcqRel. Release: everything this reference did with the cell happens before
+        // it is freed; Acquire: whoever frees it sees all of that, from every former reference.
+        let old = self.0.fetch_sub(REF, Ordering::AcqRel);
+        debug_assert!(old >= REF, "released once too often");
+        old / REF == 1
+    }
+}
+
+/// Whether the reference that went was the last one.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Last(pub(crate) bool);
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,176 @@
+//! A future that ends at a deadline.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::runtime::context;
+use crate::runtime::local::Local;
+use crate::runtime::shared::Shared;
+use crate::scheduler::wheel::TimerKey;
+use crate::tick::{NEVER, Tick};
+
+/// What stands for "never" where an `Instant` has to be named: a century from now.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Waits for `duration` from now.
+///
+/// The deadline is fixed here; the timer is armed at the first poll that has to wait. Zero yields once.
+/// [`Duration::MAX`], and what no `Instant` can hold, never ends.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// sideloop::block_on(async {
+///     let before = Instant::now();
+///     sideloop::time::sleep(Duration::from_millis(3)).await;
+///     assert!(before.elapsed() >= Duration::from_millis(3));
+/// });
+/// ```
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep { deadline: super::now().checked_add(duration), entry: None, elapsed: false }
+}
+
+/// Waits until `at`. A deadline that has passed yields once.
+///
+/// # Examples
+///
+/// ```
+/// use sideloop::time;
+///
+/// sideloop::block_on(async {
+///     time::sleep_until(time::now()).await; // yields once
+/// });
+/// ```
+pub fn sleep_until(at: Instant) -> Sleep {
+    Sleep { deadline: Some(at), entry: None, elapsed: false }
+}
+
+/// The future of [`sleep`] and [`sleep_until`].
+///
+/// It is `Send`, and may be polled and dropped on any thread: it waits on the loop that polled it
+/// last. After it has ended it stays ended until it is [reset](Sleep::reset).
+///
+/// # Panics
+///
+/// Polled outside of a loop's run, for want of a clock.
+///
+/// # Cancel safety
+///
+/// Strict: dropping it frees its timer at once; polling it again later goes on waiting.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Sleep {
+    /// `None`: never.
+    deadline: Option<Instant>,
+    entry: Option<Entry>,
+    elapsed: bool,
+}
+
+/// The timer, in the wheel of some loop.
+#[derive(Debug)]
+struct Entry {
+    key: TimerKey,
+    home: Weak<Shared>,
+}
+
+impl Sleep {
+    /// The instant it waits for; for one that never ends, an instant in the far future.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        let far = || Instant::now().checked_add(FAR).unwrap_or_else(Instant::now);
+        self.deadline.unwrap_or_else(far)
+    }
+
+    /// Whether it has ended, or its deadline has passed and a poll will say so.
+    #[must_use]
+    pub fn is_elapsed(&self) -> bool {
+        self.elapsed || self.deadline.is_some_and(|at| at <= super::now())
+    }
+
+    /// Waits until `at` instead, also after it has ended. Who waits for it need not poll it again.
+    ///
+    /// Counts as arming: among equal deadlines it comes last.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::time;
+    /// use std::pin::pin;
+    /// use std::time::Duration;
+    ///
+    /// sideloop::block_on(async {
+    ///     let mut quiet = pin!(time::sleep(Duration::MAX));
+    ///     quiet.as_mut().reset(time::now() + Duration::from_millis(1));
+    ///     quiet.await;
+    /// });
+    /// ```
+    pub fn reset(self: Pin<&mut Self>, at: Instant) {
+        let this = self.get_mut();
+        this.deadline = Some(at);
+        this.elapsed = false;
+        let Some(entry) = &this.entry else { return };
+        let Some(shared) = entry.home.upgrade() else { return };
+        let (key, tick) = (entry.key, shared.clock.tick(at));
+        match context::home(&shared.mailbox) {
+            Some(local) => drop(local.scheduler.rearm(key, tick)),
+            None => drop(shared.control(move |local| local.scheduler.rearm(key, tick))),
+        }
+    }
+
+    fn tick(&self, local: &Local) -> Tick {
+        self.deadline.map_or(NEVER, |at| local.shared.clock.tick(at))
+    }
+
+    /// Takes the timer out of its wheel, wherever that is.
+    fn disarm(&mut self) {
+        let Some(Entry { key, home }) = self.entry.take() else { return };
+        let Some(shared) = home.upgrade() else { return };
+        match context::home(&shared.mailbox) {
+            Some(local) => local.scheduler.disarm(key),
+            None => drop(shared.control(move |local| local.scheduler.disarm(key))),
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.elapsed {
+            return Poll::Ready(());
+        }
+        let Some(local) = context::current() else {
+            panic!("a sleep was polled outside of a sideloop loop: there is no timer here");
+        };
+        let tick = self.tick(&local);
+        if let Some(entry) = &self.entry {
+            if std::ptr::eq(entry.home.as_ptr(), Arc::as_ptr(&local.shared)) {
+                if local.scheduler.swap_waker(entry.key, cx.waker()).is_some() {
+                    return Poll::Pending;
+                }
+                self.entry = None;
+                // It has fired; if it was reset meanwhile, for a deadline that counts no more.
+                if tick <= local.time() {
+                    self.elapsed = true;
+                    return Poll::Ready(());
+                }
+            } else {
+                self.disarm();
+            }
+        }
+        let key = local.scheduler.arm(tick, cx.waker().clone());
+        self.entry = Some(Entry { key, home: Arc::downgrade(&local.shared) });
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
