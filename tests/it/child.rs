@@ -1,0 +1,83 @@
+//! Tests in a process of their own: for what would abort or end the whole run.
+//!
+//! The test binary starts itself again with only the calling test, and a variable that tells the
+//! test that it is the child.
+
+use std::env;
+use std::io::Read;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+const VARIABLE: &str = "SIDELOOP_CHILD";
+const MARK: &str = "this is the child process";
+/// How long a child may live.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How a child process ended.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) output: String,
+}
+
+/// Runs `body` in a child process, which must end with success.
+#[track_caller]
+pub(crate) fn isolated<F: FnOnce()>(body: F) {
+    if let Some(ended) = in_child(body) {
+        assert!(ended.status.success(), "the child: {}\n{}", ended.status, ended.output);
+    }
+}
+
+/// Runs `body` in a child process and tells how it ended; `None` in the child itself.
+///
+/// The name of the test is taken from the type of `body`: call it from the test's own body.
+#[track_caller]
+pub(crate) fn in_child<F: FnOnce()>(body: F) -> Option<Ended> {
+    let path = std::any::type_name::<F>();
+    let test = path.split("::").skip(1).take_while(|part| !part.starts_with('{'));
+    let test = test.collect::<Vec<_>>().join("::");
+    if env::var_os(VARIABLE).is_some_and(|name| name == *test) {
+        eprintln!("{MARK}");
+        body();
+        return None;
+    }
+    let ended = run(&test);
+    assert!(ended.output.contains(MARK), "no test ran as {test}:\n{}", ended.output);
+    Some(ended)
+}
+
+/// Starts the test `test` as a child and waits for its end, which closes its pipes.
+#[track_caller]
+fn run(test: &str) -> Ended {
+    let binary = env::current_exe().expect("the path of the test binary");
+    let mut child = Command::new(binary)
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(VARIABLE, test)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the test binary starts");
+    let (give, take) = mpsc::channel();
+    read(child.stdout.take().expect("piped"), give.clone());
+    read(child.stderr.take().expect("piped"), give);
+    let until = Instant::now() + LIMIT;
+    let mut output = String::new();
+    while let Ok(text) = take.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        output.push_str(&text);
+    }
+    if Instant::now() >= until {
+        child.kill().expect("the child can be killed");
+        panic!("the child of {test} has not ended within {LIMIT:?}:\n{output}");
+    }
+    Ended { status: child.wait().expect("the child's status"), output }
+}
+
+/// Passes on everything that comes out of `pipe`, on a thread of its own.
+fn read(mut pipe: impl Read + Send + 'static, to: mpsc::Sender<String>) {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = to.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+}
