@@ -303,8 +303,8 @@ fn a_later_request_lengthens_nothing() {
         for first in [
             Shutdown::now(),
             Shutdown::now().drain(3 * MS),
-            Shutdown::graceful(3 * MS),
-            Shutdown::graceful(3 * MS).drain(3 * MS),
+            Shutdown::graceful(Duration::MAX),
+            Shutdown::graceful(LONG).drain(3 * MS),
         ] {
             let (side, log) = with_a_stuck_task();
             let held = hold(side.handle());

@@ -212,6 +212,28 @@ fn reset_to_later_forgets_the_old_deadline() {
     });
 }
 
+/// M1: a timer that has fired, and is reset before anybody looked, waits for the new deadline.
+#[test]
+fn a_timer_reset_after_it_fired_waits_again() {
+    limited(|| {
+        let side = loop_started();
+        join_ok(side.handle().spawn(async {
+            let (counter, waker) = CountingWaker::new();
+            let mut sleep = Box::pin(time::sleep(MS));
+            assert!(poll_with(&mut sleep, &waker).is_pending());
+            time::sleep_until(sleep.deadline() + MS).await;
+            assert_eq!(counter.count(), 1, "it has fired");
+            sleep.as_mut().reset(Instant::now() + HOUR);
+            assert!(!sleep.is_elapsed());
+            assert!(poll_with(&mut sleep, &waker).is_pending());
+            let at = Instant::now() + MS;
+            sleep.as_mut().reset(at);
+            sleep.as_mut().await;
+            assert!(Instant::now() >= at);
+        }));
+    });
+}
+
 /// M3: a reset before the first poll only changes the deadline; one after the end sleeps again.
 #[test]
 fn a_timer_can_be_reset_before_and_after() {

@@ -100,7 +100,7 @@ fn a_shutdown_overtakes_the_backlog() {
         hold.release();
         let report = looped.join();
         let ran = ran.load(Ordering::SeqCst);
-        assert!(ran <= 64, "{ran} callbacks ran after the loop was told to end now");
+        assert_eq!(ran, 0, "callbacks ran after the loop was told to end now");
         let listed = report.cancelled.len() + report.aborted.len();
         assert_eq!(ran + listed, BACKLOG, "accepted = run + reported");
     });

@@ -1,0 +1,120 @@
+//! Last references, and the end of the loop.
+
+use std::sync::Arc as StdArc;
+
+use loom::thread;
+
+use crate::error::JoinError;
+use crate::support::{Drops, Model, Until, spawn_remote};
+
+/// W4, W6: the last waker is dropped on another thread while the task completes: the future was
+/// dropped by the loop, and the cell is freed once.
+///
+/// Mutants: `release` Relaxed; `complete` giving the reference back where the cell is in a queue;
+/// `clone` without counting.
+#[test]
+fn last_reference_elsewhere() {
+    for wakes in [false, true] {
+        loom::model(move || {
+            let model = Model::new();
+            let drops = Drops::new();
+            let (token, waker) = (drops.token(), StdArc::default());
+            let until = Until { waker: StdArc::clone(&waker), ready: move || token.is_whole() };
+            let join = model.spawn(until);
+            model.turn();
+            let waker = waker.lock().expect("plain").take().expect("it was polled");
+            let other = thread::spawn(move || if wakes { waker.wake() } else { drop(waker) });
+            let _ = join.request(crate::task::state::Request::Abort);
+            model.run_until(|| join.is_done());
+            drop(join);
+            other.join().expect("ends");
+            assert_eq!((drops.count(), drops.elsewhere()), (1, 0));
+            model.turn();
+            model.close();
+        });
+    }
+}
+
+/// P6: a spawn against the end of the loop: it is ended there, or refused here; its handle says so.
+///
+/// Mutants: `Stack::close` giving nothing back; `push` not looking for the sentinel.
+#[test]
+fn spawn_against_the_end() {
+    loom::model(|| {
+        let model = Model::new();
+        let drops = Drops::new();
+        let (mailbox, token) = (model.mailbox(), drops.token());
+        let spawner = thread::spawn(move || {
+            spawn_remote(&mailbox, async move {
+                let _token = token;
+                std::future::pending::<()>().await;
+            })
+        });
+        model.close();
+        let mut join = spawner.join().expect("ends");
+        assert_eq!(drops.count(), 1);
+        match join.try_take() {
+            Some(Err(JoinError::Cancelled)) => assert_eq!(drops.elsewhere(), 0),
+            Some(Err(JoinError::Closed)) => assert_eq!(drops.elsewhere(), 1),
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+/// W4: a wake against the end of the loop does nothing, and the cell is freed once.
+///
+/// Mutants: `push_or_settle` keeping the loop's reference; `settle` not looking at `QUEUED`.
+#[test]
+fn wake_against_the_end() {
+    loom::model(|| {
+        let model = Model::new();
+        let waker = StdArc::default();
+        let join = model.spawn(Until { waker: StdArc::clone(&waker), ready: || false });
+        model.turn();
+        let waker = waker.lock().expect("plain").take().expect("it was polled");
+        let other = thread::spawn(move || waker.wake());
+        model.close();
+        other.join().expect("ends");
+        assert!(join.is_done());
+        drop(join);
+    });
+}
+
+/// J5: a handle with its output untaken is dropped while the loop ends: the output is dropped once.
+///
+/// Mutants: `push_buried` dropping nothing; `push_or_settle` not looking for a burial.
+#[test]
+fn drop_of_a_finished_handle_against_the_end() {
+    for woken in [false, true] {
+        loom::model(move || {
+            let model = Model::new();
+            let drops = Drops::new();
+            let (token, waker) = (drops.token(), StdArc::new(std::sync::Mutex::new(None)));
+            let left = StdArc::clone(&waker);
+            let join = model.spawn(async move {
+                let leave = std::future::poll_fn(move |cx| {
+                    *left.lock().expect("plain") = Some(cx.waker().clone());
+                    std::task::Poll::Ready(())
+                });
+                leave.await;
+                token
+            });
+            // Between the poll and the end of the task a wake may be on its way.
+            model.turn();
+            let waker = waker.lock().expect("plain").take().expect("it was polled");
+            let late = woken.then(|| thread::spawn(move || waker.wake()));
+            let dropper = thread::spawn(move || drop(join_of_send(join)));
+            model.close();
+            dropper.join().expect("ends");
+            if let Some(late) = late {
+                late.join().expect("ends");
+            }
+            assert_eq!(drops.count(), 1);
+        });
+    }
+}
+
+/// The output is `Send`; this says so where the future was spawned on the loop's own thread.
+fn join_of_send<T: Send>(join: crate::task::join::Join<T>) -> crate::task::join::Join<T> {
+    join
+}

@@ -1,0 +1,119 @@
+//! Joining and cancelling against completion.
+
+use loom::thread;
+
+use crate::error::JoinError;
+use crate::support::{Drops, Model, block_on, spawn_remote, thread_waker};
+use crate::task::state::{CancelRequest, Request};
+use std::task::Context;
+
+/// J1: a join that registers its waker while the task completes is answered.
+///
+/// Mutants: `lend_waker` succeeding after `DONE`; `complete` reading `WAKER` before its exchange;
+/// outcome stored after `DONE`.
+#[test]
+fn completion_against_registration() {
+    loom::model(|| {
+        let model = Model::new();
+        let mut join = spawn_remote(&model.mailbox(), async { 7 });
+        let joiner = thread::spawn(move || block_on(&mut join, false).expect("a value"));
+        model.turn();
+        assert_eq!(joiner.join().expect("ends"), 7);
+        model.close();
+    });
+}
+
+/// J1: the same where every poll brings another waker, so that the slot is reclaimed and lent again.
+///
+/// Mutants: `reclaim_waker` succeeding after `DONE`; the slot written while it is lent.
+#[test]
+fn completion_against_replaced_wakers() {
+    loom::model(|| {
+        let model = Model::new();
+        let mut join = spawn_remote(&model.mailbox(), async { 7 });
+        let joiner = thread::spawn(move || block_on(&mut join, true).expect("a value"));
+        model.turn();
+        assert_eq!(joiner.join().expect("ends"), 7);
+        model.close();
+    });
+}
+
+/// J5: a handle that is dropped while its task completes: the output is dropped once, by the loop,
+/// whether or not a waker was left behind.
+///
+/// Mutants: `detach` not telling `HasWaker`; `bury` without `QUEUED`; `leave_outcome` dropping in place.
+#[test]
+fn completion_against_drop_of_the_handle() {
+    for registered in [false, true] {
+        loom::model(move || {
+            let model = Model::new();
+            let drops = Drops::new();
+            let token = drops.token();
+            let mut join = spawn_remote(&model.mailbox(), async move { token });
+            let dropper = thread::spawn(move || {
+                let waker = thread_waker();
+                registered && join.poll(&mut Context::from_waker(&waker)).is_ready()
+            });
+            model.turn();
+            let taken = dropper.join().expect("ends");
+            model.turn();
+            model.close();
+            assert_eq!((drops.count(), drops.elsewhere()), (1, usize::from(taken)));
+        });
+    }
+}
+
+/// C4, C6: a cancel against the completing poll: the value wins, or the future is dropped unpolled;
+/// either way the answer fits, and the future is dropped once, on the loop's thread.
+///
+/// Mutants: `request` answering `Requested` after `DONE`; `Popped::run` not looking for a request.
+#[test]
+fn cancel_against_completion() {
+    loom::model(|| {
+        let model = Model::new();
+        let drops = Drops::new();
+        let token = drops.token();
+        let mut join = spawn_remote(&model.mailbox(), async move {
+            drop(token);
+            7
+        });
+        let canceller = thread::spawn(move || {
+            let answer = join.request(Request::Cancel);
+            (answer, block_on(&mut join, false))
+        });
+        model.run_until(|| drops.count() == 1);
+        model.turn();
+        let (answer, outcome) = canceller.join().expect("ends");
+        match outcome {
+            Ok(value) => assert_eq!(value, 7),
+            Err(JoinError::Cancelled) => assert_eq!(answer, CancelRequest::Requested),
+            Err(other) => panic!("{other}"),
+        }
+        assert_eq!((drops.count(), drops.elsewhere()), (1, 0));
+        model.turn();
+        model.close();
+    });
+}
+
+/// C6, C7: two cancels race for a parked loop's idle task: one is told `Requested`, and it ends.
+///
+/// Mutants: `request` deciding from its first load; `request` not pushing.
+#[test]
+fn two_cancels_race() {
+    loom::model(|| {
+        let model = Model::new();
+        let join = model.spawn(std::future::pending::<()>());
+        model.turn();
+        let (one, two) = (join.task(), join.task());
+        let first = thread::spawn(move || one.request(Request::Cancel));
+        let second = thread::spawn(move || two.request(Request::Abort));
+        model.run_until(|| join.is_done());
+        let answers = [first.join().expect("ends"), second.join().expect("ends")];
+        let requested =
+            answers.iter().filter(|answer| **answer == CancelRequest::Requested).count();
+        assert_eq!(requested, 1, "{answers:?}");
+        drop(join);
+        model.turn();
+        model.close();
+    });
+}

@@ -1,0 +1,235 @@
+//! A loop small enough to be modelled: one thread, a list for a registry, parking by loom.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc as StdArc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+
+use crate::error::JoinError;
+use crate::id;
+use crate::sync::Arc;
+use crate::task::cell::Origin;
+use crate::task::join::Join;
+use crate::task::loop_side::{Enrolled, LoopSide, News};
+use crate::task::mailbox::Mailbox;
+use crate::task::run::{Ending, Ran};
+use crate::task::spawn::{Kind, NewTask};
+
+pub(crate) fn origin() -> Origin {
+    Origin { serial: id::draw(), location: Location::caller() }
+}
+
+/// The loop, on the thread of the model that made it.
+pub(crate) struct Model {
+    pub(crate) side: LoopSide,
+    live: RefCell<Vec<Enrolled>>,
+    unparks: StdArc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Model {
+    pub(crate) fn new() -> Self {
+        let (me, unparks) =
+            (thread::current(), StdArc::new(std::sync::atomic::AtomicUsize::new(0)));
+        let count = StdArc::clone(&unparks);
+        let unpark = move || {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            me.unpark();
+        };
+        Self { side: LoopSide::new(Box::new(unpark)), live: RefCell::default(), unparks }
+    }
+
+    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
+        self.side.mailbox().clone()
+    }
+
+    /// How often a producer ended a sleep.
+    pub(crate) fn unparks(&self) -> usize {
+        self.unparks.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    pub(crate) fn spawn<F: Future + 'static>(&self, future: F) -> Join<F::Output> {
+        let (task, join) = self.side.spawn(future, (), origin());
+        self.live.borrow_mut().push(task);
+        join
+    }
+
+    fn retire(&self, ending: Ending<'_>) {
+        let mut live = self.live.borrow_mut();
+        let at = live.iter().position(|task| task.id() == ending.id()).expect("it was registered");
+        let task = live.swap_remove(at);
+        drop(live);
+        drop(ending.complete(task));
+    }
+
+    fn take_in(&self, mut intake: crate::task::loop_side::Intake) {
+        while let Some(news) = intake.next(&self.side) {
+            match news {
+                News::Spawned(task) => self.live.borrow_mut().push(task),
+                News::Control(task) => {
+                    if let Ran::Ended(ending) = self.side.run_now(&task) {
+                        drop(ending.complete(task));
+                    }
+                }
+                News::Lost(_) => {}
+            }
+        }
+    }
+
+    /// One turn.
+    pub(crate) fn turn(&self) {
+        let _entered = self.side.enter();
+        self.side.resume();
+        self.take_in(self.side.take_all());
+        self.side.begin_batch(8);
+        while let Some(popped) = self.side.pop() {
+            if let Ran::Ended(ending) = popped.run() {
+                self.retire(ending);
+            }
+        }
+    }
+
+    /// Turns and sleeps until `done`.
+    pub(crate) fn run_until(&self, done: impl Fn() -> bool) {
+        loop {
+            self.turn();
+            if done() {
+                return;
+            }
+            if self.side.is_idle() && self.side.park() {
+                while self.side.mailbox().is_parked() {
+                    thread::park();
+                }
+            }
+        }
+    }
+
+    /// The loop's end, as the scheduler makes it.
+    pub(crate) fn close(&self) {
+        let _entered = self.side.enter();
+        self.end_all();
+        self.take_in(self.side.close());
+        self.end_all();
+        self.side.begin_batch(8);
+        while let Some(popped) = self.side.pop() {
+            assert!(matches!(popped.run(), Ran::Nothing), "everything has ended");
+        }
+    }
+
+    fn end_all(&self) {
+        loop {
+            let Some(task) = self.live.borrow_mut().pop() else { return };
+            let ending = self.side.end(&task, JoinError::Cancelled);
+            drop(ending.complete(task));
+        }
+    }
+}
+
+/// Spawns from another thread.
+pub(crate) fn spawn_remote<F>(mailbox: &Arc<Mailbox>, future: F) -> Join<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let task = NewTask::new(future, (), origin(), mailbox.clone(), Kind::Task);
+    task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed))
+}
+
+/// A future that leaves its waker behind and is ready once `ready` says so.
+pub(crate) struct Until<R> {
+    pub(crate) waker: StdArc<std::sync::Mutex<Option<Waker>>>,
+    pub(crate) ready: R,
+}
+
+impl<R: Fn() -> bool + Unpin> Future for Until<R> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut waker = self.waker.lock().expect("no poll panics");
+        if waker.is_none() {
+            *waker = Some(cx.waker().clone());
+        }
+        if (self.ready)() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// A waker that unparks a thread of the model.
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: StdArc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// A fresh waker of this thread: no two of them are equal.
+pub(crate) fn thread_waker() -> Waker {
+    Waker::from(StdArc::new(Unpark(thread::current())))
+}
+
+/// Joins, blocking this thread of the model; each poll brings another waker if `fresh`.
+pub(crate) fn block_on<T>(join: &mut Join<T>, fresh: bool) -> Result<T, JoinError> {
+    let mut waker = thread_waker();
+    loop {
+        if let Poll::Ready(outcome) = join.poll(&mut Context::from_waker(&waker)) {
+            return outcome;
+        }
+        if fresh {
+            waker = thread_waker();
+            if let Poll::Ready(outcome) = join.poll(&mut Context::from_waker(&waker)) {
+                return outcome;
+            }
+        }
+        thread::park();
+    }
+}
+
+/// Counts its drops, and says whether they were all on the thread that made it.
+#[derive(Clone)]
+pub(crate) struct Drops {
+    count: Arc<AtomicUsize>,
+    home: thread::ThreadId,
+    elsewhere: Arc<AtomicUsize>,
+}
+
+impl Drops {
+    pub(crate) fn new() -> Self {
+        let count = || Arc::new(AtomicUsize::new(0));
+        Self { count: count(), home: thread::current().id(), elsewhere: count() }
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        Token(self.clone())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn elsewhere(&self) -> usize {
+        self.elsewhere.load(Ordering::Acquire)
+    }
+}
+
+/// One thing to be dropped.
+pub(crate) struct Token(Drops);
+
+impl Token {
+    /// Never ready: for a future that holds one.
+    pub(crate) fn is_whole(&self) -> bool {
+        false
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        if thread::current().id() != self.0.home {
+            self.0.elsewhere.fetch_add(1, Ordering::AcqRel);
+        }
+        self.0.count.fetch_add(1, Ordering::AcqRel);
+    }
+}
