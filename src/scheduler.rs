@@ -131,12 +131,12 @@ impl Scheduler {
                     self.registry.borrow_mut().insert_remote(task, since);
                 }
                 News::Control(task) => {
-                    let ending = match self.side.run_now(&task) {
-                        Ran::Ended(ending) => ending,
+                    let (ending, _) = match self.side.run_now(&task) {
+                        Ran::Ended(ending, end) => (ending, end),
                         // Control requests are ready at once; this is for the type's sake.
                         Ran::Pending | Ran::Nothing => self.side.end(&task, JoinError::Closed),
                     };
-                    if let Some(lost) = ending.complete(task) {
+                    if let Some(lost) = ending.complete(task, &self.side) {
                         host.lost(lost);
                     }
                 }
@@ -178,9 +178,9 @@ impl Scheduler {
             match popped.run() {
                 Ran::Pending => done.polls += 1,
                 Ran::Nothing => {}
-                Ran::Ended(ending) => {
-                    done.polls += usize::from(ending.how() != End::Cancelled);
-                    self.retire(ending, host);
+                Ran::Ended(ending, how) => {
+                    done.polls += usize::from(how != End::Cancelled);
+                    self.retire(ending, how, host);
                 }
             }
         }
@@ -188,21 +188,22 @@ impl Scheduler {
 
     /// Lets a task go whose future is gone: out of the registry first, then its joiner is told.
     #[inline]
-    fn retire(&self, ending: Ending<'_>, host: &impl Host) {
+    fn retire(&self, ending: Ending<'_>, how: End, host: &impl Host) {
         let entry = self.registry.borrow_mut().remove(ending.id());
         // A task that runs was taken in, and is removed here alone: without its entry it would leak.
         debug_assert!(entry.is_some(), "{:?} was not registered", ending.id());
         if let Some(entry) = entry {
-            self.complete(ending, entry, host);
+            self.complete(ending, how, entry, host);
         }
     }
 
-    fn complete(&self, ending: Ending<'_>, entry: Entry, host: &impl Host) {
+    #[inline]
+    fn complete(&self, ending: Ending<'_>, how: End, entry: Entry, host: &impl Host) {
         if host.records() {
-            let (how, request) = (ending.how(), ending.request());
-            host.ended(Ended { how, request, details: self.details(&entry) });
+            let (request, details) = (ending.request(), self.details(&entry));
+            host.ended(Ended { how, request, details });
         }
-        if let Some(lost) = ending.complete(entry.task) {
+        if let Some(lost) = ending.complete(entry.task, &self.side) {
             host.lost(lost);
         }
     }
@@ -246,8 +247,8 @@ impl Scheduler {
             let entry = self.registry.borrow_mut().remove(id);
             if let Some(entry) = entry {
                 let _ = entry.task.request(Request::Abort);
-                let ending = self.side.end(&entry.task, JoinError::Cancelled);
-                self.complete(ending, entry, host);
+                let (ending, how) = self.side.end(&entry.task, JoinError::Cancelled);
+                self.complete(ending, how, entry, host);
             }
         }
     }

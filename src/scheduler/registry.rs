@@ -49,6 +49,7 @@ impl Registry {
     }
 
     /// The key of the task, if it is known.
+    #[inline]
     fn find(&self, id: TaskId) -> Option<usize> {
         let is_it = |key: &usize| self.entries.get(*key).is_some_and(|entry| entry.task.id() == id);
         Some(id.key() as usize).filter(is_it).or_else(|| {
@@ -62,6 +63,7 @@ impl Registry {
         self.entries.get(self.find(id)?)
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, id: TaskId) -> Option<Entry> {
         let key = self.find(id)?;
         let Self { entries, remote } = self;

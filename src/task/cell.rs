@@ -105,6 +105,7 @@ union Stage<F, T> {
 }
 
 impl Header {
+    #[inline]
     pub(crate) fn id(&self) -> TaskId {
         // ORDERING: Relaxed: the key is a hint that the registry verifies by the serial.
         TaskId::new(self.serial, self.key.load(Ordering::Relaxed))

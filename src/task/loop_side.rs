@@ -11,7 +11,7 @@ use core::marker::PhantomData;
 use core::panic::Location;
 use core::ptr::NonNull;
 
-use super::cell::{Cell, Header, Label, Origin};
+use super::cell::{Cell, End, Header, Label, Origin};
 use super::injection::Chain;
 use super::join::{self, Join};
 use super::mailbox::{Mailbox, Unpark, release};
@@ -75,11 +75,13 @@ pub(crate) enum News {
 pub(crate) struct Intake(Chain);
 
 impl Enrolled {
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: I2: this owns the loop's reference.
         unsafe { self.0.as_ref() }
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> TaskId {
         self.header().id()
     }
@@ -253,7 +255,7 @@ impl LoopSide {
     }
 
     /// Ends a task that has not ended, wherever it is; `reason` is what its handle will say.
-    pub(crate) fn end(&self, task: &Enrolled, reason: JoinError) -> Ending<'_> {
+    pub(crate) fn end(&self, task: &Enrolled, reason: JoinError) -> (Ending<'_>, End) {
         Popped(task.0, self).end(reason)
     }
 

@@ -8,8 +8,10 @@
 //! | `NOTIFIED` | will look again           | swaps in `NOTIFIED`, done                |
 //! | `PARKED`   | sleeps, or is about to    | swaps in `NOTIFIED`, and unparks: only one producer replaces `PARKED` |
 //!
-//! The loop swaps in `PARKED` after it found the stack empty, and sleeps only if that replaced
-//! `RUNNING`. Both sides swap one word, so one of them sees the other: acquire and release are enough.
+//! After it found the stack empty the loop exchanges `RUNNING` for `PARKED`, and sleeps only if that
+//! succeeded. It is an exchange under a condition and not a swap: `PARKED` put over `NOTIFIED`, even
+//! for a moment, would have a second producer unpark a loop that does not sleep (W3). Both sides
+//! change one word, so one of them sees the other: acquire and release are enough.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -114,9 +116,8 @@ impl Mailbox {
 
     /// Makes the loop look at its work once more.
     pub(crate) fn notify(&self) {
-        // ORDERING: AcqRel, paired with the swaps in `park` and `resume`: the
-        // loop that reads `NOTIFIED` sees what was pushed before; who reads `PARKED` comes after
-        // the loop's last look.
+        // ORDERING: AcqRel, paired with the exchanges in `park` and `resume`: the loop that reads
+        // `NOTIFIED` sees what was pushed before; who reads `PARKED` comes after the loop's last look.
         if self.word.swap(NOTIFIED, Ordering::AcqRel) == PARKED {
             if let Err(payload) = contain(|| (self.unpark)()) {
                 forget_payload(payload);
@@ -163,13 +164,15 @@ impl Mailbox {
     /// and has to look again.
     pub(super) fn park(&self) -> bool {
         // ORDERING: AcqRel, paired with `notify`: either this reads `NOTIFIED` and the next look
-        // sees the push, or that reads `PARKED` and unparks.
-        if self.word.swap(PARKED, Ordering::AcqRel) == NOTIFIED {
-            // ORDERING: AcqRel: as above; a notification in between is part of the next look too.
+        // sees the push, or that reads `PARKED` and unparks. A failure needs no ordering of its own:
+        // the swap below acquires.
+        let slept =
+            self.word.compare_exchange(RUNNING, PARKED, Ordering::AcqRel, Ordering::Relaxed);
+        if slept.is_err() {
+            // ORDERING: AcqRel: as above; all notifications so far are part of the next look.
             self.word.swap(RUNNING, Ordering::AcqRel);
-            return false;
         }
-        true
+        slept.is_ok()
     }
 
     /// A freed cell gives its reference to its mailbox back: on the loop's thread it is kept for

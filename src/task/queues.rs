@@ -89,6 +89,7 @@ impl Queues {
 
     /// Ends the batch before whatever is appended from here on: a task spawned in this turn is
     /// first polled in a later one.
+    #[inline]
     pub(super) fn fence(&mut self) {
         self.left = self.left.min(self.len);
     }

@@ -3,6 +3,7 @@
 //! Completion is in this order: the future is dropped, the outcome stored, the registry lets the
 //! task go, `DONE` is set, and only then the joiner is woken.
 
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::task::Context;
 
@@ -22,11 +23,7 @@ pub(crate) struct Popped<'a>(pub(super) NonNull<Header>, pub(super) &'a LoopSide
 /// A task whose future is gone and whose outcome is in place, not yet announced.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Ending<'a> {
-    task: NonNull<Header>,
-    side: &'a LoopSide,
-    end: End,
-}
+pub(crate) struct Ending<'a>(NonNull<Header>, PhantomData<&'a LoopSide>);
 
 /// What running a task came to.
 #[must_use]
@@ -36,8 +33,8 @@ pub(crate) enum Ran<'a> {
     Pending,
     /// It had ended before; there was nothing to run.
     Nothing,
-    /// It ended.
-    Ended(Ending<'a>),
+    /// It ended. Two words, so that it travels in registers.
+    Ended(Ending<'a>, End),
 }
 
 impl<'a> Popped<'a> {
@@ -53,7 +50,8 @@ impl<'a> Popped<'a> {
             return Ran::Nothing;
         }
         if header.state.begin_poll().is_ending() {
-            return Ran::Ended(self.end(JoinError::Cancelled));
+            let (ending, end) = self.end(JoinError::Cancelled);
+            return Ran::Ended(ending, end);
         }
         let before = side.queues(|queues| {
             queues.begin_poll(header);
@@ -71,13 +69,13 @@ impl<'a> Popped<'a> {
             }
             Some(end) => {
                 queues::put(header, (flags(header) & !RUNNING) | ENDED);
-                Ran::Ended(Ending { task, side, end })
+                Ran::Ended(Ending(task, PhantomData), end)
             }
         }
     }
 
     /// Drops the task's future. Runs user code, and contains it.
-    pub(super) fn end(self, reason: JoinError) -> Ending<'a> {
+    pub(super) fn end(self, reason: JoinError) -> (Ending<'a>, End) {
         let Self(task, side) = self;
         // SAFETY: as in `run`.
         let header = unsafe { task.as_ref() };
@@ -90,32 +88,29 @@ impl<'a> Popped<'a> {
         let end = unsafe { (header.vtable().end)(task, reason) };
         side.queues(|queues| queues.set_running(before));
         queues::put(header, (flags(header) & !RUNNING) | ENDED);
-        Ending { task, side, end }
+        (Ending(task, PhantomData), end)
     }
 }
 
 impl Ending<'_> {
     /// The task's id, by which the registry finds what has to be given to [`Ending::complete`].
+    #[inline]
     pub(crate) fn id(&self) -> TaskId {
         // SAFETY: the loop's reference is still enrolled.
-        unsafe { self.task.as_ref() }.id()
-    }
-
-    pub(crate) fn how(&self) -> End {
-        self.end
+        unsafe { self.0.as_ref() }.id()
     }
 
     /// What had been asked of the task.
     pub(crate) fn request(&self) -> Option<Request> {
         // SAFETY: as in `id`.
-        unsafe { self.task.as_ref() }.state.load().requested()
+        unsafe { self.0.as_ref() }.state.load().requested()
     }
 
     /// Announces the end: sets `DONE`, wakes the joiner, drops what nobody wants, and gives the
     /// loop's reference back as soon as the cell is in no queue. Runs user code, and contains it.
     #[inline]
-    pub(crate) fn complete(self, enrolled: Enrolled) -> Option<Lost> {
-        let Self { task, side, .. } = self;
+    pub(crate) fn complete(self, enrolled: Enrolled, side: &LoopSide) -> Option<Lost> {
+        let Self(task, _) = self;
         // PANICS: it cannot: the registry verified the serial. The wrong reference given back would
         // be unsound, so this is checked at all times.
         assert!(enrolled.0 == task, "the registry gave another task");

@@ -331,6 +331,11 @@ impl State {
     #[inline]
     #[must_use]
     pub(crate) fn release(&self) -> bool {
+        // ORDERING: Acquire, paired with the Release below. The only reference is the caller's, and
+        // only from a reference is another made: no exchange is needed to know that it is the last.
+        if self.0.load(Ordering::Acquire) / REF == 1 {
+            return true;
+        }
         // ORDERING: AcqRel. Release: everything this reference did with the cell happens before
         // it is freed; Acquire: whoever frees it sees all of that, from every former reference.
         let old = self.0.fetch_sub(REF, Ordering::AcqRel);

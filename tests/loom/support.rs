@@ -63,7 +63,7 @@ impl Model {
         let at = live.iter().position(|task| task.id() == ending.id()).expect("it was registered");
         let task = live.swap_remove(at);
         drop(live);
-        drop(ending.complete(task));
+        drop(ending.complete(task, &self.side));
     }
 
     fn take_in(&self, mut intake: crate::task::loop_side::Intake) {
@@ -71,8 +71,8 @@ impl Model {
             match news {
                 News::Spawned(task) => self.live.borrow_mut().push(task),
                 News::Control(task) => {
-                    if let Ran::Ended(ending) = self.side.run_now(&task) {
-                        drop(ending.complete(task));
+                    if let Ran::Ended(ending, _) = self.side.run_now(&task) {
+                        drop(ending.complete(task, &self.side));
                     }
                 }
                 News::Lost(_) => {}
@@ -87,7 +87,7 @@ impl Model {
         self.take_in(self.side.take_all());
         self.side.begin_batch(8);
         while let Some(popped) = self.side.pop() {
-            if let Ran::Ended(ending) = popped.run() {
+            if let Ran::Ended(ending, _) = popped.run() {
                 self.retire(ending);
             }
         }
@@ -123,8 +123,8 @@ impl Model {
     fn end_all(&self) {
         loop {
             let Some(task) = self.live.borrow_mut().pop() else { return };
-            let ending = self.side.end(&task, JoinError::Cancelled);
-            drop(ending.complete(task));
+            let (ending, _) = self.side.end(&task, JoinError::Cancelled);
+            drop(ending.complete(task, &self.side));
         }
     }
 }
