@@ -15,7 +15,7 @@ use super::cell::{Cell, End, Header, Label, Origin};
 use super::injection::Chain;
 use super::join::{self, Join};
 use super::mailbox::{Mailbox, Unpark, release};
-use super::queues::{self, ADOPTED, CONTROL, LEFT, Queues, READY, RUNNING, URGENT, flags};
+use super::queues::{self, ADOPTED, CONTROL, LEFT, Queues, READY, URGENT, flags};
 use super::run::{Ending, Popped, Ran};
 use super::state::{CancelRequest, Request, State};
 use crate::error::{JoinError, PanicPayload};
@@ -268,7 +268,7 @@ impl LoopSide {
         // SAFETY: the caller's promise.
         let header = unsafe { task.as_ref() };
         let notes = flags(header);
-        let waits = notes & (LEFT | READY | URGENT | RUNNING) == LEFT;
+        let waits = notes & (LEFT | READY | URGENT) == LEFT;
         if waits && !header.state.load().is_queued() {
             queues::clear(header, LEFT);
             // SAFETY: `LEFT` said that the reference is still to be given back.

@@ -16,18 +16,16 @@ use crate::sync::Arc;
 pub(super) const READY: u32 = 1;
 /// The cell is in the urgent queue.
 pub(super) const URGENT: u32 = 1 << 1;
-/// The future is being polled or dropped.
-pub(super) const RUNNING: u32 = 1 << 2;
 /// The task is done, and the loop's reference waits for the cell to leave its last queue (I3).
-pub(super) const LEFT: u32 = 1 << 3;
+pub(super) const LEFT: u32 = 1 << 2;
 /// A request to the loop itself: run when it is taken in, and kept in no registry.
-pub(super) const CONTROL: u32 = 1 << 4;
+pub(super) const CONTROL: u32 = 1 << 3;
 /// The loop knows the task.
-pub(super) const ADOPTED: u32 = 1 << 5;
+pub(super) const ADOPTED: u32 = 1 << 4;
 /// The task is done.
-pub(super) const ENDED: u32 = 1 << 6;
+pub(super) const ENDED: u32 = 1 << 5;
 /// One poll; the count fills the rest of the word, and overflows into [`Queues::carries`].
-const POLL: u32 = 1 << 7;
+const POLL: u32 = 1 << 6;
 /// How many polls fit beside the flags.
 const POLLS: u64 = (u32::MAX / POLL) as u64 + 1;
 
@@ -47,8 +45,9 @@ pub(super) struct Queues {
     /// could keep it going for ever.
     left_urgent: usize,
     urgent: VecDeque<NonNull<Header>>,
+    /// The task whose future is being polled or dropped.
     running: Option<NonNull<Header>>,
-    /// Overflows of the poll counts, by serial: one per 2^25 polls.
+    /// Overflows of the poll counts, by serial: one per 2^26 polls.
     carries: BTreeMap<u64, u64>,
     /// References to the mailbox that ended tasks gave back: reused without counting.
     spares: Vec<Arc<Mailbox>>,
@@ -77,8 +76,19 @@ impl Queues {
         self.running
     }
 
-    pub(super) fn set_running(&mut self, task: Option<NonNull<Header>>) -> Option<NonNull<Header>> {
-        core::mem::replace(&mut self.running, task)
+    /// The task's future is about to be polled or dropped.
+    #[inline]
+    pub(super) fn begin(&mut self, task: NonNull<Header>) {
+        // PANICS: it cannot: a loop's run cannot be entered from inside. To poll or drop a future
+        // that is being polled would be unsound, so this is checked at all times.
+        assert!(self.running.is_none(), "the loop was re-entered");
+        self.running = Some(task);
+    }
+
+    /// Neither polled nor dropped any more.
+    #[inline]
+    pub(super) fn finish(&mut self) {
+        self.running = None;
     }
 
     /// Begins a batch: at most `polls` polls.
@@ -160,14 +170,10 @@ impl Queues {
         Some(task)
     }
 
-    /// Counts a poll and marks the task running.
+    /// Counts a poll of the task with these notes.
     #[inline]
-    pub(super) fn begin_poll(&mut self, header: &Header) {
-        let old = flags(header);
-        // PANICS: it cannot: the loop does not run inside its own run. A second poll of a future
-        // that is being polled would be unsound, so this is checked at all times.
-        assert!(old & RUNNING == 0, "the loop was re-entered");
-        let (notes, wrapped) = (old | RUNNING).overflowing_add(POLL);
+    pub(super) fn count_poll(&mut self, header: &Header, notes: u32) {
+        let (notes, wrapped) = notes.overflowing_add(POLL);
         put(header, notes);
         if wrapped {
             *self.carries.entry(header.id().as_u64()).or_default() += POLLS;

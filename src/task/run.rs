@@ -9,7 +9,7 @@ use core::task::Context;
 
 use super::cell::{End, Header};
 use super::loop_side::{Enrolled, LoopSide, Lost, lose};
-use super::queues::{self, ENDED, LEFT, READY, RUNNING, URGENT, flags};
+use super::queues::{self, ENDED, LEFT, Queues, READY, URGENT, flags};
 use super::state::{Last, Request};
 use super::waker;
 use crate::error::{JoinError, contain, forget_payload};
@@ -44,7 +44,8 @@ impl<'a> Popped<'a> {
         let Self(task, side) = self;
         // SAFETY: the cell was in a queue until just now, or is enrolled: it is alive (I3).
         let header = unsafe { task.as_ref() };
-        if flags(header) & ENDED != 0 {
+        let notes = flags(header);
+        if notes & ENDED != 0 {
             // SAFETY: on the loop's thread; not used again.
             unsafe { side.settle(task) };
             return Ran::Nothing;
@@ -53,25 +54,18 @@ impl<'a> Popped<'a> {
             let (ending, end) = self.end(JoinError::Cancelled);
             return Ran::Ended(ending, end);
         }
-        let before = side.queues(|queues| {
-            queues.begin_poll(header);
-            queues.set_running(Some(task))
+        side.queues(|queues| {
+            queues.begin(task);
+            queues.count_poll(header, notes);
         });
-        // SAFETY: `RUNNING` keeps the loop's reference in place until the end of this function.
+        // SAFETY: only a task that has ended is let go, so this one lives until the poll is over (I3).
         let waker = unsafe { waker::lend(task) };
         // SAFETY: the task is of the vtable's type, not done, and on its loop's thread.
         let end = unsafe { (header.vtable().poll)(task, &mut Context::from_waker(&waker)) };
-        side.queues(|queues| queues.set_running(before));
-        match end {
-            None => {
-                queues::clear(header, RUNNING);
-                Ran::Pending
-            }
-            Some(end) => {
-                queues::put(header, (flags(header) & !RUNNING) | ENDED);
-                Ran::Ended(Ending(task, PhantomData), end)
-            }
-        }
+        side.queues(Queues::finish);
+        let Some(end) = end else { return Ran::Pending };
+        queues::set(header, ENDED);
+        Ran::Ended(Ending(task, PhantomData), end)
     }
 
     /// Drops the task's future. Runs user code, and contains it.
@@ -79,15 +73,14 @@ impl<'a> Popped<'a> {
         let Self(task, side) = self;
         // SAFETY: as in `run`.
         let header = unsafe { task.as_ref() };
-        // PANICS: it cannot: only a task that is neither done nor being run gets here. Dropping a
-        // future twice would be unsound, so this is checked at all times.
-        assert!(flags(header) & (ENDED | RUNNING) == 0, "the loop was re-entered");
-        queues::set(header, RUNNING);
-        let before = side.queues(|queues| queues.set_running(Some(task)));
+        // PANICS: it cannot: only a task that has not ended gets here. Dropping a future twice would
+        // be unsound, so this is checked at all times.
+        assert!(flags(header) & ENDED == 0, "a task was ended twice");
+        side.queues(|queues| queues.begin(task));
         // SAFETY: as in `run`.
         let end = unsafe { (header.vtable().end)(task, reason) };
-        side.queues(|queues| queues.set_running(before));
-        queues::put(header, (flags(header) & !RUNNING) | ENDED);
+        side.queues(Queues::finish);
+        queues::set(header, ENDED);
         (Ending(task, PhantomData), end)
     }
 }
