@@ -1,9 +1,66 @@
 //! A single-threaded async executor that lives on its own thread, and that every other thread can
 //! hand work to.
+//!
+//! ```
+//! # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use sideloop::{LoopThread, Shutdown, time};
+//! use std::time::Duration;
+//!
+//! let side = LoopThread::start()?; // the loop is up when this returns
+//! let task = side.handle().spawn(async {
+//!     time::sleep(Duration::from_millis(1)).await;
+//!     6 * 7
+//! });
+//! let stuck = side.handle().spawn(std::future::pending::<()>());
+//! stuck.cancel();
+//! assert!(stuck.join().is_err() && task.join()? == 42);
+//! side.shutdown(Shutdown::now());
+//! # Ok(()) }
+//! # #[cfg(not(feature = "std"))] fn main() {}
+//! ```
+//!
+//! # Where to begin
+//!
+//! | to | use |
+//! |---|---|
+//! | run a loop on a thread of its own | [`LoopThread`], or a [`Builder`] for names, stacks and hooks |
+//! | hand it work, from any thread | [`Handle::spawn`], [`Handle::spawn_with`], [`Handle::call`] |
+//! | wait for a task, or end it | [`JoinHandle`], [`Canceller`], [`Handle::cancel`] by [`TaskId`] |
+//! | spawn, sleep and yield inside of tasks | [`spawn_local`], [`mod@time`], [`yield_now`] |
+//! | end the loop and learn what was left | [`Shutdown`], [`ShutdownReport`] |
+//! | drive a loop on a thread of yours | [`Executor`], [`block_on`] |
+//! | run without the standard library | [`bare::Loop`] |
+//!
+//! # Threads
+//!
+//! Handles may be used from any thread and anywhere: inside of polls, destructors, wakers and hooks.
+//! Futures, closures and what they own are polled and dropped on the loop's thread only. A method
+//! that would have to wait for the loop on the loop's own thread gives an error instead.
+//!
+//! # Cancel safety
+//!
+//! What happens when a future of this crate is dropped before it is ready; each says its grade:
+//!
+//! - **strict**: dropping it and calling again is the same as having waited. Nothing is lost.
+//! - **lossy**: something is lost, and the documentation says what.
+//! - **detached**: what it began goes on without it.
+//!
+//! # Features
+//!
+//! - `std` (default): threads, parking, clocks, handles. Without it the crate is `no_std + alloc`, and
+//!   offers the tasks, queues and timers in [`bare`].
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(not(feature = "std"), allow(dead_code))] // what only the shell uses
 
 extern crate alloc;
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("design.md")]
+pub mod design {}
+
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 mod error;
 mod id;

@@ -285,6 +285,7 @@ impl<F: Future, L: Label> Cell<F, L> {
         // SAFETY: by I1 the pointer came from a box of this type, and by the caller's promise
         // nobody uses it any more. The stage is a union, so nothing of it is dropped here.
         let mut cell = unsafe { Box::from_raw(task.cast::<Self>().as_ptr()) };
+        cell.stage.with_mut(|_| ()); // for the models: whatever was done with it came before
         // SAFETY: the box goes at the end of this function without touching the field again.
         let owner = unsafe { ManuallyDrop::take(&mut cell.header.owner) };
         drop(cell);

@@ -89,20 +89,23 @@ fn drop_of_a_finished_handle_against_the_end() {
         loom::model(move || {
             let model = Model::new();
             let drops = Drops::new();
-            let (token, waker) = (drops.token(), StdArc::new(std::sync::Mutex::new(None)));
-            let left = StdArc::clone(&waker);
+            let (token, waker) = (drops.token(), StdArc::default());
+            let until = Until { waker: StdArc::clone(&waker), ready: twice() };
             let join = model.spawn(async move {
-                let leave = std::future::poll_fn(move |cx| {
-                    *left.lock().expect("plain") = Some(cx.waker().clone());
-                    std::task::Poll::Ready(())
-                });
-                leave.await;
+                until.await;
                 token
             });
-            // Between the poll and the end of the task a wake may be on its way.
             model.turn();
+            // The second poll ends the task, whether or not this wake has reached the stack by then.
             let waker = waker.lock().expect("plain").take().expect("it was polled");
+            let local = waker.clone();
             let late = woken.then(|| thread::spawn(move || waker.wake()));
+            {
+                let _entered = model.side.enter();
+                local.wake();
+            }
+            model.turn();
+            assert!(join.is_done());
             let dropper = thread::spawn(move || drop(join_of_send(join)));
             model.close();
             dropper.join().expect("ends");
@@ -112,6 +115,12 @@ fn drop_of_a_finished_handle_against_the_end() {
             assert_eq!(drops.count(), 1);
         });
     }
+}
+
+/// `false` at first, `true` from the second call on.
+fn twice() -> impl Fn() -> bool + Unpin {
+    let seen = std::cell::Cell::new(false);
+    move || seen.replace(true)
 }
 
 /// The output is `Send`; this says so where the future was spawned on the loop's own thread.

@@ -157,8 +157,8 @@ impl<R: Fn() -> bool + Unpin> Future for Until<R> {
     }
 }
 
-/// A waker that unparks a thread of the model.
-struct Unpark(thread::Thread);
+/// A waker that unparks a thread of the model. Loom tells if one is never dropped, by its `Arc`.
+struct Unpark(thread::Thread, Arc<()>);
 
 impl Wake for Unpark {
     fn wake(self: StdArc<Self>) {
@@ -168,7 +168,7 @@ impl Wake for Unpark {
 
 /// A fresh waker of this thread: no two of them are equal.
 pub(crate) fn thread_waker() -> Waker {
-    Waker::from(StdArc::new(Unpark(thread::current())))
+    Waker::from(StdArc::new(Unpark(thread::current(), Arc::new(()))))
 }
 
 /// Joins, blocking this thread of the model; each poll brings another waker if `fresh`.
