@@ -30,10 +30,10 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use crate::error::{JoinError, forget_payload};
-use crate::id;
+use crate::id::{self, TaskId};
 use crate::join::JoinHandle;
 use crate::scheduler::wheel::TimerKey;
-use crate::scheduler::{Ended, Host, Scheduler};
+use crate::scheduler::{Ended, Host, Scheduler, Subject};
 use crate::sync::Arc;
 use crate::task::cell::Origin;
 use crate::task::loop_side::{LoopSide, Lost};
@@ -137,6 +137,20 @@ impl Host for Inner {
     }
 
     fn ended(&self, _: Ended) {}
+
+    fn admitted(&self) {}
+
+    fn watches(&self) -> bool {
+        false
+    }
+
+    fn begins(&self, _: Subject) {}
+
+    fn returns(&self) {}
+
+    fn asked(&self, _: TaskId) {}
+
+    fn retired(&self, _: TaskId) {}
 }
 
 impl fmt::Debug for Loop {

@@ -3,11 +3,14 @@
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
+#[cfg(feature = "std")]
 use core::time::Duration;
 
 use crate::error::JoinError;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
+#[cfg(feature = "std")]
+use crate::runtime::guards::cancel_within;
 use crate::task::join::TaskRef;
 use crate::task::state::{CancelRequest, Request};
 
@@ -46,8 +49,9 @@ impl Canceller {
     }
 
     /// As [`JoinHandle::cancel_within`].
-    pub fn cancel_within(&self, _grace: Duration) -> CancelRequest {
-        self.task.request(Request::Cancel)
+    #[cfg(feature = "std")]
+    pub fn cancel_within(&self, grace: Duration) -> CancelRequest {
+        cancel_within(self.task.clone(), grace)
     }
 
     /// As [`JoinHandle::abort`].
@@ -114,6 +118,7 @@ impl<T> CancelOnDrop<T> {
     }
 
     /// As [`JoinHandle::cancel_within`].
+    #[cfg(feature = "std")]
     pub fn cancel_within(&self, grace: Duration) -> CancelRequest {
         self.handle().cancel_within(grace)
     }

@@ -5,7 +5,7 @@ use core::any::Any;
 use core::fmt;
 
 #[cfg(feature = "std")]
-pub use self::shell::{BoxError, SpawnError, StartError};
+pub use self::shell::{BoxError, Cancelled, SpawnError, StartError};
 
 /// Why a join gave no value.
 ///
@@ -85,7 +85,7 @@ type Payload = core::convert::Infallible;
 
 impl PanicPayload {
     #[cfg(feature = "std")]
-    fn new(payload: Box<dyn Any + Send>) -> Self {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
         let text = payload.downcast_ref::<&'static str>().copied();
         let message = text
             .or_else(|| payload.downcast_ref::<alloc::string::String>().map(|text| text.as_str()))
@@ -235,4 +235,16 @@ mod shell {
     }
 
     impl<F> core::error::Error for SpawnError<F> {}
+
+    /// What [`CancelGuard::run`](crate::CancelGuard::run) gives instead of a value: a cancel was first.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub struct Cancelled;
+
+    impl fmt::Display for Cancelled {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("cancelled")
+        }
+    }
+
+    impl core::error::Error for Cancelled {}
 }

@@ -4,13 +4,15 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_task::{FutureObj, Spawn, SpawnError as Refused};
 
 use crate::error::{JoinError, SpawnError};
 use crate::id::TaskId;
 use crate::join::JoinHandle;
-use crate::runtime::shared::Shared;
+use crate::runtime::guards::cancel_within;
+use crate::runtime::shared::{Patience, Refusal, Shared};
 use crate::shutdown::Shutdown;
 use crate::spawning::TaskBuilder;
 use crate::task::cell::Label;
@@ -52,6 +54,9 @@ impl Handle {
     /// goes through the injection queue and the loop is unparked. Either way its first poll comes in a
     /// later turn, never inside this call. If the loop was asked to shut down, the future is dropped
     /// here and the handle reports [`JoinError::Closed`]. Dropping the handle detaches the task.
+    ///
+    /// With a [capacity](crate::Builder::capacity) it blocks while there is no room, on every thread
+    /// but the loop's own.
     ///
     /// # Examples
     ///
@@ -109,7 +114,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`SpawnError::Closed`] if the loop was asked to shut down; the future comes back unpolled.
+    /// [`SpawnError::Closed`] if the loop was asked to shut down, [`SpawnError::Full`] if it has a
+    /// [capacity](crate::Builder::capacity) and there is no room; the future comes back unpolled.
     ///
     /// # Examples
     ///
@@ -130,9 +136,10 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        match self.shared.spawn(future, (), Location::caller()) {
+        match self.shared.spawn(future, (), Location::caller(), Patience::Tries) {
             Ok(join) => Ok(JoinHandle::new(join)),
-            Err(task) => Err(SpawnError::Closed(task.into_future())),
+            Err((task, Refusal::Closed)) => Err(SpawnError::Closed(task.into_future())),
+            Err((task, Refusal::Full)) => Err(SpawnError::Full(task.into_future())),
         }
     }
 
@@ -198,6 +205,16 @@ impl Handle {
     #[track_caller]
     pub fn cancel(&self, id: TaskId) -> JoinHandle<CancelRequest> {
         self.request(id, Request::Cancel)
+    }
+
+    /// Cancels a task by id, and aborts it if it still runs after `grace`:
+    /// [`JoinHandle::cancel_within`](crate::JoinHandle::cancel_within) for who has the id alone.
+    #[track_caller]
+    pub fn cancel_within(&self, id: TaskId, grace: Duration) -> JoinHandle<CancelRequest> {
+        JoinHandle::new(self.shared.control(move |local| {
+            let task = local.scheduler.task(id);
+            task.map_or(CancelRequest::NotFound, |task| cancel_within(task, grace))
+        }))
     }
 
     /// Aborts a task by id, ahead of any backlog: like [`Handle::cancel`], guard or not.
@@ -279,7 +296,7 @@ impl Handle {
         self.shared.is_closed()
     }
 
-    fn start<F, L>(
+    pub(crate) fn start<F, L>(
         &self,
         future: F,
         label: L,
@@ -290,8 +307,8 @@ impl Handle {
         F::Output: Send + 'static,
         L: Label,
     {
-        let taken = self.shared.spawn(future, label, location);
-        JoinHandle::new(taken.unwrap_or_else(|task| task.end(JoinError::Closed)))
+        let taken = self.shared.spawn(future, label, location, Patience::Waits);
+        JoinHandle::new(taken.unwrap_or_else(|(task, _)| task.end(JoinError::Closed)))
     }
 }
 

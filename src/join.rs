@@ -4,9 +4,8 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use core::time::Duration;
 #[cfg(feature = "std")]
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::cancel::{CancelOnDrop, Canceller};
 use crate::error::JoinError;
@@ -14,6 +13,8 @@ use crate::id::TaskId;
 #[cfg(feature = "std")]
 use crate::runtime::{context, park};
 use crate::task::join::Join;
+#[cfg(feature = "std")]
+use crate::task::join::TaskRef;
 use crate::task::state::{CancelRequest, Request};
 
 /// The handle to a task and to its result.
@@ -128,7 +129,8 @@ impl<T> JoinHandle<T> {
     /// Asks the task to end; does not wait for it.
     ///
     /// From any thread. Its future is dropped on the loop's thread at its next suspension, or at once
-    /// if it is suspended; a task that was never polled is not polled any more.
+    /// if it is suspended; a task that was never polled is not polled any more. A task that holds a
+    /// [`CancelGuard`](crate::CancelGuard) is told instead, and may clean up or refuse.
     ///
     /// # Examples
     ///
@@ -147,6 +149,31 @@ impl<T> JoinHandle<T> {
     }
 
     /// Asks the task to end, and aborts it if it still runs after `grace`. Does not wait.
+    ///
+    /// The grace is the time that the task has for its clean-up: it counts from when the loop learns
+    /// of the request. Zero cancels and aborts at once; [`Duration::MAX`] never aborts. Of several
+    /// graces the one that ends first counts. The answer is that of [`JoinHandle::cancel`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{CancelGuard, JoinError, LoopThread};
+    /// use std::time::Duration;
+    ///
+    /// let side = LoopThread::start()?;
+    /// let (alive, is_alive) = std::sync::mpsc::channel();
+    /// let deaf = side.handle().spawn(async move {
+    ///     let _guard = CancelGuard::new();
+    ///     alive.send(()).unwrap();
+    ///     std::future::pending::<()>().await
+    /// });
+    /// is_alive.recv()?;
+    /// deaf.cancel_within(Duration::from_millis(5));
+    /// assert!(matches!(deaf.join(), Err(JoinError::Cancelled)));
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "std")]
     pub fn cancel_within(&self, grace: Duration) -> CancelRequest {
         self.canceller().cancel_within(grace)
     }
@@ -173,6 +200,11 @@ impl<T> JoinHandle<T> {
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         Canceller::new(self.join.task())
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn task(&self) -> TaskRef {
+        self.join.task()
     }
 
     /// Lets the task go on without a handle. Its result is dropped on the loop's thread.

@@ -72,7 +72,11 @@ mod task;
 mod scheduler;
 
 pub mod bare;
+#[cfg(feature = "std")]
+mod blocking;
 mod cancel;
+#[cfg(feature = "std")]
+mod guard;
 #[cfg(feature = "std")]
 mod handle;
 mod join;
@@ -97,13 +101,15 @@ pub use crate::task::state::CancelRequest;
 
 #[cfg(feature = "std")]
 pub use crate::{
-    error::{BoxError, SpawnError, StartError},
+    error::{BoxError, Cancelled, SpawnError, StartError},
+    guard::{CancelGuard, Requested, cancel_requested},
     handle::Handle,
-    metrics::{TaskInfo, TaskState},
+    metrics::{Metrics, TaskInfo, TaskState},
     panic::TaskPanic,
     runtime::builder::Builder,
     runtime::executor::{Executor, Turn, block_on},
     runtime::thread::LoopThread,
+    runtime::watchdog::Stall,
     shutdown::{Shutdown, ShutdownReport},
     spawning::{
         LocalHandle, TaskBuilder, YieldNow, current, current_task, spawn_local, try_current,

@@ -4,7 +4,11 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::handle::Handle;
 use crate::id::TaskId;
+use crate::join::JoinHandle;
+use crate::runtime::local::Local;
+use crate::task::tally::Tally;
 
 /// What is known of one task.
 #[derive(Debug, Clone)]
@@ -23,6 +27,82 @@ pub struct TaskInfo {
     pub age: Duration,
 }
 
+/// What a loop has done so far, and what it holds.
+///
+/// At rest `spawned = finished + cancelled + panicked + live`. A submission counts from when the loop
+/// has taken it in. Read from another thread while the loop runs, the numbers are each true, and of
+/// slightly different moments.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// side.handle().call(|| ()).join()?;
+/// let metrics = side.handle().metrics();
+/// assert_eq!((metrics.spawned, metrics.finished, metrics.live), (1, 1, 0));
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Tasks that the loop has taken on: futures, calls and blocking jobs.
+    pub spawned: u64,
+    /// Tasks that ended with a value.
+    pub finished: u64,
+    /// Tasks that were cancelled or aborted.
+    pub cancelled: u64,
+    /// Tasks that panicked.
+    pub panicked: u64,
+    /// Tasks that have not ended.
+    pub live: u64,
+    /// Polls of tasks.
+    pub polls: u64,
+    /// Wakes of tasks on the loop's own thread.
+    pub local_wakes: u64,
+    /// Wakes of tasks from other threads, as the loop takes them in: several of one task count once.
+    pub remote_wakes: u64,
+    /// How often the loop has gone to sleep.
+    pub parks: u64,
+    /// How often another thread has ended a sleep: the system calls made to wake the loop.
+    pub unparks: u64,
+    /// Timers that were armed, and armed again by a reset.
+    pub timers_armed: u64,
+    /// Timers that have fired.
+    pub timers_fired: u64,
+    /// Tasks that waited to be polled when the loop last looked; and, if it has a
+    /// [capacity](crate::Builder::capacity), the submissions that it has not taken in yet (without one
+    /// they are not counted).
+    pub queued: u64,
+    /// The time spent in tasks. Measured only with a [watchdog](crate::Builder::watchdog); else zero.
+    pub busy: Duration,
+}
+
+impl Metrics {
+    pub(crate) fn read(tally: &Tally, queued: usize, busy: Duration) -> Self {
+        // What has ended is read first, so that it is never more than what was spawned.
+        let (finished, cancelled) = (tally.finished.get(), tally.cancelled.get());
+        let panicked = tally.panicked.get();
+        let spawned = tally.spawned.get();
+        Self {
+            spawned,
+            finished,
+            cancelled,
+            panicked,
+            live: spawned.saturating_sub(finished + cancelled + panicked),
+            polls: tally.polls.get(),
+            local_wakes: tally.local_wakes.get(),
+            remote_wakes: tally.remote_wakes.get(),
+            parks: tally.parks.get(),
+            unparks: tally.unparks.get(),
+            timers_armed: tally.timers_armed.get(),
+            timers_fired: tally.timers_fired.get(),
+            queued: tally.ready.get() + queued as u64,
+            busy,
+        }
+    }
+}
+
 /// What a task is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {
@@ -32,4 +112,34 @@ pub enum TaskState {
     Ready,
     /// It is being polled.
     Running,
+}
+
+impl Handle {
+    /// Says of each task that has not ended what it is and does, in spawn order: one consistent
+    /// snapshot, made by the loop ahead of any backlog.
+    ///
+    /// From any thread; it does not wait. After the loop's end the handle reports
+    /// [`JoinError::Closed`](crate::JoinError::Closed).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let stuck = side.handle().task().name("stuck").spawn(std::future::pending::<()>());
+    /// let tasks = side.handle().tasks().join()?;
+    /// assert_eq!((tasks[0].id, tasks[0].name.as_deref()), (stuck.id(), Some("stuck")));
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn tasks(&self) -> JoinHandle<Vec<TaskInfo>> {
+        JoinHandle::new(self.shared().control(Local::tasks))
+    }
+
+    /// The loop's counters. From any thread; it asks nothing of the loop, which may be stuck.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        let shared = self.shared();
+        Metrics::read(&shared.mailbox.tally, shared.submitted(), shared.busy())
+    }
 }

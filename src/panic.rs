@@ -38,19 +38,19 @@ impl<'a> TaskPanic<'a> {
     /// The task's id.
     #[must_use]
     pub fn id(&self) -> TaskId {
-        self.0.id
+        self.0.subject.id
     }
 
     /// The task's name, if it was given one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        self.0.name.as_deref()
+        self.0.subject.name.as_deref()
     }
 
     /// Where the task was spawned.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {
-        self.0.location
+        self.0.subject.location
     }
 
     /// What the panic carried.

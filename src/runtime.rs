@@ -1,10 +1,14 @@
 //! The third floor: threads, clocks, blocking; what makes a scheduler a running loop.
 
+pub(crate) mod blocking;
 pub(crate) mod builder;
 pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod executor;
+pub(crate) mod gate;
+pub(crate) mod guards;
 pub(crate) mod local;
 pub(crate) mod park;
 pub(crate) mod shared;
 pub(crate) mod thread;
+pub(crate) mod watchdog;

@@ -4,23 +4,26 @@
 //! ready tasks. Deterministic: no thread, no clock, no blocking; what it needs of the world it asks
 //! its [`Host`]. Every borrow here is short, and none is open while user code runs.
 
+mod host;
 mod index;
 mod registry;
 pub(crate) mod wheel;
 
-use alloc::sync::Arc as Shared;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::Future;
 use core::panic::Location;
 use core::task::Waker;
 
+pub(crate) use self::host::{Activity, Details, Ended, Host};
 use self::registry::{Entry, Registry};
 use self::wheel::{Step, TimerKey, Wheel};
 use crate::error::{JoinError, contain, discard, forget_payload};
 use crate::id::{Serials, TaskId};
+pub(crate) use crate::task::cell::Subject;
 use crate::task::cell::{End, Label, Origin};
-use crate::task::join::Join;
-use crate::task::loop_side::{Intake, LoopSide, Lost, News};
+use crate::task::join::{Join, TaskRef};
+use crate::task::loop_side::{Intake, LoopSide, News};
 use crate::task::run::{Ending, Ran};
 use crate::task::state::{CancelRequest, Request};
 use crate::tick::{NEVER, Tick};
@@ -28,37 +31,6 @@ use crate::tick::{NEVER, Tick};
 /// How much timer work is done between two batches of polls: one unit for each fired timer and for
 /// each that is filed anew.
 const TIMER_BUDGET: usize = 256;
-
-/// What the scheduler asks of the floor above it. All of it is called outside of every borrow.
-pub(crate) trait Host {
-    /// The time of this turn.
-    fn now(&self) -> Tick;
-    /// A panic that no handle will report.
-    fn lost(&self, lost: Lost);
-    /// Whether ends are to be reported: from the request to shut down on.
-    fn records(&self) -> bool;
-    /// A task ended; called before its joiner can know.
-    fn ended(&self, report: Ended);
-}
-
-/// One task's end, for whoever keeps a record.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) how: End,
-    /// What had been asked of it.
-    pub(crate) request: Option<Request>,
-    pub(crate) details: Details,
-}
-
-/// What there is to say of a task.
-#[derive(Debug, Clone)]
-pub(crate) struct Details {
-    pub(crate) id: TaskId,
-    pub(crate) name: Option<Shared<str>>,
-    pub(crate) location: &'static Location<'static>,
-    pub(crate) polls: u64,
-    pub(crate) since: Tick,
-}
 
 /// What a turn did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,6 +69,7 @@ impl Scheduler {
     ) -> Join<F::Output> {
         let origin = Origin { serial: self.serials.draw(), location };
         let (task, join) = self.side.spawn(future, label, origin);
+        self.side.tally().spawned.add(1);
         self.registry.borrow_mut().insert(task, since);
         join
     }
@@ -129,6 +102,8 @@ impl Scheduler {
                     self.serials.passed(task.id().as_u64());
                     let since = host.now();
                     self.registry.borrow_mut().insert_remote(task, since);
+                    self.side.tally().spawned.add(1);
+                    host.admitted();
                 }
                 News::Control(task) => {
                     let (ending, _) = match self.side.run_now(&task) {
@@ -157,6 +132,7 @@ impl Scheduler {
             match step {
                 Step::Fired(waker) => {
                     done.fired += 1;
+                    self.side.tally().timers_fired.add(1);
                     if let Err(payload) = contain(|| waker.wake()) {
                         forget_payload(payload);
                     }
@@ -173,9 +149,21 @@ impl Scheduler {
     /// 3. Tasks that can run.
     #[inline]
     fn run_batch(&self, host: &impl Host, batch: usize, done: &mut Done) {
+        self.side.tally().ready.set(self.side.ready());
         self.side.begin_batch(batch);
+        let watches = host.watches();
         while let Some(popped) = self.side.pop() {
-            match popped.run() {
+            if let Some(id) = popped.asked() {
+                host.asked(id);
+            }
+            if watches {
+                host.begins(popped.subject());
+            }
+            let ran = popped.run();
+            if watches {
+                host.returns();
+            }
+            match ran {
                 Ran::Pending => done.polls += 1,
                 Ran::Nothing => {}
                 Ran::Ended(ending, how) => {
@@ -184,6 +172,7 @@ impl Scheduler {
                 }
             }
         }
+        self.side.tally().ready.set(self.side.ready());
     }
 
     /// Lets a task go whose future is gone: out of the registry first, then its joiner is told.
@@ -199,8 +188,10 @@ impl Scheduler {
 
     #[inline]
     fn complete(&self, ending: Ending<'_>, how: End, entry: Entry, host: &impl Host) {
+        host.retired(ending.id());
+        self.count(how);
         if host.records() {
-            let (request, details) = (ending.request(), self.details(&entry));
+            let (request, details) = (ending.request(how), self.details(&entry));
             host.ended(Ended { how, request, details });
         }
         if let Some(lost) = ending.complete(entry.task, &self.side) {
@@ -208,10 +199,32 @@ impl Scheduler {
         }
     }
 
+    #[inline]
+    fn count(&self, how: End) {
+        let tally = self.side.tally();
+        match how {
+            End::Finished => tally.finished.add(1),
+            End::Cancelled => tally.cancelled.add(1),
+            End::Panicked => tally.panicked.add(1),
+        }
+    }
+
+    /// What there is to say of each task that has not ended, in spawn order.
+    pub(crate) fn snapshot(&self) -> Vec<Details> {
+        let registry = self.registry.borrow();
+        let entries = registry.ids().into_iter().filter_map(|id| registry.get(id));
+        entries.map(|entry| self.details(entry)).collect()
+    }
+
     fn details(&self, entry: &Entry) -> Details {
         let Entry { task, since } = entry;
-        let (id, name, location) = (task.id(), task.name(), task.location());
-        Details { id, name, location, polls: self.side.polls(task), since: *since }
+        let activity = match self.side.activity(task) {
+            (true, _) => Activity::Running,
+            (_, true) => Activity::Ready,
+            _ => Activity::Idle,
+        };
+        let polls = self.side.polls(task);
+        Details { subject: task.subject(), activity, polls, since: *since }
     }
 
     /// Whether nothing is left to do until something comes in or a timer is due.
@@ -232,6 +245,11 @@ impl Scheduler {
             .map_or(CancelRequest::NotFound, |entry| entry.task.request(what))
     }
 
+    /// A reference to a task that has not ended.
+    pub(crate) fn task(&self, id: TaskId) -> Option<TaskRef> {
+        self.registry.borrow().get(id).map(|entry| entry.task.task())
+    }
+
     /// Asks every task to end.
     pub(crate) fn request_all(&self, what: Request) {
         for id in self.registry.borrow().ids() {
@@ -247,7 +265,16 @@ impl Scheduler {
             let entry = self.registry.borrow_mut().remove(id);
             if let Some(entry) = entry {
                 let _ = entry.task.request(Request::Abort);
-                let (ending, how) = self.side.end(&entry.task, JoinError::Cancelled);
+                // A job that runs on is not of this loop any more: its handle cannot say how it ends.
+                let pinned = entry.task.is_pinned();
+                let reason = if pinned { JoinError::Closed } else { JoinError::Cancelled };
+                if host.watches() {
+                    host.begins(entry.task.subject());
+                }
+                let (ending, how) = self.side.end(&entry.task, reason);
+                if host.watches() {
+                    host.returns();
+                }
                 self.complete(ending, how, entry, host);
             }
         }
@@ -276,6 +303,7 @@ impl Scheduler {
 
     /// Arms a timer that wakes `waker`.
     pub(crate) fn arm(&self, deadline: Tick, waker: Waker) -> TimerKey {
+        self.side.tally().timers_armed.add(1);
         self.timers.borrow_mut().arm(deadline, waker)
     }
 
@@ -293,7 +321,9 @@ impl Scheduler {
 
     /// Moves a timer. `false`: it has fired, or was cancelled.
     pub(crate) fn rearm(&self, key: TimerKey, deadline: Tick) -> bool {
-        self.timers.borrow_mut().rearm(key, deadline)
+        let armed = self.timers.borrow_mut().rearm(key, deadline);
+        self.side.tally().timers_armed.add(armed.into());
+        armed
     }
 
     /// Cancels a timer, if it has not fired.

@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 
 use futures_task::{LocalFutureObj, LocalSpawn, SpawnError as Refused};
 
-use crate::error::JoinError;
 use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
@@ -52,9 +51,10 @@ impl<'a> TaskBuilder<'a> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let Some(name) = self.name else { return self.handle.spawn(future) };
-        let taken = self.handle.shared().spawn(future, name, Location::caller());
-        JoinHandle::new(taken.unwrap_or_else(|task| task.end(JoinError::Closed)))
+        match self.name {
+            Some(name) => self.handle.start(future, name, Location::caller()),
+            None => self.handle.spawn(future),
+        }
     }
 
     /// Spawns as [`Handle::spawn_with`] does.
@@ -67,6 +67,19 @@ impl<'a> TaskBuilder<'a> {
     {
         let Some(name) = self.name else { return self.handle.spawn_with(make) };
         JoinHandle::new(self.handle.shared().spawn_with(make, name, Location::caller()))
+    }
+
+    /// Runs a blocking job as [`Handle::spawn_blocking`] does.
+    #[track_caller]
+    pub fn spawn_blocking<C, R>(self, f: C) -> JoinHandle<R>
+    where
+        C: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        match self.name {
+            Some(name) => self.handle.start_blocking(f, name, Location::caller()),
+            None => self.handle.spawn_blocking(f),
+        }
     }
 
     /// Spawns a future that cannot leave this thread, on which the loop must live.

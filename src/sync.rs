@@ -2,6 +2,7 @@
 //!
 //! With `--cfg loom` they are loom's, so that `tests/loom.rs` can run the task floor under every
 //! interleaving; otherwise they are those of `core` and `alloc`. No other file names an atomic module.
+//! The place where a thread waits is here too, for the protocols of the shell that are modelled.
 
 #[cfg(loom)]
 pub(crate) use self::modelled::*;
@@ -43,6 +44,41 @@ mod real {
         }
     }
 
+    /// A place where threads wait. What they wait for is the caller's: they look again after every
+    /// wake-up.
+    #[cfg(feature = "std")]
+    #[derive(Debug, Default)]
+    pub(crate) struct Monitor {
+        lock: parking_lot::Mutex<()>,
+        bell: parking_lot::Condvar,
+    }
+
+    #[cfg(feature = "std")]
+    impl Monitor {
+        /// Waits while `asleep()`, at most until `deadline`. `asleep` is called under a lock.
+        pub(crate) fn wait_while(
+            &self,
+            mut asleep: impl FnMut() -> bool,
+            deadline: Option<std::time::Instant>,
+        ) {
+            let mut guard = self.lock.lock();
+            while asleep() {
+                match deadline {
+                    None => self.bell.wait(&mut guard),
+                    Some(at) if self.bell.wait_until(&mut guard, at).timed_out() => return,
+                    Some(_) => {}
+                }
+            }
+        }
+
+        /// Makes who waits look again. To be called after what they wait for has changed: the lock
+        /// makes sure that each is either waiting already or has not looked yet.
+        pub(crate) fn notify(&self) {
+            drop(self.lock.lock());
+            self.bell.notify_all();
+        }
+    }
+
     #[cfg(feature = "std")]
     std::thread_local! {
         /// The loop whose run the thread is inside: the address of its queues, or null.
@@ -79,6 +115,31 @@ mod modelled {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::Arc;
     pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+    /// As the real one; a deadline never comes.
+    #[derive(Debug, Default)]
+    pub(crate) struct Monitor {
+        lock: loom::sync::Mutex<()>,
+        bell: loom::sync::Condvar,
+    }
+
+    impl Monitor {
+        pub(crate) fn wait_while(
+            &self,
+            mut asleep: impl FnMut() -> bool,
+            _deadline: Option<std::time::Instant>,
+        ) {
+            let mut guard = self.lock.lock().expect("models do not panic under a lock");
+            while asleep() {
+                guard = self.bell.wait(guard).expect("models do not panic under a lock");
+            }
+        }
+
+        pub(crate) fn notify(&self) {
+            drop(self.lock.lock());
+            self.bell.notify_all();
+        }
+    }
 
     loom::thread_local! {
         static CURRENT: core::cell::Cell<*const ()> = core::cell::Cell::new(core::ptr::null());

@@ -32,6 +32,7 @@ pub(crate) mod mailbox;
 pub(crate) mod run;
 pub(crate) mod spawn;
 pub(crate) mod state;
+pub(crate) mod tally;
 
 mod injection;
 mod queues;

@@ -6,11 +6,15 @@ use std::time::Duration;
 use super::executor::Executor;
 use super::local::{Local, Settings};
 use super::thread::{LoopThread, ThreadSettings};
+use super::watchdog::{Stall, StallHook, Watchdog};
 use crate::error::{BoxError, StartError};
 use crate::panic::TaskPanic;
 
 /// Most polls between two looks at injected work and timers, unless [`Builder::batch`] says otherwise.
 const BATCH: usize = 64;
+
+/// Most threads of the pool for blocking jobs, unless [`Builder::blocking_threads`] says otherwise.
+const BLOCKING_THREADS: usize = 16;
 
 /// The largest batch: some hundred microseconds of polls that do nothing.
 const MOST_BATCH: usize = 65_536;
@@ -33,14 +37,22 @@ const MOST_BATCH: usize = 65_536;
 pub struct Builder {
     thread: ThreadSettings,
     settings: Settings,
+    watchdog: Option<(Duration, StallHook)>,
 }
 
 impl Builder {
     /// The defaults.
     pub fn new() -> Self {
-        let settings =
-            Settings { batch: BATCH, spin: Duration::ZERO, on_panic: None, on_wake: None };
-        Self { thread: ThreadSettings::default(), settings }
+        let settings = Settings {
+            batch: BATCH,
+            spin: Duration::ZERO,
+            on_panic: None,
+            on_wake: None,
+            capacity: None,
+            blocking_threads: BLOCKING_THREADS,
+            watchdog: None,
+        };
+        Self { thread: ThreadSettings::default(), settings, watchdog: None }
     }
 
     /// Names the thread; "sideloop" unless set.
@@ -137,6 +149,61 @@ impl Builder {
         self
     }
 
+    /// Bounds the submissions that the loop has not taken in yet: spawns, calls and blocking jobs of
+    /// other threads. At least one; without this there is no bound.
+    ///
+    /// At the bound [`Handle::try_spawn`](crate::Handle::try_spawn) gives the future back, and the
+    /// others block the calling thread until there is room or the loop is asked to end: so the loop
+    /// must be running, or another thread have it driven. On the loop's own thread nothing blocks.
+    /// Wakes, cancels, shutdown and snapshots are not submissions.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::{Builder, SpawnError};
+    ///
+    /// let mut executor = Builder::new().capacity(1).build();
+    /// let handle = executor.handle().clone();
+    /// let from_elsewhere = std::thread::spawn(move || {
+    ///     let first = handle.try_spawn(async { 1 });
+    ///     assert!(matches!(handle.try_spawn(async { 2 }), Err(SpawnError::Full(_))));
+    ///     first.unwrap()
+    /// });
+    /// let first = from_elsewhere.join().unwrap();
+    /// assert_eq!(executor.block_on(first).unwrap(), 1);
+    /// ```
+    pub fn capacity(mut self, submissions: usize) -> Self {
+        self.settings.capacity = Some(submissions);
+        self
+    }
+
+    /// Most threads of the pool of [`Handle::spawn_blocking`](crate::Handle::spawn_blocking); at least
+    /// one, 16 unless set.
+    pub fn blocking_threads(mut self, most: usize) -> Self {
+        self.settings.blocking_threads = most;
+        self
+    }
+
+    /// Has `f` called, on a thread of its own, once for each poll, callback or destructor of a task
+    /// that takes longer than `limit`, while it still does.
+    ///
+    /// Each poll then costs two reads of the clock and two locks. An idle loop is left alone. A panic
+    /// in `f` is swallowed. It reports and does nothing else: nobody can end a poll from outside.
+    pub fn watchdog<F>(mut self, limit: Duration, f: F) -> Self
+    where
+        F: Fn(&Stall) + Send + 'static,
+    {
+        self.watchdog = Some((limit, Box::new(f)));
+        self
+    }
+
+    /// Starts the watchdog, if there is to be one.
+    fn settle(mut self) -> (ThreadSettings, Settings, std::io::Result<()>) {
+        let watchdog = self.watchdog.map(|(limit, hook)| Watchdog::start(limit, hook)).transpose();
+        let outcome = watchdog.map(|watchdog| self.settings.watchdog = watchdog);
+        (self.thread, self.settings, outcome)
+    }
+
     /// Starts the loop on its own thread. When this returns `Ok`, `on_start` has finished and a call
     /// made at once runs.
     ///
@@ -145,14 +212,17 @@ impl Builder {
     /// [`StartError::Thread`] if there is no thread to be had, [`StartError::Init`] and
     /// [`StartError::Panicked`] as `on_start` ended. Nothing is left of the loop then.
     pub fn start(self) -> Result<LoopThread, StartError> {
-        LoopThread::launch(self.thread, self.settings)
+        let (thread, settings, watchdog) = self.settle();
+        watchdog.map_err(StartError::Thread)?;
+        LoopThread::launch(thread, settings)
     }
 
     /// Builds the executor on the caller's thread. What belongs to a thread (name, stack size,
-    /// `on_start`, `on_stop`) does not apply.
+    /// `on_start`, `on_stop`) does not apply. If there is no thread for a watchdog it goes without.
     #[must_use]
     pub fn build(self) -> Executor {
-        Executor::on_this_thread(Local::new(self.settings))
+        let (_, settings, _) = self.settle();
+        Executor::on_this_thread(Local::new(settings))
     }
 }
 

@@ -8,20 +8,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
-use super::park::Parker;
+use super::guards::Guards;
 use super::shared::Shared;
+use super::watchdog::{Busy, Watchdog};
 use crate::error::{contain, discard, forget_payload};
 use crate::handle::Handle;
+use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::{PanicHook, TaskPanic};
-use crate::scheduler::{Details, Done, Ended, Host, Scheduler};
+use crate::scheduler::{Activity, Details, Done, Ended, Host, Scheduler, Subject};
 use crate::shutdown::{Phase, ShutdownReport};
+use crate::sync::Monitor;
 use crate::task::cell::{End, Label, Origin};
 use crate::task::join::Join;
 use crate::task::loop_side::{LoopSide, Lost};
 use crate::task::mailbox::{Mailbox, Unpark};
 use crate::task::spawn::refused;
 use crate::task::state::Request;
+use crate::task::tally::Tally;
 use crate::tick::{NEVER, Tick};
 
 /// What a loop is built with.
@@ -30,16 +34,28 @@ pub(crate) struct Settings {
     pub(crate) spin: Duration,
     pub(crate) on_panic: Option<PanicHook>,
     pub(crate) on_wake: Option<Unpark>,
+    pub(crate) capacity: Option<usize>,
+    pub(crate) blocking_threads: usize,
+    pub(crate) watchdog: Option<Watchdog>,
+}
+
+/// What is bounded, and how busy the loop is: for those who share it.
+pub(crate) struct Limits {
+    pub(crate) capacity: Option<usize>,
+    pub(crate) blocking_threads: usize,
+    pub(crate) busy: Option<Busy>,
 }
 
 /// The loop, for its own thread.
 pub(crate) struct Local {
     pub(crate) scheduler: Scheduler,
     pub(crate) shared: Arc<Shared>,
-    parker: Arc<Parker>,
+    pub(crate) guards: Guards,
+    parker: Arc<Monitor>,
     batch: usize,
     spin: Duration,
     on_panic: Option<PanicHook>,
+    watchdog: Option<Watchdog>,
     phase: Cell<Phase>,
     /// The time of this turn, once it was asked for.
     now: Cell<Option<Tick>>,
@@ -75,38 +91,78 @@ impl Host for Local {
     }
 
     fn ended(&self, report: Ended) {
-        let info = self.info(report.details, TaskState::Idle);
+        let info = TaskInfo { state: TaskState::Idle, ..self.info(report.details) };
         let mut so_far = self.report.borrow_mut();
         match (report.how, report.request) {
-            (End::Finished, _) => so_far.finished += 1,
             (End::Panicked, _) => so_far.panicked.push(info),
             (End::Cancelled, Some(Request::Abort)) => so_far.aborted.push(info),
-            (End::Cancelled, _) => so_far.cancelled.push(info),
+            (End::Cancelled, _) | (End::Finished, Some(Request::Cancel)) => {
+                so_far.cancelled.push(info);
+            }
+            (End::Finished, _) => so_far.finished += 1,
         }
+    }
+
+    #[inline]
+    fn admitted(&self) {
+        self.shared.admitted();
+    }
+
+    #[inline]
+    fn watches(&self) -> bool {
+        self.watchdog.is_some()
+    }
+
+    fn begins(&self, subject: Subject) {
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.begin(subject);
+        }
+    }
+
+    fn returns(&self) {
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.end();
+        }
+    }
+
+    fn asked(&self, id: TaskId) {
+        self.guards.ask(id);
+    }
+
+    #[inline]
+    fn retired(&self, id: TaskId) {
+        self.guards.retire(id, self);
     }
 }
 
 impl Local {
     /// Builds a loop that lives on this thread from now on.
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
-        let parker = Arc::new(Parker::default());
+        let parker = Arc::new(Monitor::default());
         let bell = parker.clone();
         let unpark: Unpark = match settings.on_wake {
-            None => Box::new(move || bell.unpark()),
+            None => Box::new(move || bell.notify()),
             Some(hook) => Box::new(move || {
-                bell.unpark();
+                bell.notify();
                 hook();
             }),
         };
         let side = LoopSide::new(unpark);
-        let shared = Arc::new(Shared::new(side.mailbox().clone(), Clock::new()));
+        let limits = Limits {
+            capacity: settings.capacity,
+            blocking_threads: settings.blocking_threads,
+            busy: settings.watchdog.as_ref().map(Watchdog::busy),
+        };
+        let shared = Arc::new(Shared::new(side.mailbox().clone(), Clock::new(), limits));
         Rc::new(Self {
             scheduler: Scheduler::new(side),
             shared,
+            guards: Guards::default(),
             parker,
             batch: settings.batch,
             spin: settings.spin,
             on_panic: settings.on_panic,
+            watchdog: settings.watchdog,
             phase: Cell::new(Phase::Running),
             now: Cell::new(None),
             report: RefCell::default(),
@@ -238,7 +294,10 @@ impl Local {
         if self.spin_until(deadline) || !self.scheduler.side.park() {
             return;
         }
+        self.tally().parks.add(1);
         self.parker.wait_while(|| self.shared.mailbox.is_parked(), deadline);
+        // Only a producer that unparks replaces the word of a sleeping loop.
+        self.tally().unparks.add((!self.shared.mailbox.is_parked()).into());
         self.scheduler.side.resume();
     }
 
@@ -256,6 +315,10 @@ impl Local {
             std::hint::spin_loop();
         }
         false
+    }
+
+    fn tally(&self) -> &Tally {
+        self.scheduler.side.tally()
     }
 
     /// Runs turns until the loop was asked to end and has.
@@ -285,10 +348,21 @@ impl Local {
         self.scheduler.close(self);
         self.scheduler.disarm_all();
         self.closed.set(true);
+        self.shared.pool.close();
     }
 
-    pub(crate) fn info(&self, details: Details, state: TaskState) -> TaskInfo {
-        let Details { id, name, location, polls, since } = details;
+    /// Every task that has not ended, in spawn order.
+    pub(crate) fn tasks(&self) -> Vec<TaskInfo> {
+        self.scheduler.snapshot().into_iter().map(|details| self.info(details)).collect()
+    }
+
+    fn info(&self, details: Details) -> TaskInfo {
+        let Details { subject: Subject { id, name, location }, activity, polls, since } = details;
+        let state = match activity {
+            Activity::Idle => TaskState::Idle,
+            Activity::Ready => TaskState::Ready,
+            Activity::Running => TaskState::Running,
+        };
         let age = Duration::from_nanos(self.now().saturating_sub(since));
         TaskInfo { id, name, location, state, polls, age }
     }

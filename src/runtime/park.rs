@@ -1,4 +1,4 @@
-//! Blocking a thread until it is unparked: one parker under the loop, one under blocking joins.
+//! Blocking a thread in a join until it is woken.
 //!
 //! Std's park token is shared with user code, which may take it or leave one; ours is not.
 
@@ -8,35 +8,6 @@ use std::task::{Wake, Waker};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
-
-/// A place where one thread waits. What it waits for is the caller's; waiters look again after
-/// every wake-up.
-#[derive(Debug, Default)]
-pub(crate) struct Parker {
-    lock: Mutex<()>,
-    bell: Condvar,
-}
-
-impl Parker {
-    /// Waits while `asleep()`, at most until `deadline`.
-    pub(crate) fn wait_while(&self, asleep: impl Fn() -> bool, deadline: Option<Instant>) {
-        let mut guard = self.lock.lock();
-        while asleep() {
-            match deadline {
-                None => self.bell.wait(&mut guard),
-                Some(at) if self.bell.wait_until(&mut guard, at).timed_out() => return,
-                Some(_) => {}
-            }
-        }
-    }
-
-    /// Makes the waiter look again. To be called after what it waits for has changed: the lock
-    /// makes sure that it is either waiting already or has not looked yet.
-    pub(crate) fn unpark(&self) {
-        drop(self.lock.lock());
-        self.bell.notify_one();
-    }
-}
 
 /// The waker of a thread that blocks in a join.
 #[derive(Debug, Default)]

@@ -2,12 +2,16 @@
 
 use std::future::Future;
 use std::panic::Location;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::blocking::Pool;
 use super::clock::Clock;
 use super::context;
-use super::local::Local;
+use super::gate::Gate;
+use super::local::{Limits, Local};
+use super::watchdog::Busy;
 use crate::error::JoinError;
 use crate::id;
 use crate::shutdown::{Plan, Shutdown};
@@ -25,11 +29,36 @@ pub(crate) struct Shared {
     /// 1 from the first request to shut down on.
     closed: AtomicUsize,
     plan: Mutex<Option<Plan>>,
+    /// The bound on submissions, if there is one.
+    gate: Option<Gate>,
+    pub(crate) pool: std::sync::Arc<Pool>,
+    busy: Option<Busy>,
+}
+
+/// Why a submission was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Closed,
+    Full,
+}
+
+/// A submission's handle, or the task and why it was not taken.
+pub(crate) type Submitted<F, L> = Result<Join<<F as Future>::Output>, (NewTask<F, L>, Refusal)>;
+
+/// What a submission does at a full gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Waits,
+    Tries,
 }
 
 impl Shared {
-    pub(crate) fn new(mailbox: Arc<Mailbox>, clock: Clock) -> Self {
-        Self { mailbox, clock, closed: AtomicUsize::new(0), plan: Mutex::new(None) }
+    pub(crate) fn new(mailbox: Arc<Mailbox>, clock: Clock, limits: Limits) -> Self {
+        let Limits { capacity, blocking_threads, busy } = limits;
+        let gate = capacity.map(Gate::new);
+        let pool = Pool::new(blocking_threads);
+        let closed = AtomicUsize::new(0);
+        Self { mailbox, clock, closed, plan: Mutex::new(None), gate, pool, busy }
     }
 
     #[inline]
@@ -48,12 +77,39 @@ impl Shared {
         // ORDERING: AcqRel, paired with the Acquire in `is_closed`.
         self.closed.swap(1, Ordering::AcqRel);
         self.mailbox.notify();
+        self.let_go();
     }
 
     /// Refuses what is spawned from now on: the loop is at its end, asked to or not.
     pub(crate) fn refuse(&self) {
         // ORDERING: AcqRel, as in `shut_down`.
         self.closed.swap(1, Ordering::AcqRel);
+        self.let_go();
+    }
+
+    /// Lets go of who waits for room: there will be none.
+    fn let_go(&self) {
+        if let Some(gate) = &self.gate {
+            gate.look_again();
+        }
+    }
+
+    /// A submission was taken in, or did not come to be.
+    #[inline]
+    pub(crate) fn admitted(&self) {
+        if let Some(gate) = &self.gate {
+            gate.leave();
+        }
+    }
+
+    /// How many submissions have not been taken in, where that is counted.
+    pub(crate) fn submitted(&self) -> usize {
+        self.gate.as_ref().map_or(0, Gate::inside)
+    }
+
+    /// How long the loop has been in user code, where that is measured.
+    pub(crate) fn busy(&self) -> Duration {
+        self.busy.as_ref().map_or(Duration::ZERO, Busy::time)
     }
 
     /// The plan, once there is one.
@@ -69,7 +125,8 @@ impl Shared {
         future: F,
         label: L,
         location: &'static Location<'static>,
-    ) -> Result<Join<F::Output>, NewTask<F, L>>
+        patience: Patience,
+    ) -> Submitted<F, L>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
@@ -80,7 +137,37 @@ impl Shared {
             return Ok(local.spawn(future, label, location));
         }
         let task = NewTask::new(future, label, origin(location), self.mailbox.clone(), Kind::Task);
-        if home.is_some() || self.is_closed() { Err(task) } else { task.push(&self.mailbox) }
+        self.submit(task, home.is_some(), patience)
+    }
+
+    /// Hands a task to the loop, past the gate. At `home`, where the loop did not take it, it is refused.
+    #[inline]
+    fn submit<F: Future, L: Label>(
+        &self,
+        task: NewTask<F, L>,
+        home: bool,
+        patience: Patience,
+    ) -> Submitted<F, L>
+    where
+        F::Output: Send,
+    {
+        if home || self.is_closed() {
+            return Err((task, Refusal::Closed));
+        }
+        if let Some(gate) = &self.gate {
+            let entered = match patience {
+                Patience::Waits => gate.enter(|| self.is_closed()),
+                Patience::Tries => gate.try_enter(),
+            };
+            if !entered {
+                let refusal = if self.is_closed() { Refusal::Closed } else { Refusal::Full };
+                return Err((task, refusal));
+            }
+        }
+        task.push(&self.mailbox).map_err(|task| {
+            self.admitted();
+            (task, Refusal::Closed)
+        })
     }
 
     /// The same for a future that is made on the loop's thread. If it is not taken it is ended here.
@@ -101,9 +188,8 @@ impl Shared {
             return local.spawn(async move { make().await }, label, location);
         }
         let task = deferred(make, label, origin(location), self.mailbox.clone());
-        let taken =
-            if home.is_some() || self.is_closed() { Err(task) } else { task.push(&self.mailbox) };
-        taken.unwrap_or_else(|task| task.end(JoinError::Closed))
+        self.submit(task, home.is_some(), Patience::Waits)
+            .unwrap_or_else(|(task, _)| task.end(JoinError::Closed))
     }
 
     /// Has the loop run `f` ahead of any backlog, or here if this is its thread.
@@ -112,21 +198,33 @@ impl Shared {
     where
         R: Send + 'static,
     {
-        let home = context::home(&self.mailbox);
-        let request = async move {
-            // PANICS: it cannot: control requests run inside their loop's run.
-            f(&context::current().expect("a control request runs on its loop"))
-        };
-        let origin = origin(Location::caller());
-        let task = NewTask::new(request, (), origin, self.mailbox.clone(), Kind::Control);
-        match home {
-            Some(local) if local.has_ended() => task.end(JoinError::Closed),
-            Some(local) => {
-                let _entered = local.scheduler.side.enter();
-                task.run_here()
-            }
-            None => task.push(&self.mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)),
+        control(&self.mailbox, f)
+    }
+}
+
+/// Has the loop of this mailbox run `f` ahead of any backlog, or here if this is its thread.
+#[track_caller]
+pub(crate) fn control<R>(
+    mailbox: &Arc<Mailbox>,
+    f: impl FnOnce(&Local) -> R + Send + 'static,
+) -> Join<R>
+where
+    R: Send + 'static,
+{
+    let home = context::home(mailbox);
+    let request = async move {
+        // PANICS: it cannot: control requests run inside their loop's run.
+        f(&context::current().expect("a control request runs on its loop"))
+    };
+    let origin = origin(Location::caller());
+    let task = NewTask::new(request, (), origin, mailbox.clone(), Kind::Control);
+    match home {
+        Some(local) if local.has_ended() => task.end(JoinError::Closed),
+        Some(local) => {
+            let _entered = local.scheduler.side.enter();
+            task.run_here()
         }
+        None => task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)),
     }
 }
 

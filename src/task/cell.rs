@@ -44,6 +44,27 @@ pub(crate) struct Origin {
     pub(crate) location: &'static Location<'static>,
 }
 
+/// What there is to say of a task, for its whole life.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) id: TaskId,
+    pub(crate) name: Option<Shared<str>>,
+    pub(crate) location: &'static Location<'static>,
+}
+
+impl Subject {
+    /// # Safety
+    ///
+    /// `task` is alive.
+    pub(super) unsafe fn of(task: NonNull<Header>) -> Self {
+        // SAFETY: the caller's promise.
+        let header = unsafe { task.as_ref() };
+        // SAFETY: the vtable is the task's (I1), which lives.
+        let name = unsafe { (header.vtable().name)(task) };
+        Self { id: header.id(), name, location: header.location() }
+    }
+}
+
 /// A task's name, kept in its cell: `()` takes no room.
 pub(crate) trait Label: Send + Sync + 'static {
     fn name(&self) -> Option<Shared<str>>;
@@ -111,7 +132,7 @@ impl Header {
         TaskId::new(self.serial, self.key.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn location(&self) -> &'static Location<'static> {
+    fn location(&self) -> &'static Location<'static> {
         self.location
     }
 

@@ -26,6 +26,15 @@ unsafe impl Send for TaskRef {}
 unsafe impl Sync for TaskRef {}
 
 impl TaskRef {
+    /// # Safety
+    ///
+    /// `task` is alive.
+    pub(super) unsafe fn new(task: NonNull<Header>) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { task.as_ref() }.state.retain();
+        Self(task)
+    }
+
     fn header(&self) -> &Header {
         // SAFETY: I2: this owns a reference.
         unsafe { self.0.as_ref() }
@@ -44,12 +53,61 @@ impl TaskRef {
         // SAFETY: this owns a reference.
         unsafe { request(self.0, what) }
     }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        self.header().owner()
+    }
+
+    /// Whether a cancel of the task is pending.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_asked(&self) -> bool {
+        self.header().state.load().is_asked()
+    }
+
+    /// Whether the task was asked to end.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_requested(&self) -> bool {
+        self.header().state.load().is_requested()
+    }
+
+    /// The task's first guard is made. For the loop's thread, in a poll of the task.
+    #[cfg(feature = "std")]
+    pub(crate) fn guard(&self) {
+        self.header().state.guard();
+    }
+
+    /// The task's last guard is gone, from any thread. The result is for [`TaskRef::hurry`].
+    #[cfg(feature = "std")]
+    pub(crate) fn unguard(&self) -> Then {
+        let local = Mailbox::is_current(self.mailbox());
+        self.header().state.unguard(if local { Route::Local } else { Route::Remote })
+    }
+
+    /// Has the loop look at a task that is to end after all. Runs the loop's hook.
+    #[cfg(feature = "std")]
+    pub(crate) fn hurry(&self, then: Then) {
+        // SAFETY: this owns a reference; `Push` says that `QUEUED` was set for this call (I6).
+        unsafe { hurry(self.0, then) }
+    }
+
+    /// Forgets a pending cancel, for a guard. From any thread.
+    #[cfg(feature = "std")]
+    pub(crate) fn refuse(&self) -> bool {
+        self.header().state.refuse()
+    }
+
+    /// The task's blocking job starts, on whichever thread. `false`: it must not.
+    #[cfg(feature = "std")]
+    pub(crate) fn pin(&self) -> bool {
+        self.header().state.pin()
+    }
 }
 
 impl Clone for TaskRef {
     fn clone(&self) -> Self {
-        self.header().state.retain();
-        Self(self.0)
+        // SAFETY: this owns a reference.
+        unsafe { Self::new(self.0) }
     }
 }
 
@@ -74,22 +132,34 @@ impl fmt::Debug for TaskRef {
 pub(super) unsafe fn request(task: NonNull<Header>, what: Request) -> CancelRequest {
     // SAFETY: the caller's promise.
     let header = unsafe { task.as_ref() };
-    if Mailbox::is_current(header.owner()) {
-        let (answer, _) = header.state.request(what, Route::Local);
+    let local = Mailbox::is_current(header.owner());
+    let route = if local { Route::Local } else { Route::Remote };
+    let (answer, then) = header.state.request(what, route);
+    // SAFETY: the caller's promise; `Push` says that `QUEUED` was set for this call (I6).
+    unsafe { hurry(task, then) };
+    answer
+}
+
+/// Has the loop look at a task that was asked to end: on its thread by the urgent queue, elsewhere
+/// by the injection stack.
+///
+/// # Safety
+///
+/// The caller keeps the task alive by a reference, and with `Push` has set its `QUEUED`.
+unsafe fn hurry(task: NonNull<Header>, then: Then) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { task.as_ref() };
+    if then == Then::Push {
+        // SAFETY: the caller's promise.
+        unsafe { Mailbox::push_or_settle(header.owner(), task) };
+    } else if Mailbox::is_current(header.owner()) && header.state.load().is_requested() {
         header.owner().queues.with_mut(|queues| {
             // SAFETY: I4: the loop's thread, inside its run, and no other borrow is open.
             let queues = unsafe { &mut *queues };
             // SAFETY: as above, and the task is alive.
             unsafe { queues.urge(task) }
         });
-        return answer;
     }
-    let (answer, then) = header.state.request(what, Route::Remote);
-    if then == Then::Push {
-        // SAFETY: this call set `QUEUED` (I6), and the caller's reference outlives it.
-        unsafe { Mailbox::push_or_settle(header.owner(), task) };
-    }
-    answer
 }
 
 /// The join handle's hold on a task: it owns the outcome.
@@ -140,8 +210,8 @@ impl<T> Join<T> {
 
     /// Another reference to the task.
     pub(crate) fn task(&self) -> TaskRef {
-        self.header().state.retain();
-        TaskRef(self.task)
+        // SAFETY: this owns a reference.
+        unsafe { TaskRef::new(self.task) }
     }
 
     /// The outcome, if the task is done and it has not been taken.

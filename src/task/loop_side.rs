@@ -5,19 +5,18 @@
 //! to the registry and owns the loop's reference; a [`Popped`] one is to be run; an [`Ending`] one
 //! has its outcome in place and waits for the registry to let it go.
 
-use alloc::sync::Arc as Shared;
 use core::future::Future;
 use core::marker::PhantomData;
-use core::panic::Location;
 use core::ptr::NonNull;
 
-use super::cell::{Cell, End, Header, Label, Origin};
+use super::cell::{Cell, End, Header, Label, Origin, Subject};
 use super::injection::Chain;
-use super::join::{self, Join};
+use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
 use super::queues::{self, ADOPTED, CONTROL, LEFT, Queues, READY, URGENT, flags};
 use super::run::{Ending, Popped, Ran};
 use super::state::{CancelRequest, Request, State};
+use super::tally::Tally;
 use crate::error::{JoinError, PanicPayload};
 use crate::id::TaskId;
 use crate::sync::{self, Arc};
@@ -51,9 +50,7 @@ pub(crate) struct Enrolled(pub(super) NonNull<Header>);
 /// A panic that no handle will report.
 #[derive(Debug)]
 pub(crate) struct Lost {
-    pub(crate) id: TaskId,
-    pub(crate) name: Option<Shared<str>>,
-    pub(crate) location: &'static Location<'static>,
+    pub(crate) subject: Subject,
     pub(crate) payload: PanicPayload,
 }
 
@@ -86,23 +83,30 @@ impl Enrolled {
         self.header().id()
     }
 
-    pub(crate) fn location(&self) -> &'static Location<'static> {
-        self.header().location()
-    }
-
     pub(crate) fn set_key(&self, key: u32) {
         self.header().set_key(key);
     }
 
-    pub(crate) fn name(&self) -> Option<Shared<str>> {
-        // SAFETY: the vtable is the task's, which lives (I1, I2).
-        unsafe { (self.header().vtable().name)(self.0) }
+    pub(crate) fn subject(&self) -> Subject {
+        // SAFETY: I2: this owns the loop's reference.
+        unsafe { Subject::of(self.0) }
     }
 
     /// Asks the task to end.
     pub(crate) fn request(&self, what: Request) -> CancelRequest {
         // SAFETY: this owns a reference.
         unsafe { join::request(self.0, what) }
+    }
+
+    /// Another reference to the task.
+    pub(crate) fn task(&self) -> TaskRef {
+        // SAFETY: this owns a reference.
+        unsafe { TaskRef::new(self.0) }
+    }
+
+    /// Whether the task's blocking job is running: then nothing but its end, or the loop's, ends it.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.header().state.load().is_pinned()
     }
 }
 
@@ -200,14 +204,34 @@ impl LoopSide {
         if old.is_done() {
             // SAFETY: as above; the loop's reference was left with the entry.
             unsafe { self.settle(task) };
-        } else if old.is_ending() {
+        } else if old.is_requested() {
             // SAFETY: on the loop's thread, and the task lives.
             self.queues(|queues| unsafe { queues.urge(task) });
         } else if old.is_woken() {
             // SAFETY: as above. Otherwise a poll has answered every wake while the entry waited.
             self.queues(|queues| unsafe { queues.enqueue(task) });
         }
-        (notes & ADOPTED == 0).then_some(News::Spawned(Enrolled(task)))
+        if notes & ADOPTED == 0 {
+            return Some(News::Spawned(Enrolled(task)));
+        }
+        self.tally().remote_wakes.add(old.is_woken().into());
+        None
+    }
+
+    #[inline]
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.mailbox.tally
+    }
+
+    /// How many tasks wait to be run.
+    pub(crate) fn ready(&self) -> usize {
+        self.queues(|queues| queues.len())
+    }
+
+    /// Whether the task is being run, and whether it waits for that.
+    pub(crate) fn activity(&self, task: &Enrolled) -> (bool, bool) {
+        let running = self.queues(|queues| queues.running()) == Some(task.0);
+        (running, flags(task.header()) & (READY | URGENT) != 0)
     }
 
     /// Begins a batch of at most `polls` polls.
@@ -219,7 +243,8 @@ impl LoopSide {
     /// The next task of the batch.
     #[inline]
     pub(crate) fn pop(&self) -> Option<Popped<'_>> {
-        self.queues(Queues::pop).map(|task| Popped(task, self))
+        let (task, urgent) = self.queues(Queues::pop)?;
+        Some(Popped { task, side: self, urgent })
     }
 
     /// Whether nothing is ready to be run.
@@ -231,6 +256,13 @@ impl LoopSide {
     pub(crate) fn running(&self) -> Option<TaskId> {
         // SAFETY: a task that is being run is alive (I3).
         self.queues(|queues| queues.running()).map(|task| unsafe { task.as_ref() }.id())
+    }
+
+    /// A reference to the task that is being polled or dropped.
+    pub(crate) fn running_task(&self) -> Option<TaskRef> {
+        let task = self.queues(|queues| queues.running())?;
+        // SAFETY: a task that is being run is alive (I3).
+        Some(unsafe { TaskRef::new(task) })
     }
 
     /// How often the task was polled.
@@ -251,12 +283,12 @@ impl LoopSide {
 
     /// Runs a task at once, whatever queue it is in.
     pub(crate) fn run_now(&self, task: &Enrolled) -> Ran<'_> {
-        Popped(task.0, self).run()
+        Popped { task: task.0, side: self, urgent: false }.run()
     }
 
     /// Ends a task that has not ended, wherever it is; `reason` is what its handle will say.
     pub(crate) fn end(&self, task: &Enrolled, reason: JoinError) -> (Ending<'_>, End) {
-        Popped(task.0, self).end(reason)
+        Popped { task: task.0, side: self, urgent: false }.end(reason)
     }
 
     /// Gives the loop's reference to a finished task back, once its cell is in no queue (I3).
@@ -294,7 +326,6 @@ pub(super) unsafe fn lose(task: NonNull<Header>) -> Option<Lost> {
     let header = unsafe { task.as_ref() };
     // SAFETY: the caller owns the outcome.
     let payload = unsafe { (header.vtable().drop_outcome)(task) }?;
-    // SAFETY: the vtable is the task's, which lives.
-    let name = unsafe { (header.vtable().name)(task) };
-    Some(Lost { id: header.id(), name, location: header.location(), payload })
+    // SAFETY: the caller's reference.
+    Some(Lost { subject: unsafe { Subject::of(task) }, payload })
 }

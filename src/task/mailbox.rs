@@ -21,6 +21,7 @@ use core::ptr::NonNull;
 use super::cell::Header;
 use super::injection::{Chain, Push, Stack};
 use super::queues::Queues;
+use super::tally::Tally;
 use crate::error::{contain, discard, forget_payload};
 use crate::sync::{self, Arc, AtomicUsize, Ordering, UnsafeCell};
 
@@ -37,6 +38,8 @@ pub(crate) struct Mailbox {
     word: AtomicUsize,
     unpark: Unpark,
     pub(super) queues: UnsafeCell<Queues>,
+    /// What the loop has done so far.
+    pub(crate) tally: Tally,
 }
 
 // SAFETY: the queues are touched by the loop's thread alone (I4); the rest is atomic, or `Sync`.
@@ -243,6 +246,7 @@ impl Mailbox {
             word: AtomicUsize::new(RUNNING),
             unpark,
             queues: UnsafeCell::new(Queues::new()),
+            tally: Tally::default(),
         }
     }
 }

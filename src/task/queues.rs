@@ -68,6 +68,11 @@ impl Queues {
         }
     }
 
+    /// How many tasks wait to be polled or ended.
+    pub(super) fn len(&self) -> usize {
+        self.len + self.urgent.len()
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.len == 0 && self.urgent.is_empty()
     }
@@ -143,15 +148,15 @@ impl Queues {
         }
     }
 
-    /// The next task of the batch: an urgent one, else the oldest ready one.
+    /// The next task of the batch, and whether it was urgent; else it is the oldest ready one.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<NonNull<Header>> {
+    pub(super) fn pop(&mut self) -> Option<(NonNull<Header>, bool)> {
         let urgent = if self.left_urgent > 0 { self.urgent.pop_front() } else { None };
         if let Some(task) = urgent {
             self.left_urgent -= 1;
             // SAFETY: the cell was in a queue, so it is alive (I3).
             clear(unsafe { task.as_ref() }, URGENT);
-            return Some(task);
+            return Some((task, true));
         }
         if self.left == 0 {
             return None;
@@ -167,7 +172,7 @@ impl Queues {
         self.len -= 1;
         self.left -= 1;
         clear(header, READY);
-        Some(task)
+        Some((task, false))
     }
 
     /// Counts a poll of the task with these notes.
@@ -223,6 +228,7 @@ impl Queues {
 /// On the loop's thread, inside its run; `task` is alive.
 #[inline]
 pub(super) unsafe fn wake(owner: &Mailbox, task: NonNull<Header>) {
+    owner.tally.local_wakes.add(1);
     owner.queues.with_mut(|queues| {
         // SAFETY: I4: the loop's thread, and no other borrow is open.
         let queues = unsafe { &mut *queues };

@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::task::Context;
 
-use super::cell::{End, Header};
+use super::cell::{End, Header, Subject};
 use super::loop_side::{Enrolled, LoopSide, Lost, lose};
 use super::queues::{self, ENDED, LEFT, Queues, READY, URGENT, flags};
 use super::state::{Last, Request};
@@ -18,7 +18,12 @@ use crate::id::TaskId;
 /// A task taken from its queue, to be run.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Popped<'a>(pub(super) NonNull<Header>, pub(super) &'a LoopSide);
+pub(crate) struct Popped<'a> {
+    pub(super) task: NonNull<Header>,
+    pub(super) side: &'a LoopSide,
+    /// It was asked to end, and is run for that.
+    pub(super) urgent: bool,
+}
 
 /// A task whose future is gone and whose outcome is in place, not yet announced.
 #[must_use]
@@ -38,10 +43,28 @@ pub(crate) enum Ran<'a> {
 }
 
 impl<'a> Popped<'a> {
+    /// What there is to say of the task.
+    pub(crate) fn subject(&self) -> Subject {
+        // SAFETY: as in `run`.
+        unsafe { Subject::of(self.task) }
+    }
+
+    /// The task's id, if it is run to be told of a cancel that its guards have the say over.
+    #[inline]
+    pub(crate) fn asked(&self) -> Option<TaskId> {
+        if !self.urgent {
+            return None;
+        }
+        // SAFETY: as in `run`.
+        let header = unsafe { self.task.as_ref() };
+        let now = header.state.load();
+        (now.is_asked() && !now.is_ending() && !now.is_done()).then(|| header.id())
+    }
+
     /// Polls the task, or drops its future if it is to end. Runs user code, and contains it.
     #[inline]
     pub(crate) fn run(self) -> Ran<'a> {
-        let Self(task, side) = self;
+        let Self { task, side, .. } = self;
         // SAFETY: the cell was in a queue until just now, or is enrolled: it is alive (I3).
         let header = unsafe { task.as_ref() };
         let notes = flags(header);
@@ -58,6 +81,7 @@ impl<'a> Popped<'a> {
             queues.begin(task);
             queues.count_poll(header, notes);
         });
+        side.tally().polls.add(1);
         // SAFETY: only a task that has ended is let go, so this one lives until the poll is over (I3).
         let waker = unsafe { waker::lend(task) };
         // SAFETY: the task is of the vtable's type, not done, and on its loop's thread.
@@ -70,7 +94,7 @@ impl<'a> Popped<'a> {
 
     /// Drops the task's future. Runs user code, and contains it.
     pub(super) fn end(self, reason: JoinError) -> (Ending<'a>, End) {
-        let Self(task, side) = self;
+        let Self { task, side, .. } = self;
         // SAFETY: as in `run`.
         let header = unsafe { task.as_ref() };
         // PANICS: it cannot: only a task that has not ended gets here. Dropping a future twice would
@@ -93,10 +117,12 @@ impl Ending<'_> {
         unsafe { self.0.as_ref() }.id()
     }
 
-    /// What had been asked of the task.
-    pub(crate) fn request(&self) -> Option<Request> {
+    /// What was asked of a task that ended in this way, and had to do with it.
+    pub(crate) fn request(&self, how: End) -> Option<Request> {
         // SAFETY: as in `id`.
-        unsafe { self.0.as_ref() }.state.load().requested()
+        let now = unsafe { self.0.as_ref() }.state.load();
+        // A value that came in spite of a request won over it, unless guards cleaned up for it.
+        if how == End::Finished && !now.is_heeded() { None } else { now.requested() }
     }
 
     /// Announces the end: sets `DONE`, wakes the joiner, drops what nobody wants, and gives the

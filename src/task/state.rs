@@ -4,12 +4,24 @@
 //! |----------|---------------------------|-----------------------|----------------------------------------------------------------|
 //! | `QUEUED` | any waker, a request      | the loop, taking it in | the cell is in the injection stack, or about to be pushed by the thread that set it |
 //! | `WOKEN`  | a waker elsewhere         | the loop: the poll, or the take-in | a remote wake that no poll has answered; never without `QUEUED` |
-//! | `CANCEL` | a cancel request          | never                 | the future is to be dropped at its next suspension             |
+//! | `CANCEL` | a cancel request          | a guard that refuses  | the future is to be dropped at its next suspension, unless a guard lives |
 //! | `ABORT`  | an abort request          | never                 | the same, guard or not                                         |
 //! | `DONE`   | the loop                  | never                 | future dropped, outcome stored; terminal                       |
 //! | `JOIN`   | creation                  | the handle's drop     | a join handle wants the outcome                                |
 //! | `WAKER`  | the handle                | the handle, before `DONE` | the join waker's slot is lent to whoever sets `DONE`        |
 //! | `BURIED` | the handle's drop, after `DONE` | never           | the loop is to drop the outcome, and the handle's reference    |
+//!
+//! Two bits more say what a request may do to the task:
+//!
+//! | protection | entered by                               | `CANCEL`                        | `ABORT`         |
+//! |------------|------------------------------------------|---------------------------------|-----------------|
+//! | none       | creation; the last guard's drop          | ends it                         | ends it         |
+//! | guarded    | its first guard, from none               | is told to the guards           | ends it         |
+//! | decided    | the last guard's drop under `CANCEL`     | ends it, and no guard counts    | ends it         |
+//! | pinned     | the start of its blocking job, from none | is told to the job              | the same        |
+//!
+//! Guards are made on the loop's thread in a poll of their task, so none comes to be between a look
+//! of the loop that finds the task unprotected and its end.
 //!
 //! | state     | `DONE` | `JOIN` | `WAKER` | who owns the outcome        | who owns the waker's slot |
 //! |-----------|:------:|:------:|:-------:|-----------------------------|---------------------------|
@@ -24,6 +36,9 @@
 //! to do, applied by one read-modify-write. Only the loop sets `DONE`; only the handle touches
 //! `JOIN`, `WAKER` and `BURIED`. A reference more is made only from a reference held.
 
+mod snapshot;
+
+pub(crate) use self::snapshot::Snapshot;
 use crate::sync::{AtomicUsize, Ordering};
 
 const QUEUED: usize = 1;
@@ -34,8 +49,12 @@ const JOIN: usize = 1 << 4;
 const WAKER: usize = 1 << 5;
 const BURIED: usize = 1 << 6;
 const WOKEN: usize = 1 << 7;
+const GUARDED: usize = 1 << 8;
+const DECIDED: usize = 2 << 8;
+const PINNED: usize = 3 << 8;
+const PROTECTION: usize = 3 << 8;
 /// One reference.
-const REF: usize = 1 << 8;
+const REF: usize = 1 << 10;
 /// More references than memory could hold: a count above it is a bug of leaked wakers.
 const MOST: usize = usize::MAX / 2;
 
@@ -106,88 +125,6 @@ pub(crate) struct Completed {
     pub(crate) queued: bool,
 }
 
-/// A value the word had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Snapshot(usize);
-
-impl Snapshot {
-    pub(crate) fn is_done(self) -> bool {
-        self.0 & DONE != 0
-    }
-    pub(crate) fn is_queued(self) -> bool {
-        self.0 & QUEUED != 0
-    }
-    pub(crate) fn is_woken(self) -> bool {
-        self.0 & WOKEN != 0
-    }
-    pub(crate) fn is_buried(self) -> bool {
-        self.0 & BURIED != 0
-    }
-    pub(crate) fn is_ending(self) -> bool {
-        self.0 & (CANCEL | ABORT) != 0
-    }
-    pub(crate) fn requested(self) -> Option<Request> {
-        let abort = (self.0 & ABORT != 0).then_some(Request::Abort);
-        abort.or((self.0 & CANCEL != 0).then_some(Request::Cancel))
-    }
-    pub(crate) fn has_waker(self) -> bool {
-        self.0 & WAKER != 0
-    }
-    pub(crate) fn references(self) -> usize {
-        self.0 / REF
-    }
-
-    /// One wake from another thread. `None`: the task is done, nothing is to be published.
-    fn wake(self) -> Option<(Self, Then)> {
-        if self.is_done() {
-            return None;
-        }
-        Some((
-            Self(self.0 | QUEUED | WOKEN),
-            if self.is_queued() { Then::Nothing } else { Then::Push },
-        ))
-    }
-
-    /// One request to end. `None`: there is nothing to change.
-    fn request(self, what: Request, route: Route) -> (Option<Self>, CancelRequest, Then) {
-        let pending = self.is_ending();
-        let answer =
-            if pending { CancelRequest::AlreadyRequested } else { CancelRequest::Requested };
-        if self.is_done() {
-            return (None, CancelRequest::Finished, Then::Nothing);
-        }
-        let flag = if what == Request::Abort { ABORT } else { CANCEL };
-        if self.0 & flag != 0 || (pending && what == Request::Cancel) {
-            return (None, answer, Then::Nothing);
-        }
-        match route {
-            Route::Local => (Some(Self(self.0 | flag)), answer, Then::Nothing),
-            Route::Remote => {
-                let then = if self.is_queued() { Then::Nothing } else { Then::Push };
-                (Some(Self(self.0 | flag | QUEUED)), answer, then)
-            }
-        }
-    }
-
-    /// The handle goes without having taken the outcome.
-    fn detach(self) -> (Option<Self>, Detached) {
-        if self.is_done() {
-            (None, Detached::HasOutcome)
-        } else if self.has_waker() {
-            (Some(Self(self.0 & !(JOIN | WAKER))), Detached::HasWaker)
-        } else {
-            let next = Self((self.0 & !JOIN) - REF);
-            (Some(next), if next.references() == 0 { Detached::Last } else { Detached::Released })
-        }
-    }
-
-    /// The handle leaves a finished task's outcome, and its own reference, to the loop.
-    fn bury(self) -> (Self, Then) {
-        let next = Self((self.0 & !JOIN) | BURIED | QUEUED);
-        (next, if self.is_queued() { Then::Nothing } else { Then::Push })
-    }
-}
-
 /// The word itself.
 #[derive(Debug)]
 pub(crate) struct State(AtomicUsize);
@@ -242,6 +179,33 @@ impl State {
         self.update(|now| {
             let (next, answer, then) = now.request(what, route);
             (next, (answer, then))
+        })
+    }
+
+    /// The task's first guard is made, in its poll.
+    pub(crate) fn guard(&self) {
+        self.update(|now| (now.guard(), ()));
+    }
+
+    /// The task's last guard is gone.
+    pub(crate) fn unguard(&self, route: Route) -> Then {
+        self.update(|now| now.unguard(route))
+    }
+
+    /// Forgets a pending cancel, at a guard's wish. `false`: there was none to be refused.
+    pub(crate) fn refuse(&self) -> bool {
+        self.update(|now| {
+            let next = now.refuse();
+            (next, next.is_some())
+        })
+    }
+
+    /// The task's blocking job starts, and from here on runs to its end. `false`: the task was asked
+    /// to end before.
+    pub(crate) fn pin(&self) -> bool {
+        self.update(|now| {
+            let next = now.pin();
+            (next, next.is_some())
         })
     }
 

@@ -1,0 +1,60 @@
+//! Blocking jobs, beside the loop.
+
+use std::panic::Location;
+
+use crate::handle::Handle;
+use crate::join::JoinHandle;
+use crate::runtime::blocking::Blocking;
+use crate::task::cell::Label;
+
+impl Handle {
+    /// Runs `f` on a thread of a pool, where it may block, and returns the handle to what it returns.
+    ///
+    /// From any thread. The job is a task of the loop like any other, with an id and a place in its
+    /// reports; the loop is free meanwhile. Threads are started on demand, up to
+    /// [`Builder::blocking_threads`](crate::Builder::blocking_threads), and end when they have been
+    /// idle for some seconds. A job that has not started is removed by a cancel, and joins as
+    /// [`JoinError::Cancelled`](crate::JoinError::Cancelled). One that runs cannot be ended: a cancel or an abort is only recorded,
+    /// for the job to see with [`cancel_requested`](crate::cancel_requested), and the handle gives its
+    /// value. A shutdown waits for it within its limits, and then names it among what it aborted; its
+    /// handle says [`JoinError::Closed`](crate::JoinError::Closed), and a late value is dropped on the pool's thread.
+    ///
+    /// If there is no thread to be had, the handle reports a panic that says so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let lines = side.handle().spawn_blocking(|| std::fs::read_to_string("Cargo.toml"));
+    /// assert!(lines.join()?.is_ok());
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn spawn_blocking<C, R>(&self, f: C) -> JoinHandle<R>
+    where
+        C: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.start_blocking(f, (), Location::caller())
+    }
+
+    pub(crate) fn start_blocking<C, R, L>(
+        &self,
+        f: C,
+        label: L,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<R>
+    where
+        C: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+        L: Label,
+    {
+        let future = Blocking::new(f);
+        let starter = future.starter();
+        let handle = self.start(future, label, location);
+        // If the task was refused it has ended, and so has its job.
+        starter(&self.shared().pool, handle.task());
+        handle
+    }
+}

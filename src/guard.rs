@@ -1,0 +1,230 @@
+//! Cooperative cancellation: a task that is told of a cancel, and has the say over it.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::error::Cancelled;
+use crate::runtime::blocking::current_job;
+use crate::runtime::context;
+use crate::runtime::guards::Record;
+
+/// While one lives, a cancel of its task is a request, which the task may honour, clean up after, or
+/// refuse.
+///
+/// Without a guard a cancel drops the task's future at its next suspension. With one, the task goes
+/// on, learns of the request, and may await whatever its clean-up needs; what it then returns is its
+/// result, and who joins it gets that. A second cancel does not interrupt the clean-up; an abort
+/// does, guard or not. When the last guard of a task is dropped with a request pending and not
+/// [refused](CancelGuard::refuse), the task is dropped at its next suspension.
+///
+/// It protects from the poll on in which it is made: who wants a clean-up to run waits for a sign of
+/// life before cancelling. It may be sent to other threads, and outlive its task; then it does
+/// nothing.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sideloop::{CancelGuard, LoopThread};
+/// use std::sync::mpsc;
+///
+/// let side = LoopThread::start()?;
+/// let (alive, is_alive) = mpsc::channel();
+/// let task = side.handle().spawn(async move {
+///     let guard = CancelGuard::new();
+///     alive.send(()).unwrap();
+///     guard.requested().await; // work would be here
+///     sideloop::yield_now().await; // clean-up may await
+///     "saved"
+/// });
+/// is_alive.recv()?;
+/// task.cancel();
+/// assert_eq!(task.join()?, "saved");
+/// # Ok(()) }
+/// ```
+#[must_use = "a guard that is dropped at once guards nothing"]
+pub struct CancelGuard {
+    record: Arc<Record>,
+}
+
+impl CancelGuard {
+    /// A guard of the current task. One that comes too late, when a cancel has been decided or the
+    /// task's future is being dropped, changes nothing.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a task: on a thread without a loop, in a hook, in the future of a `block_on`.
+    #[expect(clippy::new_without_default, reason = "it depends on where it is called")]
+    #[track_caller]
+    pub fn new() -> Self {
+        let found = context::current()
+            .and_then(|local| Some((local.scheduler.side.running_task()?, local)));
+        match found {
+            Some((task, local)) => Self { record: local.guards.guard(task) },
+            None => panic!("CancelGuard::new was called outside of a sideloop task"),
+        }
+    }
+
+    /// Whether a cancel is pending.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let calm = side.handle().call(|| sideloop::CancelGuard::new().is_requested());
+    /// assert!(!calm.join()?);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.record.task().is_asked()
+    }
+
+    /// Waits for a cancel. An abort is none: it ends the task without asking.
+    ///
+    /// It may be awaited on any thread and executor, by several at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: the request stays pending until it is refused.
+    pub fn requested(&self) -> Requested<'_> {
+        Requested { record: &self.record, key: None }
+    }
+
+    /// Runs `future` until it is ready or a cancel comes, whichever is first. A request that is
+    /// pending already comes first: the future is not polled then.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`] if the cancel was first; the future has been dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of `future`, which is dropped with it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{CancelGuard, LoopThread};
+    /// use std::sync::mpsc;
+    ///
+    /// let side = LoopThread::start()?;
+    /// let (alive, is_alive) = mpsc::channel();
+    /// let task = side.handle().spawn(async move {
+    ///     let guard = CancelGuard::new();
+    ///     alive.send(()).unwrap();
+    ///     match guard.run(std::future::pending::<u32>()).await {
+    ///         Ok(value) => format!("got {value}"),
+    ///         Err(cancelled) => format!("{cancelled}, and cleaned up"),
+    ///     }
+    /// });
+    /// is_alive.recv()?;
+    /// task.cancel();
+    /// assert_eq!(task.join()?, "cancelled, and cleaned up");
+    /// # Ok(()) }
+    /// ```
+    pub async fn run<F: Future>(&self, future: F) -> Result<F::Output, Cancelled> {
+        let mut requested = self.requested();
+        let mut future = pin!(future);
+        poll_fn(|cx| match Pin::new(&mut requested).poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(Cancelled)),
+            Poll::Pending => future.as_mut().poll(cx).map(Ok),
+        })
+        .await
+    }
+
+    /// Forgets a pending cancel: the task goes on as if it had not been asked. `true` if there was one
+    /// that could be refused; an abort cannot.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{CancelGuard, CancelRequest, LoopThread};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let (alive, is_alive) = std::sync::mpsc::channel();
+    /// let stubborn = side.handle().spawn(async move {
+    ///     let guard = CancelGuard::new();
+    ///     alive.send(()).unwrap();
+    ///     guard.requested().await;
+    ///     guard.refuse()
+    /// });
+    /// is_alive.recv()?;
+    /// assert_eq!(stubborn.cancel(), CancelRequest::Requested);
+    /// assert!(stubborn.join()?);
+    /// # Ok(()) }
+    /// ```
+    #[expect(clippy::must_use_candidate, reason = "to refuse is the point")]
+    pub fn refuse(&self) -> bool {
+        self.record.task().refuse()
+    }
+}
+
+impl Drop for CancelGuard {
+    fn drop(&mut self) {
+        self.record.unguard();
+    }
+}
+
+impl fmt::Debug for CancelGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelGuard")
+            .field("task", &self.record.task().id())
+            .field("requested", &self.is_requested())
+            .finish()
+    }
+}
+
+/// The future of [`CancelGuard::requested`].
+///
+/// # Cancel safety
+///
+/// Strict: the request stays pending until it is refused.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Requested<'a> {
+    record: &'a Record,
+    key: Option<u64>,
+}
+
+impl Future for Requested<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let record = self.record;
+        if record.register(&mut self.key, cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Requested<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.record.unregister(key);
+        }
+    }
+}
+
+impl fmt::Debug for Requested<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requested").field("task", &self.record.task().id()).finish_non_exhaustive()
+    }
+}
+
+/// Whether the current task, or the blocking job that runs on this thread, was asked to end. `false`
+/// outside of both.
+///
+/// # Examples
+///
+/// ```
+/// assert!(!sideloop::cancel_requested());
+/// ```
+#[must_use]
+pub fn cancel_requested() -> bool {
+    let task = context::current().and_then(|local| local.scheduler.side.running_task());
+    task.or_else(current_job).is_some_and(|task| task.is_requested())
+}

@@ -1,0 +1,192 @@
+//! What a loop keeps for the few tasks that guard themselves, or are to be aborted after a grace.
+//!
+//! Whether a guard protects its task is in the task's state word. Here is the rest: how many guards
+//! a task has, and who waits for a request. The record of a task is made with its first guard and
+//! forgotten when the task ends; guards on other threads keep it as long as they live.
+//!
+//! The count and the word change together, under the record's lock. Wakers are cloned, woken and
+//! dropped outside of it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::local::Local;
+use super::shared::control;
+use crate::error::{contain, discard, forget_payload};
+use crate::id::TaskId;
+use crate::scheduler::wheel::TimerKey;
+use crate::task::join::TaskRef;
+use crate::task::state::{CancelRequest, Request};
+use crate::tick::{Tick, nanos};
+
+/// One guarded task.
+#[derive(Debug)]
+pub(crate) struct Record {
+    task: TaskRef,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    guards: usize,
+    /// Who waits for a request, by a number of its own.
+    waiting: BTreeMap<u64, Waker>,
+    next: u64,
+}
+
+impl Record {
+    pub(crate) fn task(&self) -> &TaskRef {
+        &self.task
+    }
+
+    /// One guard more. On the loop's thread, in the task's poll.
+    fn guard(&self) {
+        let mut inner = self.inner.lock();
+        if inner.guards == 0 {
+            self.task.guard();
+        }
+        inner.guards += 1;
+    }
+
+    /// One guard less, on any thread. The last one lets a pending request have its way.
+    pub(crate) fn unguard(&self) {
+        let then = {
+            let mut inner = self.inner.lock();
+            inner.guards -= 1;
+            if inner.guards > 0 {
+                return;
+            }
+            self.task.unguard()
+        };
+        self.task.hurry(then);
+    }
+
+    /// Leaves a waker, to be woken at the next request. `true`: there is one, nobody will wake.
+    pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) -> bool {
+        let mut other = Some(waker.clone());
+        let asked = {
+            let mut inner = self.inner.lock();
+            let asked = self.task.is_asked();
+            if !asked {
+                let at = *key.get_or_insert(inner.next);
+                inner.next = inner.next.max(at + 1);
+                other = other.and_then(|waker| inner.waiting.insert(at, waker));
+            }
+            asked
+        };
+        discard(other);
+        asked
+    }
+
+    /// Takes the waker back.
+    pub(crate) fn unregister(&self, key: u64) {
+        let waker = self.inner.lock().waiting.remove(&key);
+        discard(waker);
+    }
+
+    /// Wakes who waits for a request, which the state word shows by now.
+    fn ask(&self) {
+        let waiting = std::mem::take(&mut self.inner.lock().waiting);
+        for waker in waiting.into_values() {
+            if let Err(payload) = contain(|| waker.wake()) {
+                forget_payload(payload);
+            }
+        }
+    }
+}
+
+/// What is kept for one task.
+#[derive(Debug, Default)]
+struct Kept {
+    record: Option<Arc<Record>>,
+    /// When it is to be aborted.
+    abort: Option<(Tick, TimerKey)>,
+}
+
+/// What is kept for tasks, by serial.
+#[derive(Debug, Default)]
+pub(crate) struct Guards {
+    kept: RefCell<BTreeMap<u64, Kept>>,
+}
+
+impl Guards {
+    /// One guard more for a task that is being polled.
+    pub(crate) fn guard(&self, task: TaskRef) -> Arc<Record> {
+        let serial = task.id().as_u64();
+        let mut all = self.kept.borrow_mut();
+        let record = all
+            .entry(serial)
+            .or_default()
+            .record
+            .get_or_insert_with(|| Arc::new(Record { task, inner: Mutex::default() }));
+        record.guard();
+        record.clone()
+    }
+
+    /// A cancel of the task has come.
+    pub(crate) fn ask(&self, id: TaskId) {
+        let record = self.kept.borrow().get(&id.as_u64()).and_then(|kept| kept.record.clone());
+        if let Some(record) = record {
+            record.ask();
+        }
+    }
+
+    /// The task is let go.
+    #[inline]
+    pub(crate) fn retire(&self, id: TaskId, local: &Local) {
+        if self.kept.borrow().is_empty() {
+            return;
+        }
+        let kept = self.kept.borrow_mut().remove(&id.as_u64());
+        let Some(Kept { record, abort }) = kept else { return };
+        discard(record);
+        if let Some((_, key)) = abort {
+            local.scheduler.disarm(key);
+        }
+    }
+
+    /// Has the task aborted `grace` from now, if it still runs then. A sooner abort stays.
+    fn abort_after(&self, task: TaskRef, grace: Duration, local: &Local) {
+        if task.is_done() {
+            return;
+        }
+        let at = local.shared.clock.now().saturating_add(nanos(grace));
+        let serial = task.id().as_u64();
+        let before = self.kept.borrow().get(&serial).and_then(|kept| kept.abort);
+        if before.is_some_and(|(sooner, _)| sooner <= at) {
+            return;
+        }
+        let key = local.scheduler.arm(at, Waker::from(Arc::new(Abort(task))));
+        self.kept.borrow_mut().entry(serial).or_default().abort = Some((at, key));
+        if let Some((_, key)) = before {
+            local.scheduler.disarm(key);
+        }
+    }
+}
+
+/// Aborts a task when it is woken: what a timer is armed with.
+struct Abort(TaskRef);
+
+impl Wake for Abort {
+    fn wake(self: Arc<Self>) {
+        self.0.request(Request::Abort);
+    }
+}
+
+/// Cancels the task, and has its loop abort it when the grace is over.
+pub(crate) fn cancel_within(task: TaskRef, grace: Duration) -> CancelRequest {
+    let answer = task.request(Request::Cancel);
+    let pending = matches!(answer, CancelRequest::Requested | CancelRequest::AlreadyRequested);
+    if pending && grace.is_zero() {
+        task.request(Request::Abort);
+    } else if pending && grace < Duration::MAX {
+        let mailbox = task.mailbox().clone();
+        drop(control(&mailbox, move |local| local.guards.abort_after(task, grace, local)));
+    }
+    answer
+}

@@ -1,0 +1,58 @@
+//! What the scheduler asks of the floor above it, and what it tells it.
+
+use super::Subject;
+use crate::id::TaskId;
+use crate::task::cell::End;
+use crate::task::loop_side::Lost;
+use crate::task::state::Request;
+use crate::tick::Tick;
+
+/// What the scheduler asks of the floor above it. All of it is called outside of every borrow.
+pub(crate) trait Host {
+    /// The time of this turn.
+    fn now(&self) -> Tick;
+    /// A panic that no handle will report.
+    fn lost(&self, lost: Lost);
+    /// Whether ends are to be reported: from the request to shut down on.
+    fn records(&self) -> bool;
+    /// A task ended; called before its joiner can know.
+    fn ended(&self, report: Ended);
+    /// A submission of another thread was taken in.
+    fn admitted(&self);
+    /// Whether to be told of each poll.
+    fn watches(&self) -> bool;
+    /// A task's code is about to be run.
+    fn begins(&self, subject: Subject);
+    /// It came back.
+    fn returns(&self);
+    /// A guarded task is asked to end: who waits for that is to be woken.
+    fn asked(&self, id: TaskId);
+    /// A task is let go: nothing need be kept for it any more.
+    fn retired(&self, id: TaskId);
+}
+
+/// One task's end, for whoever keeps a record.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) how: End,
+    /// What had been asked of it.
+    pub(crate) request: Option<Request>,
+    pub(crate) details: Details,
+}
+
+/// What there is to say of a task at some time.
+#[derive(Debug, Clone)]
+pub(crate) struct Details {
+    pub(crate) subject: Subject,
+    pub(crate) activity: Activity,
+    pub(crate) polls: u64,
+    pub(crate) since: Tick,
+}
+
+/// What a task is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activity {
+    Idle,
+    Ready,
+    Running,
+}
