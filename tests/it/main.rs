@@ -17,15 +17,21 @@ mod stress;
 mod turns;
 mod wakers;
 
+mod blocking;
+mod capacity;
+mod observing;
+
 mod bad_input;
 mod bad_input_handles;
 mod cancel_handles;
 mod cancelling;
 mod cancelling_by_id;
+mod guards;
 mod panics;
 mod panics_hook;
 mod panics_wakers;
 mod shutdown;
+mod shutdown_guards;
 mod shutdown_limits;
 mod shutdown_report;
 mod shutdown_survivors;
