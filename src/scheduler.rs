@@ -115,7 +115,6 @@ impl Scheduler {
                         host.lost(lost);
                     }
                 }
-                News::Lost(lost) => host.lost(lost),
             }
         }
     }
@@ -164,10 +163,12 @@ impl Scheduler {
                 host.returns();
             }
             match ran {
-                Ran::Pending => done.polls += 1,
+                Ran::Pending => self.count_poll(done),
                 Ran::Nothing => {}
                 Ran::Ended(ending, how) => {
-                    done.polls += usize::from(how != End::Cancelled);
+                    if how != End::Cancelled {
+                        self.count_poll(done);
+                    }
                     self.retire(ending, how, host);
                 }
             }
@@ -197,6 +198,12 @@ impl Scheduler {
         if let Some(lost) = ending.complete(entry.task, &self.side) {
             host.lost(lost);
         }
+    }
+
+    #[inline]
+    fn count_poll(&self, done: &mut Done) {
+        done.polls += 1;
+        self.side.tally().polls.add(1);
     }
 
     #[inline]
@@ -286,6 +293,7 @@ impl Scheduler {
         // What was accepted until this very moment is ended, and reported, like the rest.
         self.take_in(self.side.close(), host);
         self.end_all(host);
+        self.side.resume();
         self.run_batch(host, usize::MAX, &mut Done::default());
     }
 

@@ -10,9 +10,10 @@
 //!   vtable was made for that cell's type. The header is its first field (`repr(C)`).
 //! - **I2 (counts)**: the loop, the join handle and every waker own one reference each, counted in
 //!   the state word. The cell is freed by whoever gives the last one back, by nobody else.
-//! - **I3 (the loop's reference)**: it exists from creation on. A cell is in a queue, or being
-//!   polled, only while it exists, or (buried) while the handle's does: whoever takes a finished
-//!   cell out of the last of its queues gives it back (`LoopSide::settle`).
+//! - **I3 (the loop's reference)**: it exists from creation on, and a cell is in a queue, or being
+//!   polled, only while it does. When a finished cell leaves the last of its plain queues, the loop
+//!   gives the reference back, or, where `QUEUED` is set, bequeaths it to that entry by setting
+//!   `HEIR` with one exchange (`LoopSide::settle`). Whoever then clears `QUEUED` gives it back.
 //! - **I4 (loop only)**: the notes, the ready link and the local queues are touched by the loop's
 //!   thread alone; by its creator before the cell is published. No user code runs meanwhile.
 //! - **I5 (stage)**: before `DONE` the stage is a future, touched as in I4 but lent to that future
@@ -34,6 +35,7 @@ pub(crate) mod spawn;
 pub(crate) mod state;
 pub(crate) mod tally;
 
+mod courier;
 mod injection;
 mod queues;
 mod waker;

@@ -23,6 +23,8 @@ mod floor {
 }
 pub(crate) use floor::{error, id, sync, task};
 
+#[path = "loom/closing.rs"]
+mod closing;
 #[path = "loom/ends.rs"]
 mod ends;
 #[path = "loom/joins.rs"]

@@ -100,6 +100,7 @@ impl Executor {
     /// ```
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let local = &*self.local;
+        let _resting = Resting(local);
         let _entered = local.scheduler.side.enter();
         let main =
             Arc::new(Main { woken: AtomicUsize::new(1), mailbox: local.shared.mailbox.clone() });
@@ -201,6 +202,17 @@ impl Drop for Executor {
 impl fmt::Debug for Executor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Executor").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+/// When the loop is no longer driven it is idle again, if it is: what comes in then calls `on_wake`.
+struct Resting<'a>(&'a Local);
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        if self.0.scheduler.is_idle() {
+            self.0.rest();
+        }
     }
 }
 

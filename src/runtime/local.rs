@@ -204,9 +204,7 @@ impl Local {
         location: &'static Location<'static>,
     ) -> Join<F::Output> {
         let join = self.scheduler.spawn(future, label, location, self.now());
-        if !Mailbox::is_current(&self.shared.mailbox) {
-            self.shared.mailbox.notify();
-        }
+        self.tell_host();
         join
     }
 
@@ -279,6 +277,13 @@ impl Local {
         self.now()
     }
 
+    /// The caller on this thread has changed something: outside of the loop's run its host has to know.
+    pub(crate) fn tell_host(&self) {
+        if !Mailbox::is_current(&self.shared.mailbox) {
+            self.shared.mailbox.notify();
+        }
+    }
+
     /// Declares the loop asleep for its host. `false`: there is something to do.
     pub(crate) fn rest(&self) -> bool {
         self.scheduler.side.park()
@@ -339,16 +344,19 @@ impl Local {
 
     /// The loop's end: what still lives is dropped in spawn order, and nothing comes in any more.
     pub(crate) fn close(&self) {
+        let _entered = self.scheduler.side.enter();
         if self.closed.get() {
+            // Timers may have been armed since, by a `block_on`.
+            self.scheduler.disarm_all();
             return;
         }
-        let _entered = self.scheduler.side.enter();
         self.phase.set(Phase::Ended);
         self.shared.refuse();
         self.scheduler.close(self);
         self.scheduler.disarm_all();
         self.closed.set(true);
         self.shared.pool.close();
+        *self.shared.last_report.lock() = self.report();
     }
 
     /// Every task that has not ended, in spawn order.

@@ -14,7 +14,7 @@ use super::local::{Limits, Local};
 use super::watchdog::Busy;
 use crate::error::JoinError;
 use crate::id;
-use crate::shutdown::{Plan, Shutdown};
+use crate::shutdown::{Plan, Shutdown, ShutdownReport};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     gate: Option<Gate>,
     pub(crate) pool: std::sync::Arc<Pool>,
     busy: Option<Busy>,
+    /// What became of the tasks, once the loop has ended.
+    pub(crate) last_report: Mutex<ShutdownReport>,
 }
 
 /// Why a submission was not taken.
@@ -58,7 +60,8 @@ impl Shared {
         let gate = capacity.map(Gate::new);
         let pool = Pool::new(blocking_threads);
         let closed = AtomicUsize::new(0);
-        Self { mailbox, clock, closed, plan: Mutex::new(None), gate, pool, busy }
+        let last_report = Mutex::default();
+        Self { mailbox, clock, closed, plan: Mutex::new(None), gate, pool, busy, last_report }
     }
 
     #[inline]
@@ -221,8 +224,12 @@ where
     match home {
         Some(local) if local.has_ended() => task.end(JoinError::Closed),
         Some(local) => {
-            let _entered = local.scheduler.side.enter();
-            task.run_here()
+            let join = {
+                let _entered = local.scheduler.side.enter();
+                task.run_here()
+            };
+            local.tell_host();
+            join
         }
         None => task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)),
     }

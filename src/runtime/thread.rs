@@ -144,8 +144,10 @@ impl LoopThread {
     /// loop goes on.
     pub fn join(mut self) -> ShutdownReport {
         let Some(thread) = self.thread.take() else { return ShutdownReport::default() };
-        match context::home(&self.handle.shared().mailbox) {
+        let shared = self.handle.shared();
+        match context::home(&shared.mailbox) {
             Some(local) => local.report(),
+            None if is_current(&thread) => shared.last_report.lock().clone(),
             None => thread.join().unwrap_or_default(),
         }
     }
@@ -155,7 +157,7 @@ impl Drop for LoopThread {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         self.handle.shutdown(Shutdown::now());
-        if context::home(&self.handle.shared().mailbox).is_none() {
+        if !is_current(&thread) {
             let _ = thread.join();
         }
     }
@@ -165,6 +167,12 @@ impl fmt::Debug for LoopThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoopThread").field("handle", &self.handle).finish_non_exhaustive()
     }
+}
+
+/// Whether the caller is on this thread, also when the loop is gone from it: in the hook that runs
+/// last, or in a destructor of the thread's own.
+fn is_current<T>(thread: &thread::JoinHandle<T>) -> bool {
+    thread.thread().id() == thread::current().id()
 }
 
 /// The life of the loop's thread.

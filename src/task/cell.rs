@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc as Shared;
 use core::future::Future;
-use core::mem::ManuallyDrop;
+use core::mem::{self, ManuallyDrop};
 use core::panic::Location;
 use core::pin::Pin;
 use core::ptr::{self, NonNull};
@@ -76,6 +76,12 @@ impl Label for () {
     }
 }
 
+impl Label for Option<Shared<str>> {
+    fn name(&self) -> Option<Shared<str>> {
+        self.clone()
+    }
+}
+
 impl Label for Shared<str> {
     fn name(&self) -> Option<Shared<str>> {
         Some(self.clone())
@@ -92,6 +98,8 @@ pub(super) struct VTable {
     pub(super) take: unsafe fn(NonNull<Header>, *mut ()),
     /// Drops the outcome; returns the panic that nobody else will see.
     pub(super) drop_outcome: unsafe fn(NonNull<Header>) -> Option<PanicPayload>,
+    /// Whether to drop the outcome would do nothing.
+    pub(super) is_plain: unsafe fn(NonNull<Header>) -> bool,
     /// Frees the cell, whose stage has been emptied.
     pub(super) free: unsafe fn(NonNull<Header>),
     /// The task's name.
@@ -132,7 +140,7 @@ impl Header {
         TaskId::new(self.serial, self.key.load(Ordering::Relaxed))
     }
 
-    fn location(&self) -> &'static Location<'static> {
+    pub(super) fn location(&self) -> &'static Location<'static> {
         self.location
     }
 
@@ -157,6 +165,7 @@ impl<F: Future, L: Label> Cell<F, L> {
         end: Self::end,
         take: Self::take,
         drop_outcome: Self::drop_outcome,
+        is_plain: Self::is_plain,
         free: Self::free,
         name: Self::name,
     };
@@ -297,6 +306,21 @@ impl<F: Future, L: Label> Cell<F, L> {
             Err(JoinError::Panicked(payload)) => Some(payload),
             Err(_) => None,
         }
+    }
+
+    /// # Safety
+    ///
+    /// `task` is of this type and alive, its stage an outcome that the caller owns (I5).
+    unsafe fn is_plain(task: NonNull<Header>) -> bool {
+        // SAFETY: the caller's promise.
+        let stage = unsafe { Self::stage(task) };
+        stage.with(|stage| {
+            // SAFETY: by I5 the stage is an outcome, and nobody writes it meanwhile.
+            match unsafe { &*stage.cast::<Result<F::Output, JoinError>>() } {
+                Ok(_) => !mem::needs_drop::<F::Output>(),
+                Err(error) => !matches!(error, JoinError::Panicked(_)),
+            }
+        })
     }
 
     /// # Safety

@@ -42,7 +42,8 @@ impl Stack {
 
     /// # Safety
     ///
-    /// The caller set the task's `QUEUED` (I6) and keeps the task alive until this returns.
+    /// The caller set the task's `QUEUED` (I6), and keeps the task alive until the exchange succeeds:
+    /// after that nothing of it is touched here.
     #[inline]
     pub(super) unsafe fn push(&self, task: NonNull<Header>) -> Push {
         // ORDERING: Acquire, paired with the Release in `close`: who is refused sees all that the

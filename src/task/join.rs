@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 use core::task::{Context, Poll, Waker};
 
 use super::cell::Header;
+use super::courier::send_home;
 use super::mailbox::{Mailbox, release};
 use super::state::{CancelRequest, Detached, Request, Route, Then};
 use super::waker::Packed;
@@ -276,14 +277,16 @@ impl<T> Join<T> {
     }
 
     /// The task is done and the outcome was not taken: the loop is to drop it, on its own thread and
-    /// with its hook for panics. After the loop's end it is dropped here.
+    /// with its hook for panics.
     fn leave_outcome(&self) {
-        // The mailbox must outlive the push, after which this handle has no reference.
-        let mailbox = self.header().owner().clone();
-        if self.header().state.bury() == Then::Push {
-            // SAFETY: this call set `QUEUED` (I6); until the push succeeds the buried reference is
-            // this thread's, and after that the mailbox is all that is touched.
-            unsafe { mailbox.push_buried(self.task) };
+        // SAFETY: the outcome is the handle's (I5), and the task is of the vtable's type.
+        if unsafe { (self.header().vtable().is_plain)(self.task) } {
+            // SAFETY: the handle's reference ends here.
+            unsafe { release(self.task) };
+        } else {
+            // SAFETY: outcome and reference are the handle's, and given up here. If the outcome is not
+            // `Send` neither is the handle, so this is the loop's thread, whether or not the loop runs.
+            unsafe { send_home(self.task) };
         }
     }
 }

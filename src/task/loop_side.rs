@@ -62,8 +62,6 @@ pub(crate) enum News {
     Spawned(Enrolled),
     /// A request to the loop: to be run at once, and kept nowhere.
     Control(Enrolled),
-    /// The panic of an outcome that was left to the loop to drop.
-    Lost(Lost),
 }
 
 /// Everything that had been pushed when the loop looked.
@@ -185,14 +183,10 @@ impl LoopSide {
         // SAFETY: the entry's reference keeps it alive (I3).
         let header = unsafe { task.as_ref() };
         let old = header.state.take_in();
-        if old.is_buried() {
-            // SAFETY: on the loop's thread; the buried reference keeps the task alive.
-            unsafe { self.settle(task) };
-            // SAFETY: by I5 a buried outcome belongs to its entry.
-            let lost = unsafe { lose(task) };
-            // SAFETY: the buried reference is the entry's.
+        if old.is_heir() {
+            // SAFETY: by I3 the loop's reference is the entry's.
             unsafe { release(task) };
-            return lost.map(News::Lost);
+            return None;
         }
         let notes = flags(header);
         if notes & ADOPTED == 0 {
@@ -202,8 +196,7 @@ impl LoopSide {
             }
         }
         if old.is_done() {
-            // SAFETY: as above; the loop's reference was left with the entry.
-            unsafe { self.settle(task) };
+            // It is in a plain queue still, and is let go when it leaves that.
         } else if old.is_requested() {
             // SAFETY: on the loop's thread, and the task lives.
             self.queues(|queues| unsafe { queues.urge(task) });
@@ -274,6 +267,7 @@ impl LoopSide {
     #[inline]
     pub(crate) fn resume(&self) {
         self.mailbox.resume();
+        self.queues(Queues::begin_turn);
     }
 
     /// See [`Mailbox`]: the loop is about to sleep; `false` if it must look again.
@@ -291,7 +285,8 @@ impl LoopSide {
         Popped { task: task.0, side: self, urgent: false }.end(reason)
     }
 
-    /// Gives the loop's reference to a finished task back, once its cell is in no queue (I3).
+    /// Gives the loop's reference to a finished task back, or leaves it to the entry in the injection
+    /// stack, once its cell is in no plain queue (I3).
     ///
     /// # Safety
     ///
@@ -301,8 +296,11 @@ impl LoopSide {
         let header = unsafe { task.as_ref() };
         let notes = flags(header);
         let waits = notes & (LEFT | READY | URGENT) == LEFT;
-        if waits && !header.state.load().is_queued() {
-            queues::clear(header, LEFT);
+        if !waits {
+            return;
+        }
+        queues::clear(header, LEFT);
+        if !header.state.bequeath() {
             // SAFETY: `LEFT` said that the reference is still to be given back.
             unsafe { release(task) };
         }

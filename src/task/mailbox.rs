@@ -65,7 +65,8 @@ impl Mailbox {
     ///
     /// # Safety
     ///
-    /// The caller set the task's `QUEUED` (I6), and keeps the task and this mailbox alive until this returns.
+    /// The caller set the task's `QUEUED` (I6), keeps this mailbox alive until this returns, and the
+    /// task until it is pushed.
     pub(super) unsafe fn push(&self, task: NonNull<Header>) -> bool {
         // SAFETY: the caller's promise.
         match unsafe { self.stack.push(task) } {
@@ -92,28 +93,11 @@ impl Mailbox {
         // SAFETY: the caller keeps the task alive.
         let header = unsafe { task.as_ref() };
         let old = header.state.take_in();
-        // The loop ended between the setting of `QUEUED` and the push: it found the task queued
-        // when it set `DONE`, so it left its reference with the entry that never came to be.
-        if old.is_buried() {
-            // SAFETY: by I5 a buried outcome, and its reference, belong to its entry: this one.
-            unsafe { exhume(task) };
-        }
-        if old.is_done() {
+        // The loop ended between the setting of `QUEUED` and the push. What it would have given back
+        // with the entry is this entry's, which never came to be.
+        if old.is_heir() {
             // SAFETY: by I3 the loop's reference is this entry's.
             unsafe { release(task) };
-        }
-    }
-
-    /// Pushes an outcome that the loop is to drop; after the loop's end drops it here.
-    ///
-    /// # Safety
-    ///
-    /// As [`Mailbox::push`]; the task is `BURIED`, and its buried reference is the caller's to give away.
-    pub(super) unsafe fn push_buried(&self, task: NonNull<Header>) {
-        // SAFETY: the caller's promise.
-        if !unsafe { self.push(task) } {
-            // SAFETY: the entry that never came to be would have owned outcome and reference.
-            unsafe { exhume(task) };
         }
     }
 
@@ -220,22 +204,6 @@ pub(super) unsafe fn release(task: NonNull<Header>) {
         // SAFETY: that was the last reference (I2).
         unsafe { free(task) };
     }
-}
-
-/// Drops a buried outcome after the loop's end, where no hook hears of its panic.
-///
-/// # Safety
-///
-/// The outcome (I5) and the buried reference are the caller's, and end here.
-unsafe fn exhume(task: NonNull<Header>) {
-    // SAFETY: the caller's reference keeps the task alive.
-    let header = unsafe { task.as_ref() };
-    // SAFETY: the caller owns the outcome.
-    if let Some(payload) = unsafe { (header.vtable().drop_outcome)(task) } {
-        forget_payload(payload);
-    }
-    // SAFETY: the caller's reference ends here.
-    unsafe { release(task) };
 }
 
 impl Mailbox {

@@ -39,7 +39,7 @@ pub(super) struct Queues {
     tail: *const Header,
     /// How many cells the ready queue holds.
     len: usize,
-    /// How many more polls this batch may make.
+    /// How many more polls this turn may make.
     left: usize,
     /// How many more urgent tasks it may end: without a bound, destructors that spawn and cancel
     /// could keep it going for ever.
@@ -96,14 +96,19 @@ impl Queues {
         self.running = None;
     }
 
-    /// Begins a batch: at most `polls` polls.
+    /// Begins a turn: what is spawned from here on is first polled in a later one.
+    #[inline]
+    pub(super) fn begin_turn(&mut self) {
+        self.left = usize::MAX;
+    }
+
+    /// Begins the turn's batch: at most `polls` polls.
     pub(super) fn begin_batch(&mut self, polls: usize) {
-        self.left = polls;
+        self.left = self.left.min(polls);
         self.left_urgent = self.urgent.len().saturating_add(polls);
     }
 
-    /// Ends the batch before whatever is appended from here on: a task spawned in this turn is
-    /// first polled in a later one.
+    /// Ends the turn's batch before whatever is appended from here on: a task is being spawned.
     #[inline]
     pub(super) fn fence(&mut self) {
         self.left = self.left.min(self.len);

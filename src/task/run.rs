@@ -42,6 +42,16 @@ pub(crate) enum Ran<'a> {
     Ended(Ending<'a>, End),
 }
 
+/// While it lives, the task's code runs. A guard, because a panic is not caught without `std`.
+struct Running<'a>(&'a LoopSide);
+
+impl Drop for Running<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.queues(Queues::finish);
+    }
+}
+
 impl<'a> Popped<'a> {
     /// What there is to say of the task.
     pub(crate) fn subject(&self) -> Subject {
@@ -81,12 +91,12 @@ impl<'a> Popped<'a> {
             queues.begin(task);
             queues.count_poll(header, notes);
         });
-        side.tally().polls.add(1);
+        let running = Running(side);
         // SAFETY: only a task that has ended is let go, so this one lives until the poll is over (I3).
         let waker = unsafe { waker::lend(task) };
         // SAFETY: the task is of the vtable's type, not done, and on its loop's thread.
         let end = unsafe { (header.vtable().poll)(task, &mut Context::from_waker(&waker)) };
-        side.queues(Queues::finish);
+        drop(running);
         let Some(end) = end else { return Ran::Pending };
         queues::set(header, ENDED);
         Ran::Ended(Ending(task, PhantomData), end)
@@ -101,9 +111,10 @@ impl<'a> Popped<'a> {
         // be unsound, so this is checked at all times.
         assert!(flags(header) & ENDED == 0, "a task was ended twice");
         side.queues(|queues| queues.begin(task));
+        let running = Running(side);
         // SAFETY: as in `run`.
         let end = unsafe { (header.vtable().end)(task, reason) };
-        side.queues(Queues::finish);
+        drop(running);
         queues::set(header, ENDED);
         (Ending(task, PhantomData), end)
     }

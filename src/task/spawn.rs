@@ -77,6 +77,13 @@ pub(crate) fn refused<F: Future>(
 }
 
 impl<F: Future, L: Label> NewTask<F, L> {
+    /// A request to the loop that nobody waits for. What the future holds must be fit for the loop's
+    /// thread, and for this one where the loop has ended.
+    pub(super) fn request(future: F, label: L, origin: Origin, owner: Arc<Mailbox>) -> Self {
+        let task = Cell::allocate(future, label, origin, owner, State::unobserved(), CONTROL);
+        Self { task, _type: PhantomData }
+    }
+
     /// For the makers above, and for [`refused`], which pushes nothing.
     fn allocate(future: F, label: L, origin: Origin, owner: Arc<Mailbox>, kind: Kind) -> Self {
         let notes = if kind == Kind::Control { CONTROL } else { 0 };
@@ -89,13 +96,24 @@ impl<F: Future, L: Label> NewTask<F, L> {
     where
         F::Output: Send,
     {
+        // Once it is pushed it is not this one's to free, also if the loop's hook panics.
+        let this = mem::ManuallyDrop::new(self);
         // SAFETY: the task was made with `QUEUED` set and has not been published (I6). The join
         // handle's reference, which is not given away before this returns, keeps it alive.
-        if unsafe { mailbox.push(self.task) } {
+        if unsafe { mailbox.push(this.task) } {
             // SAFETY: the loop has its reference now; the other one becomes the handle's (I2).
-            Ok(unsafe { Join::new(mem::ManuallyDrop::new(self).task) })
+            Ok(unsafe { Join::new(this.task) })
         } else {
-            Err(self)
+            Err(mem::ManuallyDrop::into_inner(this))
+        }
+    }
+
+    /// Hands a [request](Self::request) to the loop; drops it here if the loop has ended.
+    pub(super) fn post(self, mailbox: &Arc<Mailbox>) {
+        let this = mem::ManuallyDrop::new(self);
+        // SAFETY: as in `push`. Nothing of the task is touched after: its one reference is the loop's.
+        if !unsafe { mailbox.push(this.task) } {
+            drop(mem::ManuallyDrop::into_inner(this));
         }
     }
 

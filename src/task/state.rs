@@ -9,7 +9,7 @@
 //! | `DONE`   | the loop                  | never                 | future dropped, outcome stored; terminal                       |
 //! | `JOIN`   | creation                  | the handle's drop     | a join handle wants the outcome                                |
 //! | `WAKER`  | the handle                | the handle, before `DONE` | the join waker's slot is lent to whoever sets `DONE`        |
-//! | `BURIED` | the handle's drop, after `DONE` | never           | the loop is to drop the outcome, and the handle's reference    |
+//! | `HEIR`   | the loop, after `DONE` | with `QUEUED`           | the loop's reference belongs to the entry in the injection stack |
 //!
 //! Two bits more say what a request may do to the task:
 //!
@@ -30,11 +30,11 @@
 //! | detached  |   0    |   0    |    0    | (there is none)             | nobody, and it is empty   |
 //! | finished  |   1    |   1    |    0    | the handle                  | the handle                |
 //! | to wake   |   1    |   1    |    1    | the handle                  | the loop, which empties it |
-//! | dropped   |   1    |   0    |   any   | the loop (`BURIED` or at completion) | as above         |
+//! | dropped   |   1    |   0    |   any   | the loop (at completion), or a courier | as above         |
 //!
 //! Each transition is a pure function from a [`Snapshot`] to the next one and what its caller has
 //! to do, applied by one read-modify-write. Only the loop sets `DONE`; only the handle touches
-//! `JOIN`, `WAKER` and `BURIED`. A reference more is made only from a reference held.
+//! `JOIN` and `WAKER`. A reference more is made only from a reference held.
 
 mod snapshot;
 
@@ -47,7 +47,7 @@ const ABORT: usize = 1 << 2;
 const DONE: usize = 1 << 3;
 const JOIN: usize = 1 << 4;
 const WAKER: usize = 1 << 5;
-const BURIED: usize = 1 << 6;
+const HEIR: usize = 1 << 6;
 const WOKEN: usize = 1 << 7;
 const GUARDED: usize = 1 << 8;
 const DECIDED: usize = 2 << 8;
@@ -55,7 +55,7 @@ const PINNED: usize = 3 << 8;
 const PROTECTION: usize = 3 << 8;
 /// One reference.
 const REF: usize = 1 << 10;
-/// More references than memory could hold: a count above it is a bug of leaked wakers.
+/// More references than a count may reach: half of its range.
 const MOST: usize = usize::MAX / 2;
 
 /// What a request to end a task found. Of several callers exactly one is told `Requested`.
@@ -136,6 +136,11 @@ impl State {
         Self(AtomicUsize::new(2 * REF + JOIN + if queued { QUEUED | WOKEN } else { 0 }))
     }
 
+    /// A new request to the loop, about to be pushed, that nobody waits for: it has one reference.
+    pub(crate) fn unobserved() -> Self {
+        Self(AtomicUsize::new(REF + QUEUED + WOKEN))
+    }
+
     #[inline]
     pub(crate) fn load(&self) -> Snapshot {
         // ORDERING: Acquire, paired with the Release of `complete`: who sees `DONE` sees the
@@ -212,11 +217,20 @@ impl State {
     /// The loop took the cell out of the injection stack, having read its link. The value before.
     #[inline]
     pub(crate) fn take_in(&self) -> Snapshot {
-        // ORDERING: AcqRel. Acquire, paired with the Release of every `wake`, `request` and `bury`
+        // ORDERING: AcqRel. Acquire, paired with the Release of every `wake` and `request`
         // before it: what they published is seen by the poll that follows. Release: the link was
         // read before the flag is given back, and the next pusher, which acquires the flag's
         // clearing in `update`, may overwrite it.
-        Snapshot(self.0.fetch_and(!(QUEUED | WOKEN), Ordering::AcqRel))
+        Snapshot(self.0.fetch_and(!(QUEUED | WOKEN | HEIR), Ordering::AcqRel))
+    }
+
+    /// A finished task has left its plain queues. `true`: there is an entry in the injection stack, or
+    /// about to be, and the loop's reference is its from here on. `false`: it is still the loop's.
+    pub(crate) fn bequeath(&self) -> bool {
+        self.update(|now| {
+            debug_assert!(now.is_done(), "bequeathed alive: {now:?}");
+            if now.is_queued() { (Some(Snapshot(now.0 | HEIR)), true) } else { (None, false) }
+        })
     }
 
     /// A poll begins: it answers every remote wake so far, also those whose entry is still in the
@@ -272,23 +286,20 @@ impl State {
         self.update(Snapshot::detach)
     }
 
-    /// Leaves the outcome of a finished task, and the handle's reference, to the loop.
-    pub(crate) fn bury(&self) -> Then {
-        self.update(|now| {
-            let (next, then) = now.bury();
-            (Some(next), then)
-        })
-    }
-
     /// Counts one reference more; the caller holds one.
     #[inline]
     pub(crate) fn retain(&self) {
         // ORDERING: Relaxed, as in `Arc`: a new reference is made from one that is held, so the
         // cell cannot go away meanwhile, and nothing is published by counting.
         let old = self.0.fetch_add(REF, Ordering::Relaxed);
-        // PANICS: it cannot: an overflow needs more wakers forgotten than memory could have held;
-        // like `Arc`, fail before the count could wrap into a use after free.
-        assert!(old < MOST, "too many references to one task");
+        if old >= MOST {
+            // ORDERING: Relaxed: as above. Undone, so that callers who go on after the panic do not
+            // wrap the count; the other half of its range is for threads that are here at once.
+            self.0.fetch_sub(REF, Ordering::Relaxed);
+            // PANICS: with millions of wakers of one task, kept or forgotten, where words have 32
+            // bits. Like `Arc`: fail before the count could wrap into a use after free.
+            panic!("too many wakers of one task");
+        }
     }
 
     /// Gives one reference back. `true`: it was the last, the memory is the caller's to free.

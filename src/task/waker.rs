@@ -37,6 +37,16 @@ unsafe fn header<'a>(data: *const ()) -> &'a Header {
     unsafe { &*data.cast::<Header>() }
 }
 
+/// The header pointer itself.
+///
+/// # Safety
+///
+/// As [`header`].
+unsafe fn pointer(data: *const ()) -> NonNull<Header> {
+    // SAFETY: by I1 the data is a header pointer, which came from a box.
+    unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }
+}
+
 /// # Safety
 ///
 /// As [`header`].
@@ -62,7 +72,9 @@ unsafe fn wake(data: *const ()) {
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: the caller's promise.
     let header = unsafe { header(data) };
-    let task = NonNull::from(header);
+    // SAFETY: the caller's promise: the data is a header pointer (I1), which is never null. Not made
+    // from the reference, which may not reach the rest of the cell.
+    let task = unsafe { pointer(data) };
     if ptr::eq(sync::current(), Mailbox::address(header.owner())) {
         // SAFETY: the current loop is the task's, so this is its thread (I4), and the task is alive.
         unsafe { queues::wake(header.owner(), task) };
@@ -79,8 +91,10 @@ unsafe fn drop_waker(data: *const ()) {
     // SAFETY: the caller's promise.
     let header = unsafe { header(data) };
     if header.state.release() {
+        // SAFETY: the caller's promise.
+        let task = unsafe { pointer(data) };
         // SAFETY: that was the last reference (I2).
-        unsafe { (header.vtable().free)(NonNull::from(header)) };
+        unsafe { (header.vtable().free)(task) };
     }
 }
 

@@ -117,7 +117,10 @@ impl Sleep {
         let Some(shared) = entry.home.upgrade() else { return };
         let (key, tick) = (entry.key, shared.clock.tick(at));
         match context::home(&shared.mailbox) {
-            Some(local) => drop(local.scheduler.rearm(key, tick)),
+            Some(local) => {
+                local.scheduler.rearm(key, tick);
+                local.tell_host();
+            }
             None => drop(shared.control(move |local| local.scheduler.rearm(key, tick))),
         }
     }

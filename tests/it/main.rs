@@ -8,6 +8,7 @@
 mod child;
 mod support;
 
+mod endings;
 mod executor;
 mod joining;
 mod seed;
@@ -27,6 +28,7 @@ mod cancel_handles;
 mod cancelling;
 mod cancelling_by_id;
 mod guards;
+mod guards_grace;
 mod panics;
 mod panics_hook;
 mod panics_wakers;

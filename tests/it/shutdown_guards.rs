@@ -1,18 +1,18 @@
 //! Shutdown of loops whose tasks guard themselves: who has time, who is aborted, and what is told.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use sideloop::{CancelGuard, JoinError, LoopThread, Shutdown, SpawnError, yield_now};
+use sideloop::{
+    CancelGuard, Handle, JoinError, JoinHandle, LoopThread, Shutdown, SpawnError, yield_now,
+};
 
 use crate::support::{
-    Drops, Events, Gate, Latch, join_err, join_ok, limited, limited_to, loop_started,
+    Drops, Events, Gate, Latch, Token, join_err, join_ok, limited, limited_to, loop_started,
 };
 
 /// A guarded task that, once asked, waits for the gate; returns when it is alive.
-fn guarded(side: &LoopThread, name: &str, gate: &Gate, drops: &Drops) -> sideloop::JoinHandle<u8> {
+fn guarded(side: &LoopThread, name: &str, gate: &Gate, drops: &Drops) -> JoinHandle<u8> {
     let alive = Latch::new("the task lives");
     let (there, passed, token) = (alive.clone(), gate.passed(), drops.token());
     let task = side.handle().task().name(name).spawn(async move {
@@ -143,72 +143,79 @@ fn the_report_tells_the_four_ends_apart() {
     });
 }
 
+/// How many tasks each of eight threads spawns in the stress below.
+const EACH: usize = 10_000;
+
+/// One of them: panics, ends at once or later, or never; with or without a guard.
+async fn one_of_many(n: usize, token: Token) {
+    let _token = token;
+    let _guard = (n % 3 == 0).then(CancelGuard::new);
+    match n % 5 {
+        0 => std::future::pending::<()>().await,
+        1 => std::panic::resume_unwind(Box::new("silent")),
+        2 => yield_now().await,
+        _ => {}
+    }
+}
+
+/// Spawns its share, and says when half of it is done; what came back is counted.
+fn spawn_share(handle: &Handle, drops: &Drops, half: &Latch) -> (Vec<JoinHandle<()>>, u64) {
+    let (mut handles, mut back) = (Vec::new(), 0);
+    for n in 0..EACH {
+        match handle.try_spawn(one_of_many(n, drops.token())) {
+            Ok(task) => handles.push(task),
+            Err(SpawnError::Closed(future)) => {
+                drop(future);
+                back += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+        if n == EACH / 2 {
+            half.set();
+        }
+    }
+    (handles, back)
+}
+
+/// How the handles ended: finished, cancelled, panicked, closed.
+fn ends(handles: Vec<JoinHandle<()>>) -> [u64; 4] {
+    let mut ends = [0; 4];
+    for task in handles {
+        ends[match task.join() {
+            Ok(()) => 0,
+            Err(JoinError::Cancelled) => 1,
+            Err(JoinError::Panicked(_)) => 2,
+            Err(JoinError::Closed) => 3,
+            Err(other) => panic!("{other:?}"),
+        }] += 1;
+    }
+    ends
+}
+
 /// P6, H2: eight threads spawn through the shutdown: accepted = finished + cancelled + aborted +
 /// panicked + closed, every handle resolves, and refused futures come back intact.
 #[test]
 fn nothing_is_lost_when_spawns_race_with_a_graceful_shutdown() {
-    const EACH: usize = 10_000;
     limited_to(Duration::from_secs(120), || {
         let side = loop_started();
-        let drops = Drops::new();
-        let started = Arc::new(AtomicUsize::new(0));
+        let (drops, half) = (Drops::new(), Latch::new("one has spawned half of its share"));
         let spawners: Vec<_> = (0..8)
-            .map(|thread| {
-                let (handle, drops) = (side.handle().clone(), drops.clone());
-                let started = started.clone();
-                thread::spawn(move || {
-                    let (mut handles, mut back) = (Vec::new(), 0);
-                    for n in 0..EACH {
-                        let token = drops.token();
-                        let spawned = handle.try_spawn(async move {
-                            let _token = token;
-                            let guard = (n % 3 == 0).then(CancelGuard::new);
-                            match n % 5 {
-                                0 => std::future::pending::<()>().await,
-                                1 => std::panic::resume_unwind(Box::new("silent")),
-                                2 => yield_now().await,
-                                _ => {}
-                            }
-                            drop(guard);
-                        });
-                        match spawned {
-                            Ok(task) => handles.push(task),
-                            Err(SpawnError::Closed(future)) => {
-                                drop(future);
-                                back += 1;
-                            }
-                            Err(other) => panic!("{other}"),
-                        }
-                        if n == EACH / 2 {
-                            started.fetch_add(1, Ordering::SeqCst);
-                        }
-                    }
-                    (thread, handles, back)
-                })
+            .map(|_| {
+                let (handle, drops, half) = (side.handle().clone(), drops.clone(), half.clone());
+                thread::spawn(move || spawn_share(&handle, &drops, &half))
             })
             .collect();
-        while started.load(Ordering::SeqCst) == 0 {
-            thread::yield_now();
-        }
+        half.wait();
         let handle = side.handle().clone();
         let report = side.shutdown(Shutdown::graceful(Duration::from_millis(50)));
-        let (mut finished, mut cancelled, mut panicked, mut closed) = (0_u64, 0_u64, 0_u64, 0_u64);
-        let mut back = 0;
+        let (mut handles, mut back) = (Vec::new(), 0);
         for spawner in spawners {
-            let (_, handles, refused) = spawner.join().expect("ends");
+            let (share, refused) = spawner.join().expect("ends");
+            handles.extend(share);
             back += refused;
-            for task in handles {
-                match task.join() {
-                    Ok(()) => finished += 1,
-                    Err(JoinError::Cancelled) => cancelled += 1,
-                    Err(JoinError::Panicked(_)) => panicked += 1,
-                    Err(JoinError::Closed) => closed += 1,
-                    Err(other) => panic!("{other:?}"),
-                }
-            }
         }
-        let ended = usize::try_from(finished + cancelled + panicked + closed).expect("few");
-        assert_eq!(ended + back, 8 * EACH);
+        let [finished, cancelled, panicked, closed] = ends(handles);
+        assert_eq!(finished + cancelled + panicked + closed + back, 8 * EACH as u64);
         let now = handle.metrics();
         let counted = [now.finished, now.cancelled, now.panicked, now.live];
         assert_eq!(counted, [finished, cancelled, panicked, 0], "{now:?}");

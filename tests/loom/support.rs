@@ -75,7 +75,6 @@ impl Model {
                         drop(ending.complete(task, &self.side));
                     }
                 }
-                News::Lost(_) => {}
             }
         }
     }
@@ -114,7 +113,8 @@ impl Model {
         self.end_all();
         self.take_in(self.side.close());
         self.end_all();
-        self.side.begin_batch(8);
+        self.side.resume();
+        self.side.begin_batch(usize::MAX);
         while let Some(popped) = self.side.pop() {
             assert!(matches!(popped.run(), Ran::Nothing), "everything has ended");
         }
@@ -123,6 +123,7 @@ impl Model {
     fn end_all(&self) {
         loop {
             let Some(task) = self.live.borrow_mut().pop() else { return };
+            let _ = task.request(crate::task::state::Request::Abort);
             let (ending, _) = self.side.end(&task, JoinError::Cancelled);
             drop(ending.complete(task, &self.side));
         }

@@ -2,8 +2,8 @@
 //! caller then has to do.
 
 use super::{
-    ABORT, BURIED, CANCEL, CancelRequest, DECIDED, DONE, Detached, GUARDED, JOIN, PINNED,
-    PROTECTION, QUEUED, REF, Request, Route, Then, WAKER, WOKEN,
+    ABORT, CANCEL, CancelRequest, DECIDED, DONE, Detached, GUARDED, HEIR, JOIN, PINNED, PROTECTION,
+    QUEUED, REF, Request, Route, Then, WAKER, WOKEN,
 };
 
 /// A value the word had.
@@ -20,8 +20,9 @@ impl Snapshot {
     pub(crate) fn is_woken(self) -> bool {
         self.0 & WOKEN != 0
     }
-    pub(crate) fn is_buried(self) -> bool {
-        self.0 & BURIED != 0
+    /// Whether the loop's reference is with the entry in the injection stack.
+    pub(crate) fn is_heir(self) -> bool {
+        self.0 & HEIR != 0
     }
     /// Whether it was asked to end, whatever that comes to.
     #[inline]
@@ -145,11 +146,5 @@ impl Snapshot {
             let next = Self((self.0 & !JOIN) - REF);
             (Some(next), if next.references() == 0 { Detached::Last } else { Detached::Released })
         }
-    }
-
-    /// The handle leaves a finished task's outcome, and its own reference, to the loop.
-    pub(super) fn bury(self) -> (Self, Then) {
-        let next = Self((self.0 & !JOIN) | BURIED | QUEUED);
-        (next, if self.is_queued() { Then::Nothing } else { Then::Push })
     }
 }

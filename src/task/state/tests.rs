@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 
 /// Every combination of flags that the table allows, with one and with two references.
 fn states() -> Vec<Snapshot> {
-    let valid =
-        |s: &usize| (s & BURIED == 0 || s & (DONE | JOIN) == DONE) && s & (WOKEN | QUEUED) != WOKEN;
-    let one = (0..WOKEN << 1).filter(valid).map(|flags| Snapshot(flags + REF));
+    let valid = |s: &usize| {
+        (s & HEIR == 0 || s & (DONE | QUEUED) == DONE | QUEUED) && s & (WOKEN | QUEUED) != WOKEN
+    };
+    let one = (0..REF).filter(valid).map(|flags| Snapshot(flags + REF));
     one.clone().chain(one.map(|s| Snapshot(s.0 + REF))).collect()
 }
 
@@ -31,7 +32,7 @@ fn requested_is_told_exactly_when_nothing_was_pending() {
         for what in [Request::Cancel, Request::Abort] {
             for route in [Route::Local, Route::Remote] {
                 let (next, answer, then) = s.request(what, route);
-                let expected = match (s.is_done(), s.is_ending()) {
+                let expected = match (s.is_done(), s.is_requested()) {
                     (true, _) => CancelRequest::Finished,
                     (false, true) => CancelRequest::AlreadyRequested,
                     (false, false) => CancelRequest::Requested,
@@ -72,11 +73,61 @@ fn a_detached_handle_gives_back_what_it_had() {
 }
 
 #[test]
-fn a_burial_is_queued_once() {
-    for s in states().into_iter().filter(|s| s.0 & (DONE | JOIN) == DONE | JOIN) {
-        let (next, then) = s.bury();
-        assert!(next.is_buried() && next.is_queued() && next.0 & JOIN == 0, "{s:?}");
-        assert_eq!(then == Then::Push, !s.is_queued(), "{s:?}");
+fn a_reference_is_bequeathed_to_an_entry_alone() {
+    for s in states().into_iter().filter(|s| s.is_done() && !s.is_heir()) {
+        let state = State(AtomicUsize::new(s.0));
+        assert_eq!(state.bequeath(), s.is_queued(), "{s:?}");
+        assert_eq!(state.load().is_heir(), s.is_queued(), "{s:?}");
+        assert_eq!(state.take_in().is_heir(), s.is_queued(), "{s:?}");
+        assert!(!state.load().is_heir() && !state.load().is_queued(), "{s:?}");
+    }
+}
+
+#[test]
+fn a_request_ends_what_is_not_protected() {
+    for s in states() {
+        let ends = match s.0 & PROTECTION {
+            PINNED => false,
+            GUARDED => s.0 & ABORT != 0,
+            _ => s.0 & (CANCEL | ABORT) != 0,
+        };
+        assert_eq!(s.is_ending(), ends, "{s:?}");
+    }
+}
+
+#[test]
+fn the_first_guard_counts_and_the_last_one_decides() {
+    for s in states() {
+        let free = !s.is_done() && s.0 & PROTECTION == 0;
+        assert_eq!(s.guard().map(|n| n.0), free.then_some(s.0 | GUARDED), "{s:?}");
+        for route in [Route::Local, Route::Remote] {
+            let (next, then) = s.unguard(route);
+            let guarded = !s.is_done() && s.0 & PROTECTION == GUARDED;
+            assert_eq!(next.is_some(), guarded, "{s:?}");
+            let Some(next) = next else { continue };
+            let decided = s.0 & CANCEL != 0;
+            assert_eq!(next.0 & PROTECTION, if decided { DECIDED } else { 0 }, "{s:?}");
+            assert!(!decided || next.is_ending(), "{s:?}");
+            let pushes = decided && route == Route::Remote && !s.is_queued();
+            assert_eq!(then == Then::Push, pushes, "{s:?}");
+        }
+    }
+}
+
+#[test]
+fn only_a_guard_refuses_and_only_a_cancel_is_refused() {
+    for s in states() {
+        let open = s.0 & PROTECTION == GUARDED && s.0 & (CANCEL | ABORT | DONE) == CANCEL;
+        assert_eq!(s.refuse().map(|n| n.0), open.then_some(s.0 & !CANCEL), "{s:?}");
+    }
+}
+
+#[test]
+fn a_job_starts_only_while_nothing_was_asked() {
+    for s in states() {
+        let free = s.0 & (CANCEL | ABORT | DONE | PROTECTION) == 0;
+        assert_eq!(s.pin().map(|n| n.0), free.then_some(s.0 | PINNED), "{s:?}");
+        assert!(s.pin().is_none_or(|next| !next.is_ending()), "{s:?}");
     }
 }
 
