@@ -5,7 +5,7 @@ use core::any::Any;
 use core::fmt;
 
 #[cfg(feature = "std")]
-pub use self::shell::{BoxError, SpawnError, StartError};
+pub use self::shell::{BoxError, Elapsed, SpawnError, StartError};
 
 /// Why a join gave no value.
 ///
@@ -235,4 +235,27 @@ mod shell {
     }
 
     impl<F> core::error::Error for SpawnError<F> {}
+
+    /// The limit of a [`timeout`](crate::time::timeout) came before its future was ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::time::{self, Elapsed};
+    /// use std::time::Duration;
+    ///
+    /// let never = std::future::pending::<()>();
+    /// let result = sideloop::block_on(time::timeout(Duration::from_millis(1), never));
+    /// assert_eq!(result, Err(Elapsed));
+    /// ```
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub struct Elapsed;
+
+    impl fmt::Display for Elapsed {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the time limit has passed")
+        }
+    }
+
+    impl core::error::Error for Elapsed {}
 }

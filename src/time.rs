@@ -3,10 +3,13 @@
 //! Deadlines are exact to the nanosecond, never early, and what cannot be represented never comes.
 
 mod sleep;
+mod timeout;
 
 use std::time::Instant;
 
 pub use self::sleep::{Sleep, sleep, sleep_until};
+pub use self::timeout::{Timeout, timeout, timeout_at};
+pub use crate::error::Elapsed;
 use crate::runtime::context;
 
 /// The time on the clock of the loop that the caller is running on; elsewhere `Instant::now()`.

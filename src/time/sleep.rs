@@ -32,7 +32,7 @@ const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// });
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { deadline: super::now().checked_add(duration), entry: None, elapsed: false }
+    Sleep::at(super::now().checked_add(duration))
 }
 
 /// Waits until `at`. A deadline that has passed yields once.
@@ -47,7 +47,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// });
 /// ```
 pub fn sleep_until(at: Instant) -> Sleep {
-    Sleep { deadline: Some(at), entry: None, elapsed: false }
+    Sleep::at(Some(at))
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
@@ -79,6 +79,11 @@ struct Entry {
 }
 
 impl Sleep {
+    /// Waits until `deadline`; `None` never comes.
+    pub(super) fn at(deadline: Option<Instant>) -> Self {
+        Self { deadline, entry: None, elapsed: false }
+    }
+
     /// The instant it waits for; for one that never ends, an instant in the far future.
     #[must_use]
     pub fn deadline(&self) -> Instant {
@@ -127,7 +132,7 @@ impl Sleep {
     }
 
     /// Takes the timer out of its wheel, wherever that is.
-    fn disarm(&mut self) {
+    pub(super) fn disarm(&mut self) {
         let Some(Entry { key, home }) = self.entry.take() else { return };
         let Some(shared) = home.upgrade() else { return };
         match context::home(&shared.mailbox) {
@@ -145,7 +150,7 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let Some(local) = context::current() else {
-            panic!("a sleep was polled outside of a sideloop loop: there is no timer here");
+            panic!("a timer was polled outside of a sideloop loop: there is no clock here");
         };
         let tick = self.tick(&local);
         if let Some(entry) = &self.entry {
