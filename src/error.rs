@@ -5,7 +5,7 @@ use core::any::Any;
 use core::fmt;
 
 #[cfg(feature = "std")]
-pub use self::shell::{BoxError, Elapsed, SpawnError, StartError};
+pub use self::shell::{BoxError, Elapsed, SpawnError, StartError, ZeroPeriod};
 
 /// Why a join gave no value.
 ///
@@ -258,4 +258,25 @@ mod shell {
     }
 
     impl core::error::Error for Elapsed {}
+
+    /// What repeats cannot have a period of zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::{ZeroPeriod, time};
+    /// use std::time::Duration;
+    ///
+    /// assert_eq!(time::interval(Duration::ZERO).err(), Some(ZeroPeriod));
+    /// ```
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub struct ZeroPeriod;
+
+    impl fmt::Display for ZeroPeriod {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the period is zero")
+        }
+    }
+
+    impl core::error::Error for ZeroPeriod {}
 }

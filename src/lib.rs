@@ -40,7 +40,7 @@ pub use crate::task::state::CancelRequest;
 
 #[cfg(feature = "std")]
 pub use crate::{
-    error::{BoxError, SpawnError, StartError},
+    error::{BoxError, SpawnError, StartError, ZeroPeriod},
     handle::Handle,
     metrics::{TaskInfo, TaskState},
     panic::TaskPanic,

@@ -2,11 +2,13 @@
 //!
 //! Deadlines are exact to the nanosecond, never early, and what cannot be represented never comes.
 
+mod interval;
 mod sleep;
 mod timeout;
 
 use std::time::Instant;
 
+pub use self::interval::{Interval, MissedTick, Tick, interval, interval_at};
 pub use self::sleep::{Sleep, sleep, sleep_until};
 pub use self::timeout::{Timeout, timeout, timeout_at};
 pub use crate::error::Elapsed;
