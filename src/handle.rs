@@ -279,7 +279,8 @@ impl Handle {
         self.shared.is_closed()
     }
 
-    fn start<F, L>(
+    /// Starts a task; if the loop takes nothing more, it is ended here.
+    pub(crate) fn start<F, L>(
         &self,
         future: F,
         label: L,

@@ -2,6 +2,7 @@
 //!
 //! Deadlines are exact to the nanosecond, never early, and what cannot be represented never comes.
 
+mod calls;
 mod interval;
 mod sleep;
 mod timeout;
