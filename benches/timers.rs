@@ -1,7 +1,7 @@
 //! The timers of sideloop and of its peers, in one process.
 //!
 //! - `cargo bench --bench timers` runs the criterion groups, and at the end prints the tables.
-//! - `cargo bench --bench timers -- --ratios` prints the tables alone, in under a minute: the peers
+//! - `cargo bench --bench timers -- --ratios` prints the tables alone, in about a minute: the peers
 //!   take turns, so a ratio compares times of the same moment.
 //!
 //! The peers: tokio (current-thread runtime with a `LocalSet`), and async-io (its own `block_on`).
