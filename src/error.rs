@@ -5,7 +5,7 @@ use core::any::Any;
 use core::fmt;
 
 #[cfg(feature = "std")]
-pub use self::shell::{BoxError, Cancelled, SpawnError, StartError};
+pub use self::shell::{BoxError, Cancelled, Elapsed, SpawnError, StartError, ZeroPeriod};
 
 /// Why a join gave no value.
 ///
@@ -247,4 +247,47 @@ mod shell {
     }
 
     impl core::error::Error for Cancelled {}
+    /// The limit of a [`timeout`](crate::time::timeout) came before its future was ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::time::{self, Elapsed};
+    /// use std::time::Duration;
+    ///
+    /// let never = std::future::pending::<()>();
+    /// let result = sideloop::block_on(time::timeout(Duration::from_millis(1), never));
+    /// assert_eq!(result, Err(Elapsed));
+    /// ```
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub struct Elapsed;
+
+    impl fmt::Display for Elapsed {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the time limit has passed")
+        }
+    }
+
+    impl core::error::Error for Elapsed {}
+
+    /// What repeats cannot have a period of zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::{ZeroPeriod, time};
+    /// use std::time::Duration;
+    ///
+    /// assert_eq!(time::interval(Duration::ZERO).err(), Some(ZeroPeriod));
+    /// ```
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub struct ZeroPeriod;
+
+    impl fmt::Display for ZeroPeriod {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the period is zero")
+        }
+    }
+
+    impl core::error::Error for ZeroPeriod {}
 }

@@ -296,6 +296,7 @@ impl Handle {
         self.shared.is_closed()
     }
 
+    /// Starts a task; if the loop takes nothing more, it is ended here.
     pub(crate) fn start<F, L>(
         &self,
         future: F,

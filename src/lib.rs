@@ -101,7 +101,7 @@ pub use crate::task::state::CancelRequest;
 
 #[cfg(feature = "std")]
 pub use crate::{
-    error::{BoxError, Cancelled, SpawnError, StartError},
+    error::{BoxError, Cancelled, SpawnError, StartError, ZeroPeriod},
     guard::{CancelGuard, Requested, cancel_requested},
     handle::Handle,
     metrics::{Metrics, TaskInfo, TaskState},

@@ -1,12 +1,76 @@
 //! Time as futures: they count by the clock of the loop that polls them.
 //!
-//! Deadlines are exact to the nanosecond, never early, and what cannot be represented never comes.
+//! | to | use | cancel safety |
+//! |---|---|---|
+//! | wait for a time | [`sleep()`], [`sleep_until`] | strict |
+//! | limit a future | [`timeout()`], [`timeout_at`] | that of the future; the limit itself is strict |
+//! | repeat on a grid | [`interval()`], [`interval_at`] | [`Interval::tick`] is strict |
+//! | call from any thread | [`Handle::call_after`], [`call_at`], [`call_every`] | not futures: the call goes on when its handle is dropped |
+//!
+//! Strict means that dropping the future and asking again later is the same as waiting. A dropped or
+//! cancelled timer is freed at once.
+//!
+//! # Precision
+//!
+//! Deadlines are exact to the nanosecond: there is no tick and no rounding. A timer never fires before
+//! its deadline against the caller's own `Instant::now()`. Every `Duration` and `Instant` is accepted;
+//! what cannot be represented never comes. A deadline that has passed yields once, so that a loop
+//! around it starves nobody; a future inside a [`timeout()`] that is ready in the poll that finds the
+//! limit past wins.
+//!
+//! # Lateness
+//!
+//! Timers are late, never early. What adds to it:
+//!
+//! - *The system's wake-up.* A thread that waits is woken late: on Linux by the timer slack of the
+//!   thread (50 µs unless set; see `PR_SET_TIMERSLACK` in [prctl(2)]) and by some microseconds of
+//!   scheduling, on Windows by up to the timer resolution of the system, about 16 ms unless set.
+//! - *The turn that runs.* Due timers fire between two batches of polls, so they wait for at most one
+//!   batch; a poll that computes for a second makes every timer a second late.
+//! - *Other timers.* A turn fires or moves a bounded number of them, then polls, so a flood of timers
+//!   delays its own last ones, and nobody else for long.
+//!
+//! # Cost
+//!
+//! An armed timer takes 48 bytes in the loop's wheel, beside the future that holds it; the wheel
+//! itself takes 21 KiB per loop. Arming, re-arming and cancelling take constant time, and a waiting
+//! loop wakes up once for each distinct deadline. A timer is armed by its first poll that is pending:
+//! a [`timeout()`] around a future that is ready at once arms none.
+//!
+//! # When the machine is suspended
+//!
+//! The clock is that of `std::time::Instant`, and whether it counts the time that the machine sleeps
+//! is the system's choice, which the standard library [leaves open][instant]:
+//!
+//! | system | clock | counts suspended time |
+//! |---|---|---|
+//! | Linux, Android | `CLOCK_MONOTONIC` | no: timers come later by the time of the sleep ([clock_gettime(2)]) |
+//! | macOS, iOS | `CLOCK_UPTIME_RAW` | no ([mach_absolute_time], which it equals) |
+//! | Windows | `QueryPerformanceCounter` | yes: timers that came due meanwhile fire at once after it ([time stamps]) |
+//!
+//! Where it counts, an [`Interval`] sees the sleep as missed ticks. What has to happen at a time of
+//! the calendar should look at `SystemTime` after each tick of a moderate interval.
+//!
+//! [`Handle::call_after`]: crate::Handle::call_after
+//! [`call_at`]: crate::Handle::call_at
+//! [`call_every`]: crate::Handle::call_every
+//! [prctl(2)]: https://man7.org/linux/man-pages/man2/PR_SET_TIMERSLACK.2const.html
+//! [instant]: https://doc.rust-lang.org/std/time/struct.Instant.html#underlying-system-calls
+//! [clock_gettime(2)]: https://man7.org/linux/man-pages/man2/clock_gettime.2.html
+//! [mach_absolute_time]: https://developer.apple.com/documentation/kernel/1462446-mach_absolute_time
+//! [time stamps]: https://learn.microsoft.com/en-us/windows/win32/sysinfo/acquiring-high-resolution-time-stamps
 
+mod calls;
+mod interval;
 mod sleep;
+mod timeout;
 
 use std::time::Instant;
 
+pub use self::interval::{Interval, MissedTick, Tick, interval, interval_at};
 pub use self::sleep::{Sleep, sleep, sleep_until};
+pub use self::timeout::{Timeout, timeout, timeout_at};
+pub use crate::error::Elapsed;
 use crate::runtime::context;
 
 /// The time on the clock of the loop that the caller is running on; elsewhere `Instant::now()`.

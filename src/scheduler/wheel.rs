@@ -202,11 +202,12 @@ impl<T> Wheel<T> {
     /// repaired.
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
         loop {
-            let Front { bound, place } = self.front()?;
-            if place.level == STRAY || !self.level(place).is_stale(place.slot.into()) {
-                return Some(bound);
+            let front = self.front()?;
+            // A list that is half refiled is stale, and its least was refiled first: it is elsewhere.
+            if self.is_exact(front) || self.is_due_elsewhere(front.bound) {
+                return Some(front.bound);
             }
-            self.repair(place);
+            self.repair(front.place);
         }
     }
 
@@ -268,6 +269,18 @@ impl<T> Wheel<T> {
         let bound = self.levels[level].slots[slot].bound;
         debug_assert!(bound >= self.base, "bound {bound} is before base {}", self.base);
         Front { bound, place: Place { level: level as u8, slot: slot as u8 } }
+    }
+
+    fn is_exact(&self, Front { place, .. }: Front) -> bool {
+        place.level == STRAY || !self.level(place).is_stale(place.slot.into())
+    }
+
+    /// Whether some place has a timer for `bound`, the least of all bounds.
+    fn is_due_elsewhere(&self, bound: u64) -> bool {
+        let used = (0..LEVELS).filter(|level| self.in_use >> level & 1 == 1);
+        let levels = used.map(|level| self.front_of_level(level));
+        let mut fronts = self.front_of_strays().into_iter().chain(levels);
+        fronts.any(|front| front.bound == bound && self.is_exact(front))
     }
 
     fn precedes(&self, a: Front, b: Front) -> bool {

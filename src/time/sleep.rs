@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::ptr;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// });
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { deadline: super::now().checked_add(duration), entry: None, elapsed: false }
+    Sleep::at(super::now().checked_add(duration))
 }
 
 /// Waits until `at`. A deadline that has passed yields once.
@@ -47,7 +48,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 /// });
 /// ```
 pub fn sleep_until(at: Instant) -> Sleep {
-    Sleep { deadline: Some(at), entry: None, elapsed: false }
+    Sleep::at(Some(at))
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
@@ -78,7 +79,33 @@ struct Entry {
     home: Weak<Shared>,
 }
 
+impl Entry {
+    /// Whether it is in the wheel of `local`. By address: the weak reference keeps it from reuse.
+    fn is_of(&self, local: &Local) -> bool {
+        ptr::eq(self.home.as_ptr(), Arc::as_ptr(&local.shared))
+    }
+
+    /// Has its loop, if there still is one, change its wheel: at once if that can be done from here.
+    fn change(&self, change: impl FnOnce(&Local, TimerKey) + Send + 'static) {
+        let key = self.key;
+        // The usual case, which does without the reference counts of the others.
+        if let Some(local) = context::current().filter(|local| self.is_of(local)) {
+            return change(&local, key);
+        }
+        let Some(shared) = self.home.upgrade() else { return };
+        match context::home(&shared.mailbox) {
+            Some(local) => change(&local, key),
+            None => drop(shared.control(move |local| change(local, key))),
+        }
+    }
+}
+
 impl Sleep {
+    /// Waits until `deadline`; `None` never comes.
+    pub(super) fn at(deadline: Option<Instant>) -> Self {
+        Self { deadline, entry: None, elapsed: false }
+    }
+
     /// The instant it waits for; for one that never ends, an instant in the far future.
     #[must_use]
     pub fn deadline(&self) -> Instant {
@@ -113,15 +140,11 @@ impl Sleep {
         let this = self.get_mut();
         this.deadline = Some(at);
         this.elapsed = false;
-        let Some(entry) = &this.entry else { return };
-        let Some(shared) = entry.home.upgrade() else { return };
-        let (key, tick) = (entry.key, shared.clock.tick(at));
-        match context::home(&shared.mailbox) {
-            Some(local) => {
-                local.scheduler.rearm(key, tick);
+        if let Some(entry) = &this.entry {
+            entry.change(move |local, key| {
+                local.scheduler.rearm(key, local.shared.clock.tick(at));
                 local.tell_host();
-            }
-            None => drop(shared.control(move |local| local.scheduler.rearm(key, tick))),
+            });
         }
     }
 
@@ -130,12 +153,9 @@ impl Sleep {
     }
 
     /// Takes the timer out of its wheel, wherever that is.
-    fn disarm(&mut self) {
-        let Some(Entry { key, home }) = self.entry.take() else { return };
-        let Some(shared) = home.upgrade() else { return };
-        match context::home(&shared.mailbox) {
-            Some(local) => local.scheduler.disarm(key),
-            None => drop(shared.control(move |local| local.scheduler.disarm(key))),
+    pub(super) fn disarm(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            entry.change(|local, key| local.scheduler.disarm(key));
         }
     }
 }
@@ -148,11 +168,11 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let Some(local) = context::current() else {
-            panic!("a sleep was polled outside of a sideloop loop: there is no timer here");
+            panic!("a timer was polled outside of a sideloop loop: there is no clock here");
         };
         let tick = self.tick(&local);
         if let Some(entry) = &self.entry {
-            if std::ptr::eq(entry.home.as_ptr(), Arc::as_ptr(&local.shared)) {
+            if entry.is_of(&local) {
                 if local.scheduler.swap_waker(entry.key, cx.waker()).is_some() {
                     return Poll::Pending;
                 }

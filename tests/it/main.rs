@@ -1,7 +1,8 @@
 //! The public contract, rule by rule: a module per subject, one behaviour per test.
 //!
-//! The first line of a test cites the rule of the contract that it checks. Nothing here sleeps and
-//! nothing measures time, except for generous upper limits that turn a hang into a named failure.
+//! The first line of a test cites the rule of the contract that it checks. Nothing here sleeps to wait
+//! for another thread, and nothing measures time, except for generous upper limits that turn a hang
+//! into a named failure.
 
 #![cfg(not(loom))]
 
@@ -10,6 +11,7 @@ mod support;
 
 mod endings;
 mod executor;
+mod intervals;
 mod joining;
 mod seed;
 mod spawning;
@@ -40,3 +42,6 @@ mod shutdown_survivors;
 mod sleeping;
 mod sleeping_elsewhere;
 mod sleeping_order;
+mod timed_calls;
+mod timeouts;
+mod timeouts_elsewhere;

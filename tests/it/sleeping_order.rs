@@ -38,7 +38,7 @@ fn turn_until(executor: &mut Executor, fired: &Events<usize>, count: usize) {
 }
 
 /// Waits, awake, until `at` has passed.
-fn pass(at: Instant) {
+pub(crate) fn pass(at: Instant) {
     while Instant::now() <= at {
         thread::yield_now();
     }

@@ -68,6 +68,23 @@ fn looking_for_the_next_deadline_thins_out_a_list_that_lost_its_least() {
     assert!(fire_all(&mut wheel, 2 * SECOND).into_iter().eq(SECOND + 1..=SECOND + 6_400));
 }
 
+// M9, G2: a host asks after every turn, and may not pay for a walk each time.
+#[test]
+fn looking_for_the_next_deadline_while_a_list_is_half_refiled_walks_over_nothing() {
+    let mut wheel = wheel_of((0..6_400).map(|i| SECOND + i * 7_919 % 6_400));
+    let mut next = SECOND;
+    while !wheel.is_empty() {
+        while let Step::Fired(deadline) = wheel.step(2 * SECOND, &mut 13) {
+            assert_eq!(deadline, next);
+            next += 1;
+        }
+        assert_eq!(wheel.next_deadline(), Some(next).filter(|_| next < SECOND + 6_400));
+        assert!(wheel.strays.is_empty(), "a walk put {} entries aside", wheel.strays.len());
+        wheel.check_invariants();
+    }
+    assert_eq!(next, SECOND + 6_400);
+}
+
 // Else what is armed after a long idle time would lie in coarse slots.
 #[test]
 fn an_idle_step_brings_the_base_up_to_now() {

@@ -1,0 +1,195 @@
+//! What takes longer: many timers that fire, lateness, and the longest pause that timers cause.
+
+use std::cell::Cell;
+use std::fs;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use crate::operations::{Dice, armed, own_waker, yield_once};
+use crate::peers::{AsyncIo, Peer, Sideloop, Tokio};
+use crate::table::{middle_and_least, quantile};
+
+/// How many timers fire within [`SPREAD`].
+const FLOOD: usize = 100_000;
+const SPREAD: Duration = Duration::from_millis(200);
+/// How many timers are pending while pauses are measured, and over how long they fire.
+const MANY: usize = 1_000_000;
+const LONG: Duration = Duration::from_secs(2);
+/// How many nanoseconds before the first deadline arming begins, for each timer: none may be due when
+/// it is armed, also of those that take long to arm.
+const LEAD: u64 = 2_000;
+/// How often each of these is run.
+const ROUNDS: usize = 3;
+
+/// Measures and prints the tables.
+pub(crate) fn print() {
+    println!();
+    println!("{:<46}{:>18}{:>18}{:>18}", "", "sideloop", "tokio", "async-io");
+    let name = format!("{FLOOD} sleeps over {} ms, CPU ns each", SPREAD.as_millis());
+    row(&name, [flood::<Sideloop>, flood::<Tokio>, flood::<AsyncIo>].map(rounds));
+    for (sleep, times) in [(Duration::from_micros(100), 1_000), (Duration::from_millis(2), 300)] {
+        let late = [
+            lateness::<Sideloop>(sleep, times),
+            lateness::<Tokio>(sleep, times),
+            lateness::<AsyncIo>(sleep, times),
+        ];
+        for part in [0.5, 0.99] {
+            let name = format!("lateness of sleep({sleep:?}), p{:.0}, us", part * 100.0);
+            row(&name, late.each_ref().map(|late| format!("{:.1}", quantile(late, part))));
+        }
+    }
+    let name = format!("worst gap between two polls, {MANY} timers, us");
+    row(&name, [gap::<Sideloop>, gap::<Tokio>, gap::<AsyncIo>].map(rounds));
+    let name = format!("worst Executor::turn, {MANY} timers, us");
+    row(&name, [rounds(turn), "-".into(), "-".into()]);
+    println!("CPU time is that of all threads. Gaps and turns: the median and (the least) of");
+    println!("{ROUNDS} runs; each is the worst of one run, in which all of the timers fire.");
+}
+
+fn row(name: &str, columns: [String; 3]) {
+    println!("{name:<46}{}", columns.map(|column| format!("{column:>18}")).concat());
+}
+
+fn rounds(run: fn() -> Option<f64>) -> String {
+    let results: Option<Vec<f64>> = (0..ROUNDS).map(|_| run()).collect();
+    results.map_or("-".into(), |results| middle_and_least(&results))
+}
+
+/// Nanoseconds that all threads of this process have run; `None` where the system does not say. What
+/// runs now is counted up to its last sleep.
+fn processor_time() -> Option<f64> {
+    let threads = fs::read_dir("/proc/self/task").ok()?;
+    let time = |path: std::path::PathBuf| {
+        let text = fs::read_to_string(path.join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    };
+    threads.map(|thread| time(thread.ok()?.path())).sum()
+}
+
+/// Counts down, and wakes a task at zero.
+struct Countdown {
+    left: AtomicUsize,
+    then: Waker,
+}
+
+impl Countdown {
+    /// Waits, asleep, until it is at zero.
+    async fn fired(&self) {
+        poll_fn(|_| match self.left.load(Ordering::Relaxed) {
+            0 => Poll::Ready(()),
+            _ => Poll::Pending,
+        })
+        .await;
+    }
+}
+
+impl Wake for Countdown {
+    fn wake(self: Arc<Self>) {
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.then.wake_by_ref();
+        }
+    }
+}
+
+/// Arms timers with deadlines all over `spread`, and waits until the last has fired, in `wait`.
+async fn fire<P: Peer>(timers: usize, spread: Duration, wait: impl AsyncFnOnce(&Countdown)) {
+    let left = AtomicUsize::new(timers);
+    let countdown = Arc::new(Countdown { left, then: own_waker().await });
+    let (waker, mut dice) = (Waker::from(countdown.clone()), Dice::new());
+    let start = Instant::now() + Duration::from_nanos(LEAD * timers as u64);
+    let all: Vec<_> = (0..timers)
+        .map(|_| armed::<P>(start + dice.between(Duration::ZERO, spread), &waker))
+        .collect();
+    wait(&countdown).await;
+    drop(all);
+}
+
+/// Processor time per timer: made, armed, fired, dropped.
+fn flood<P: Peer>() -> Option<f64> {
+    std::thread::sleep(Duration::from_millis(1)); // so that the time until here is counted
+    let before = processor_time()?;
+    P::new().run(fire::<P>(FLOOD, SPREAD, async |countdown| countdown.fired().await));
+    std::thread::sleep(Duration::from_millis(1));
+    Some((processor_time()? - before) / FLOOD as f64)
+}
+
+/// Microseconds from the deadline to the poll that finds it past, one sleep after the other.
+fn lateness<P: Peer>(sleep: Duration, times: usize) -> Vec<f64> {
+    P::run_apart(async move {
+        let mut late = Vec::with_capacity(times);
+        for _ in 0..times {
+            let at = Instant::now() + sleep;
+            P::sleep_until(at).await;
+            late.push(at.elapsed().as_secs_f64() * 1e6);
+        }
+        late
+    })
+}
+
+/// The longest of several times, without those in which the system ran another thread instead.
+#[derive(Default)]
+struct Worst {
+    worst: Cell<Duration>,
+    /// How often this thread had been given a processor when that was last looked at.
+    given: Cell<u64>,
+}
+
+impl Worst {
+    /// Notes a time that has just passed, on a thread that does not sleep.
+    fn note(&self, time: Duration) {
+        // Looking takes microseconds, so only where it may matter.
+        if time > self.worst.get().max(Duration::from_micros(20)) {
+            let given = given_a_processor();
+            if self.given.replace(given) == given {
+                self.worst.set(time);
+            }
+        }
+    }
+
+    fn microseconds(&self) -> f64 {
+        self.worst.get().as_secs_f64() * 1e6
+    }
+}
+
+/// How often this thread was given a processor; zero where the system does not say.
+fn given_a_processor() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().nth(2).and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// The longest time, in microseconds, between two polls of a task that always yields.
+fn gap<P: Peer>() -> Option<f64> {
+    let worst = Rc::new(Worst::default());
+    let seen = worst.clone();
+    P::new().run(fire::<P>(MANY, LONG, async move |countdown| {
+        let mut last = Instant::now();
+        while countdown.left.load(Ordering::Relaxed) > 0 {
+            yield_once().await;
+            seen.note(last.elapsed());
+            last = Instant::now();
+        }
+    }));
+    Some(worst.microseconds())
+}
+
+/// The longest turn in microseconds.
+fn turn() -> Option<f64> {
+    let mut peer = Sideloop::new();
+    let executor = peer.executor();
+    let flood = fire::<Sideloop>(MANY, LONG, async |countdown| countdown.fired().await);
+    let task = executor.spawn_local(flood);
+    executor.turn(); // arms all of them
+    let worst = Worst::default();
+    while !task.is_finished() {
+        let begun = Instant::now();
+        let turn = executor.turn();
+        if turn.polls == 0 {
+            worst.note(begun.elapsed()); // the last poll drops all of them
+        }
+    }
+    Some(worst.microseconds())
+}

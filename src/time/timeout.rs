@@ -1,0 +1,138 @@
+//! A future with a time limit.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+
+use super::sleep::{Sleep, sleep, sleep_until};
+use crate::error::Elapsed;
+
+/// Gives `future` at most `limit` from now.
+///
+/// The deadline is fixed here. [`Duration::MAX`], and what no `Instant` can hold, sets no limit. A
+/// limit of zero still gives the future what [`sleep`] gives: its first poll, and one more after
+/// everything that is ready now.
+///
+/// # Examples
+///
+/// ```
+/// use sideloop::time;
+/// use std::time::Duration;
+///
+/// sideloop::block_on(async {
+///     let quick = time::timeout(Duration::from_secs(30), async { 42 });
+///     assert_eq!(quick.await, Ok(42));
+///     let stuck = time::timeout(Duration::from_millis(2), std::future::pending::<()>());
+///     assert_eq!(stuck.await.unwrap_err().to_string(), "the time limit has passed");
+/// });
+/// ```
+pub fn timeout<F>(limit: Duration, future: F) -> Timeout<F> {
+    Timeout { future, limit: sleep(limit) }
+}
+
+/// Gives `future` until `at`; otherwise as [`timeout`].
+///
+/// # Examples
+///
+/// ```
+/// use sideloop::time;
+/// use std::time::Duration;
+///
+/// sideloop::block_on(async {
+///     let deadline = time::now() + Duration::from_millis(2); // for all of them together
+///     assert_eq!(time::timeout_at(deadline, async { 1 }).await, Ok(1));
+///     assert!(time::timeout_at(deadline, std::future::pending::<()>()).await.is_err());
+/// });
+/// ```
+pub fn timeout_at<F>(at: Instant, future: F) -> Timeout<F> {
+    Timeout { future, limit: sleep_until(at) }
+}
+
+pin_project! {
+    /// The future of [`timeout`] and [`timeout_at`]: the output of the inner future, or [`Elapsed`].
+    ///
+    /// The inner future is polled first: if it is ready in the poll that finds the limit past, it
+    /// wins. A timer is armed only by a poll that finds it pending, and freed as soon as it is ready.
+    /// After `Elapsed` the inner future is still there, untouched: it may be polled on, or taken out.
+    ///
+    /// # Panics
+    ///
+    /// Polled outside of a loop's run while the inner future is pending, for want of a clock.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the inner future, which is dropped with it. The timer is strict: it is freed at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::time;
+    /// use std::pin::pin;
+    /// use std::time::Duration;
+    ///
+    /// // A warning after the limit, instead of an end.
+    /// sideloop::block_on(async {
+    ///     let slow = time::sleep(Duration::from_millis(3));
+    ///     let mut limited = pin!(time::timeout(Duration::from_millis(1), slow));
+    ///     while limited.as_mut().await.is_err() {
+    ///         println!("this takes a while");
+    ///         time::sleep(Duration::from_millis(1)).await;
+    ///     }
+    /// });
+    /// ```
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless awaited"]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        limit: Sleep,
+    }
+}
+
+impl<F> Timeout<F> {
+    /// The inner future.
+    pub fn get_ref(&self) -> &F {
+        &self.future
+    }
+
+    /// The inner future, to be changed.
+    pub fn get_mut(&mut self) -> &mut F {
+        &mut self.future
+    }
+
+    /// The inner future, to be changed or polled where it is pinned.
+    pub fn get_pin_mut(self: Pin<&mut Self>) -> Pin<&mut F> {
+        self.project().future
+    }
+
+    /// Takes the inner future out, without its limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let limited = sideloop::time::timeout(Duration::from_secs(1), async { 7 });
+    /// assert_eq!(sideloop::block_on(limited.into_inner()), 7);
+    /// ```
+    pub fn into_inner(self) -> F {
+        self.future
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            this.limit.disarm();
+            return Poll::Ready(Ok(output));
+        }
+        Pin::new(this.limit).poll(cx).map(|()| Err(Elapsed))
+    }
+}
