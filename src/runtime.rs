@@ -7,4 +7,5 @@ pub(crate) mod executor;
 pub(crate) mod local;
 pub(crate) mod park;
 pub(crate) mod shared;
+pub(crate) mod slack;
 pub(crate) mod thread;

@@ -25,6 +25,8 @@ mod cancelling_by_id;
 mod panics;
 mod panics_hook;
 mod panics_wakers;
+#[cfg(target_os = "linux")]
+mod precise_timers;
 mod shutdown;
 mod shutdown_limits;
 mod shutdown_report;
