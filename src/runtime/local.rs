@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) spin: Duration,
     pub(crate) on_panic: Option<PanicHook>,
     pub(crate) on_wake: Option<Unpark>,
+    /// The seed, if time is virtual.
+    pub(crate) virtual_time: Option<u64>,
 }
 
 /// The loop, for its own thread.
@@ -99,9 +101,10 @@ impl Local {
             }),
         };
         let side = LoopSide::new(unpark);
-        let shared = Arc::new(Shared::new(side.mailbox().clone(), Clock::new()));
+        let clock = settings.virtual_time.map_or_else(Clock::real, |_| Clock::at_rest());
+        let shared = Arc::new(Shared::new(side.mailbox().clone(), clock));
         Rc::new(Self {
-            scheduler: Scheduler::new(side),
+            scheduler: Scheduler::new(side).drawn_from(settings.virtual_time.unwrap_or(0)),
             shared,
             parker,
             batch: settings.batch,
@@ -231,7 +234,7 @@ impl Local {
     /// Sleeps until something comes in or a deadline passes. The loop is idle.
     pub(crate) fn park(&self) {
         let deadline = self.next_deadline();
-        if deadline.is_some_and(|tick| tick <= self.shared.clock.now()) {
+        if deadline.is_some_and(|tick| self.has_come(tick)) {
             return;
         }
         let deadline = deadline.and_then(|tick| self.shared.clock.instant(tick));
@@ -240,6 +243,20 @@ impl Local {
         }
         self.parker.wait_while(|| self.shared.mailbox.is_parked(), deadline);
         self.scheduler.side.resume();
+    }
+
+    /// Whether there is no sleeping until `tick`: it has come, or time is virtual and jumps there.
+    fn has_come(&self, tick: Tick) -> bool {
+        let Shared { clock, mailbox, .. } = &*self.shared;
+        if !clock.is_virtual() {
+            return tick <= clock.now();
+        }
+        // What came in meanwhile is older than the jump: the next turn is for that. What was sent
+        // before this look, as far as any thread can tell, is seen by it.
+        if !mailbox.has_news() {
+            clock.jump(tick);
+        }
+        true
     }
 
     /// Looks around for a while before sleeping. `true`: there is something to do.
