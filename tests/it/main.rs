@@ -34,3 +34,4 @@ mod shutdown_survivors;
 mod sleeping;
 mod sleeping_elsewhere;
 mod sleeping_order;
+mod virtual_time;
