@@ -198,7 +198,7 @@ impl Executor {
         );
         let end = clock.after(by);
         self.run_until_idle();
-        while let Some(next) = local.next_deadline().filter(|tick| *tick <= end) {
+        while let Some(next) = local.next_deadline().filter(|tick| *tick < end) {
             clock.jump(next);
             self.run_until_idle();
         }
