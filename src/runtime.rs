@@ -10,5 +10,6 @@ pub(crate) mod guards;
 pub(crate) mod local;
 pub(crate) mod park;
 pub(crate) mod shared;
+pub(crate) mod slack;
 pub(crate) mod thread;
 pub(crate) mod watchdog;

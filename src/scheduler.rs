@@ -25,6 +25,7 @@ use crate::task::cell::{End, Label, Origin};
 use crate::task::join::{Join, TaskRef};
 use crate::task::loop_side::{Intake, LoopSide, News};
 use crate::task::run::{Ending, Ran};
+use crate::task::shuffle::Shuffle;
 use crate::task::state::{CancelRequest, Request};
 use crate::tick::{NEVER, Tick};
 
@@ -47,6 +48,8 @@ pub(crate) struct Scheduler {
     registry: RefCell<Registry>,
     timers: RefCell<Wheel<Waker>>,
     serials: Serials,
+    /// What the order of each batch is drawn from, if it is drawn.
+    shuffle: Option<RefCell<Shuffle>>,
 }
 
 impl Scheduler {
@@ -56,7 +59,14 @@ impl Scheduler {
             registry: RefCell::default(),
             timers: RefCell::new(Wheel::new(0)),
             serials: Serials::default(),
+            shuffle: None,
         }
+    }
+
+    /// Has the order of each batch drawn from `seed`; 0 leaves it first come, first served.
+    pub(crate) fn drawn_from(mut self, seed: u64) -> Self {
+        self.shuffle = (seed != 0).then(|| RefCell::new(Shuffle::new(seed)));
+        self
     }
 
     /// Spawns on the loop's thread.
@@ -150,6 +160,9 @@ impl Scheduler {
     fn run_batch(&self, host: &impl Host, batch: usize, done: &mut Done) {
         self.side.tally().ready.set(self.side.ready());
         self.side.begin_batch(batch);
+        if let Some(shuffle) = &self.shuffle {
+            self.side.draw_batch(&mut shuffle.borrow_mut());
+        }
         let watches = host.watches();
         while let Some(popped) = self.side.pop() {
             if let Some(id) = popped.asked() {

@@ -31,6 +31,7 @@ pub(crate) mod join;
 pub(crate) mod loop_side;
 pub(crate) mod mailbox;
 pub(crate) mod run;
+pub(crate) mod shuffle;
 pub(crate) mod spawn;
 pub(crate) mod state;
 pub(crate) mod tally;

@@ -51,6 +51,7 @@ impl Builder {
             capacity: None,
             blocking_threads: BLOCKING_THREADS,
             watchdog: None,
+            virtual_time: None,
         };
         Self { thread: ThreadSettings::default(), settings, watchdog: None }
     }
@@ -204,6 +205,76 @@ impl Builder {
         (self.thread, self.settings, outcome)
     }
 
+    /// Whether the system is to end the loop thread's sleeps as exactly as it can: on Linux, with a
+    /// timer slack of 1 ns instead of the usual 50 µs. On unless set; has no effect elsewhere.
+    ///
+    /// Without it timers are still never early, but later: the system puts wake-ups off to have them
+    /// share an interrupt. It is set at the start of the loop's thread, on no other, and where that
+    /// fails nothing else changes. As always on Linux, a thread begins with the slack of the one that
+    /// starts it: what tasks start inherits it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // A loop on a battery, whose timers may wait for company.
+    /// let side = sideloop::Builder::new().precise_timers(false).start()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn precise_timers(mut self, on: bool) -> Self {
+        self.thread.precise = on;
+        self
+    }
+
+    /// Has the loop live by a clock of its own, which stands still and jumps; for tests and simulations.
+    ///
+    /// In [`Executor::run`], in [`Executor::block_on`] and on a [`LoopThread`] the clock jumps to the
+    /// next deadline, of a timer or of a shutdown, whenever nothing is ready: nobody waits, and a day
+    /// of timers passes in the time that its polls take. Without any deadline the loop sleeps as
+    /// always. Driven by [`Executor::turn`] or [`Executor::run_until_idle`] the clock stands still;
+    /// [`Executor::advance`] moves it.
+    ///
+    /// Inside the loop all times are virtual: [`time::now`](crate::time::now), what counts from it,
+    /// and the limits of a shutdown. They begin at the instant of the building. Outside of the loop
+    /// `time::now()` stays the real clock: a [`sleep`](crate::time::sleep()) that is made there has a
+    /// deadline counted from [`Instant::now`](std::time::Instant::now), which the loop then takes for
+    /// one of its own time. What another thread sent is always taken in before the next jump; but the
+    /// clock does not wait for what other threads are still about to send: a limit for their answer is
+    /// over as soon as the loop has nothing else to do.
+    ///
+    /// # The seed
+    ///
+    /// With a seed other than 0 the order of polls is drawn from it, to find what relies on an order.
+    /// The same seed and the same program give the same order, as long as nothing else comes in from
+    /// outside: other threads, `Instant::now()`, addresses, the seeds of hash maps. With 0, tasks are
+    /// polled in the order in which they became ready, as without virtual time.
+    ///
+    /// A turn polls, in the drawn order, exactly those tasks that were ready when its polls began; of
+    /// more than [`batch`](Self::batch) of them, those that have been ready longest. So nobody is
+    /// starved: each task is polled within the batch in which it would be if the order were not
+    /// drawn and what becomes ready during a batch waited for the next. Tasks may then start in
+    /// another order than they were spawned in. Cancelled tasks still go first, and timers still fire
+    /// in the order of their deadlines.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::{Builder, time};
+    /// use std::time::Duration;
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 3600);
+    /// let mut executor = Builder::new().virtual_time(0).build();
+    /// executor.block_on(async {
+    ///     let before = time::now();
+    ///     time::sleep(365 * DAY).await; // takes no time
+    ///     assert_eq!(time::now() - before, 365 * DAY);
+    /// });
+    /// ```
+    pub fn virtual_time(mut self, seed: u64) -> Self {
+        self.settings.virtual_time = Some(seed);
+        self
+    }
+
     /// Starts the loop on its own thread. When this returns `Ok`, `on_start` has finished and a call
     /// made at once runs.
     ///
@@ -218,7 +289,8 @@ impl Builder {
     }
 
     /// Builds the executor on the caller's thread. What belongs to a thread (name, stack size,
-    /// `on_start`, `on_stop`) does not apply. If there is no thread for a watchdog it goes without.
+    /// `on_start`, `on_stop`, precise timers) does not apply. If there is no thread for a watchdog it
+    /// goes without.
     #[must_use]
     pub fn build(self) -> Executor {
         let (_, settings, _) = self.settle();
@@ -237,8 +309,10 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("name", &self.thread.name)
             .field("stack_size", &self.thread.stack_size)
+            .field("precise_timers", &self.thread.precise)
             .field("batch", &self.settings.batch)
             .field("spin", &self.settings.spin)
+            .field("virtual_time", &self.settings.virtual_time)
             .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_task::{ArcWake, waker_ref};
 
@@ -138,7 +138,7 @@ impl Executor {
     }
 
     /// Runs turns until nothing is ready, and says how many polls were made. Never blocks, except in
-    /// what it polls; a task that keeps waking itself keeps it going.
+    /// what it polls; a task that keeps waking itself keeps it going. Virtual time does not jump.
     ///
     /// # Examples
     ///
@@ -158,8 +158,57 @@ impl Executor {
         }
     }
 
+    /// Lets virtual time pass: `by` from now, from deadline to deadline, with everything polled until
+    /// idle at each.
+    ///
+    /// First what is ready now is polled until nothing is. Then the clock stops at every deadline on
+    /// the way, those that come up on the way and the limits of a shutdown included, and stands in the
+    /// end at now + `by`, or as far as time goes. So `advance(a)` and then `advance(b)` are the same as
+    /// `advance(a + b)`, and `advance(Duration::ZERO)` polls until idle. What other threads send
+    /// meanwhile is taken in.
+    ///
+    /// Never blocks, except in what it polls; a task that keeps waking itself, or sleeps for no time,
+    /// over and over, keeps it at one moment for ever.
+    ///
+    /// # Panics
+    ///
+    /// If the executor was built without [`Builder::virtual_time`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::{Builder, time};
+    /// use std::time::Duration;
+    ///
+    /// let mut executor = Builder::new().virtual_time(0).build();
+    /// let task = executor.spawn_local(async {
+    ///     time::sleep(Duration::from_secs(24 * 3600)).await;
+    /// });
+    /// executor.advance(Duration::from_secs(24 * 3600 - 1));
+    /// assert!(!task.is_finished());
+    /// executor.advance(Duration::from_secs(1));
+    /// assert!(task.is_finished());
+    /// ```
+    #[track_caller]
+    pub fn advance(&mut self, by: Duration) {
+        let local = self.local.clone();
+        let clock = &local.shared.clock;
+        assert!(
+            clock.is_virtual(),
+            "Executor::advance was called without virtual time: Builder::virtual_time gives it"
+        );
+        let end = clock.after(by);
+        self.run_until_idle();
+        while let Some(next) = local.next_deadline().filter(|tick| *tick < end) {
+            clock.jump(next);
+            self.run_until_idle();
+        }
+        clock.jump(end);
+        self.run_until_idle();
+    }
+
     /// Makes one turn: takes in what came, fires due timers, polls one batch. Never blocks, except in
-    /// what it polls.
+    /// what it polls. Virtual time does not jump.
     ///
     /// # Examples
     ///

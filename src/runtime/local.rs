@@ -1,5 +1,7 @@
 //! One loop on its thread: the scheduler, its clock and hooks, and the way it ends.
 
+mod host;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::Location;
@@ -11,17 +13,16 @@ use super::clock::Clock;
 use super::guards::Guards;
 use super::shared::Shared;
 use super::watchdog::{Busy, Watchdog};
-use crate::error::{contain, discard, forget_payload};
+use crate::error::discard;
 use crate::handle::Handle;
-use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
-use crate::panic::{PanicHook, TaskPanic};
-use crate::scheduler::{Activity, Details, Done, Ended, Host, Scheduler, Subject};
+use crate::panic::PanicHook;
+use crate::scheduler::{Activity, Details, Done, Host, Scheduler, Subject};
 use crate::shutdown::{Phase, ShutdownReport};
 use crate::sync::Monitor;
-use crate::task::cell::{End, Label, Origin};
+use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
-use crate::task::loop_side::{LoopSide, Lost};
+use crate::task::loop_side::LoopSide;
 use crate::task::mailbox::{Mailbox, Unpark};
 use crate::task::spawn::refused;
 use crate::task::state::Request;
@@ -37,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) capacity: Option<usize>,
     pub(crate) blocking_threads: usize,
     pub(crate) watchdog: Option<Watchdog>,
+    /// The seed, if time is virtual.
+    pub(crate) virtual_time: Option<u64>,
 }
 
 /// What is bounded, and how busy the loop is: for those who share it.
@@ -64,77 +67,6 @@ pub(crate) struct Local {
     closed: Cell<bool>,
 }
 
-impl Host for Local {
-    #[inline]
-    fn now(&self) -> Tick {
-        let now = self.now.get().unwrap_or_else(|| self.shared.clock.now());
-        self.now.set(Some(now));
-        now
-    }
-
-    fn lost(&self, lost: Lost) {
-        match &self.on_panic {
-            Some(hook) => {
-                let panic = TaskPanic::new(&lost);
-                if let Err(payload) = contain(|| hook(&panic)) {
-                    forget_payload(payload);
-                }
-                forget_payload(lost.payload);
-            }
-            None => forget_payload(lost.payload),
-        }
-    }
-
-    #[inline]
-    fn records(&self) -> bool {
-        self.shared.is_closed()
-    }
-
-    fn ended(&self, report: Ended) {
-        let info = TaskInfo { state: TaskState::Idle, ..self.info(report.details) };
-        let mut so_far = self.report.borrow_mut();
-        match (report.how, report.request) {
-            (End::Panicked, _) => so_far.panicked.push(info),
-            (End::Cancelled, Some(Request::Abort)) => so_far.aborted.push(info),
-            (End::Cancelled, _) | (End::Finished, Some(Request::Cancel)) => {
-                so_far.cancelled.push(info);
-            }
-            (End::Finished, _) => so_far.finished += 1,
-        }
-    }
-
-    #[inline]
-    fn admitted(&self) {
-        self.shared.admitted();
-    }
-
-    #[inline]
-    fn watches(&self) -> bool {
-        self.watchdog.is_some()
-    }
-
-    fn begins(&self, subject: Subject) {
-        if let Some(watchdog) = &self.watchdog {
-            watchdog.begin(subject);
-        }
-    }
-
-    fn returns(&self) {
-        if let Some(watchdog) = &self.watchdog {
-            watchdog.end();
-        }
-    }
-
-    fn asked(&self, id: TaskId) {
-        self.guards.ask(id);
-    }
-
-    #[inline]
-    fn retired(&self, id: TaskId) {
-        self.guards.retire(id, self);
-    }
-}
-
 impl Local {
     /// Builds a loop that lives on this thread from now on.
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
@@ -153,9 +85,10 @@ impl Local {
             blocking_threads: settings.blocking_threads,
             busy: settings.watchdog.as_ref().map(Watchdog::busy),
         };
-        let shared = Arc::new(Shared::new(side.mailbox().clone(), Clock::new(), limits));
+        let clock = settings.virtual_time.map_or_else(Clock::real, |_| Clock::at_rest());
+        let shared = Arc::new(Shared::new(side.mailbox().clone(), clock, limits));
         Rc::new(Self {
-            scheduler: Scheduler::new(side),
+            scheduler: Scheduler::new(side).drawn_from(settings.virtual_time.unwrap_or(0)),
             shared,
             guards: Guards::default(),
             parker,
@@ -292,7 +225,7 @@ impl Local {
     /// Sleeps until something comes in or a deadline passes. The loop is idle.
     pub(crate) fn park(&self) {
         let deadline = self.next_deadline();
-        if deadline.is_some_and(|tick| tick <= self.shared.clock.now()) {
+        if deadline.is_some_and(|tick| self.has_come(tick)) {
             return;
         }
         let deadline = deadline.and_then(|tick| self.shared.clock.instant(tick));
@@ -304,6 +237,20 @@ impl Local {
         // Only a producer that unparks replaces the word of a sleeping loop.
         self.tally().unparks.add((!self.shared.mailbox.is_parked()).into());
         self.scheduler.side.resume();
+    }
+
+    /// Whether there is no sleeping until `tick`: it has come, or time is virtual and jumps there.
+    fn has_come(&self, tick: Tick) -> bool {
+        let Shared { clock, mailbox, .. } = &*self.shared;
+        if !clock.is_virtual() {
+            return tick <= clock.now();
+        }
+        // What came in meanwhile is older than the jump: the next turn is for that. What was sent
+        // before this look, as far as any thread can tell, is seen by it.
+        if !mailbox.has_news() {
+            clock.jump(tick);
+        }
+        true
     }
 
     /// Looks around for a while before sleeping. `true`: there is something to do.

@@ -9,6 +9,7 @@ use crossbeam_channel::{Sender, bounded};
 use super::context;
 use super::executor::Executor;
 use super::local::{Local, Settings};
+use super::slack;
 use crate::error::{BoxError, StartError, contain, discard, forget_payload};
 use crate::handle::Handle;
 use crate::runtime::builder::Builder;
@@ -45,11 +46,19 @@ pub(crate) struct ThreadSettings {
     pub(crate) stack_size: Option<usize>,
     pub(crate) on_start: Option<StartHook>,
     pub(crate) on_stop: Option<StopHook>,
+    /// Whether its sleeps are to end as exactly as the system can.
+    pub(crate) precise: bool,
 }
 
 impl Default for ThreadSettings {
     fn default() -> Self {
-        Self { name: "sideloop".into(), stack_size: None, on_start: None, on_stop: None }
+        Self {
+            name: "sideloop".into(),
+            stack_size: None,
+            on_start: None,
+            on_stop: None,
+            precise: true,
+        }
     }
 }
 
@@ -181,6 +190,9 @@ fn live(
     settings: Settings,
     ready: &Sender<Result<Handle, StartError>>,
 ) -> ShutdownReport {
+    if own.precise {
+        slack::sharpen();
+    }
     let mut executor = Executor::on_this_thread(Local::new(settings));
     let begun = match own.on_start {
         None => Ok(()),

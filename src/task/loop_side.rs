@@ -15,6 +15,7 @@ use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
 use super::queues::{self, ADOPTED, CONTROL, LEFT, Queues, READY, URGENT, flags};
 use super::run::{Ending, Popped, Ran};
+use super::shuffle::Shuffle;
 use super::state::{CancelRequest, Request, State};
 use super::tally::Tally;
 use crate::error::{JoinError, PanicPayload};
@@ -231,6 +232,11 @@ impl LoopSide {
     #[inline]
     pub(crate) fn begin_batch(&self, polls: usize) {
         self.queues(|queues| queues.begin_batch(polls));
+    }
+
+    /// Has the batch that has just begun be what is ready now, in a drawn order.
+    pub(crate) fn draw_batch(&self, shuffle: &mut Shuffle) {
+        self.queues(|queues| queues.draw_batch(shuffle));
     }
 
     /// The next task of the batch.

@@ -10,6 +10,7 @@ use core::ptr::{self, NonNull};
 
 use super::cell::Header;
 use super::mailbox::Mailbox;
+use super::shuffle::Shuffle;
 use crate::sync::Arc;
 
 /// The cell is in the ready queue.
@@ -106,6 +107,37 @@ impl Queues {
     pub(super) fn begin_batch(&mut self, polls: usize) {
         self.left = self.left.min(polls);
         self.left_urgent = self.urgent.len().saturating_add(polls);
+    }
+
+    /// Has the batch that has just begun be those of its tasks that are ready by now, in a drawn
+    /// order. What becomes ready meanwhile waits for the next batch: it was not part of this draw.
+    pub(super) fn draw_batch(&mut self, shuffle: &mut Shuffle) {
+        self.left = self.left.min(self.len);
+        let mut batch = Vec::with_capacity(self.left);
+        let mut rest = self.head;
+        while batch.len() < self.left {
+            let Some(task) = NonNull::new(rest.cast_mut()) else { break };
+            // SAFETY: the cell is in the queue, so it is alive (I3).
+            let header = unsafe { task.as_ref() };
+            // SAFETY: I4: the loop's thread.
+            rest = header.next_ready.with(|next| unsafe { *next });
+            batch.push(task);
+        }
+        debug_assert_eq!(batch.len(), self.left, "the ready queue holds less than {}", self.len);
+        shuffle.shuffle(&mut batch);
+        if let Some(last) = batch.last().filter(|_| rest.is_null()) {
+            self.tail = last.as_ptr();
+        }
+        // Linked from the last to the first, so that each is put before what follows it.
+        for task in batch.into_iter().rev() {
+            // SAFETY: as above: the draw only swaps places, so these are the same cells, each once,
+            // and no user code ran that could have taken one out (I4).
+            let header = unsafe { task.as_ref() };
+            // SAFETY: I4: the loop's thread.
+            header.next_ready.with_mut(|next| unsafe { *next = rest });
+            rest = task.as_ptr();
+        }
+        self.head = rest;
     }
 
     /// Ends the turn's batch before whatever is appended from here on: a task is being spawned.

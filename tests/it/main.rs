@@ -34,6 +34,8 @@ mod guards_grace;
 mod panics;
 mod panics_hook;
 mod panics_wakers;
+#[cfg(target_os = "linux")]
+mod precise_timers;
 mod shutdown;
 mod shutdown_guards;
 mod shutdown_limits;
@@ -45,3 +47,4 @@ mod sleeping_order;
 mod timed_calls;
 mod timeouts;
 mod timeouts_elsewhere;
+mod virtual_time;

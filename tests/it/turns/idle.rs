@@ -84,6 +84,20 @@ fn a_loop_with_far_timers_makes_no_wake_ups() {
     });
 }
 
+/// T4, M11: nor on virtual time, once there is no deadline left to jump to.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_idle_loop_on_virtual_time_makes_no_wake_ups() {
+    limited(|| {
+        let looped = Builder::new().virtual_time(1).start().expect("starts");
+        assert_eq!(idle_wake_ups(looped.handle()), 0, "fresh");
+        looped.handle().spawn(time::sleep(Duration::MAX)).detach();
+        join_ok(looped.handle().spawn(time::sleep(Duration::from_secs(3600))));
+        assert_eq!(idle_wake_ups(looped.handle()), 0, "after some work");
+        join_ok(looped.handle().spawn(time::sleep(Duration::from_secs(3600))));
+    });
+}
+
 /// T4: one wake-up for each distinct deadline, however many timers share it.
 #[cfg(target_os = "linux")]
 #[test]

@@ -1,0 +1,83 @@
+//! What the scheduler asks of the loop, and tells it.
+
+use super::Local;
+use crate::error::{contain, forget_payload};
+use crate::id::TaskId;
+use crate::metrics::{TaskInfo, TaskState};
+use crate::panic::TaskPanic;
+use crate::scheduler::{Ended, Host, Subject};
+use crate::task::cell::End;
+use crate::task::loop_side::Lost;
+use crate::task::state::Request;
+use crate::tick::Tick;
+
+impl Host for Local {
+    #[inline]
+    fn now(&self) -> Tick {
+        let now = self.now.get().unwrap_or_else(|| self.shared.clock.now());
+        self.now.set(Some(now));
+        now
+    }
+
+    fn lost(&self, lost: Lost) {
+        match &self.on_panic {
+            Some(hook) => {
+                let panic = TaskPanic::new(&lost);
+                if let Err(payload) = contain(|| hook(&panic)) {
+                    forget_payload(payload);
+                }
+                forget_payload(lost.payload);
+            }
+            None => forget_payload(lost.payload),
+        }
+    }
+
+    #[inline]
+    fn records(&self) -> bool {
+        self.shared.is_closed()
+    }
+
+    fn ended(&self, report: Ended) {
+        let info = TaskInfo { state: TaskState::Idle, ..self.info(report.details) };
+        let mut so_far = self.report.borrow_mut();
+        match (report.how, report.request) {
+            (End::Panicked, _) => so_far.panicked.push(info),
+            (End::Cancelled, Some(Request::Abort)) => so_far.aborted.push(info),
+            (End::Cancelled, _) | (End::Finished, Some(Request::Cancel)) => {
+                so_far.cancelled.push(info);
+            }
+            (End::Finished, _) => so_far.finished += 1,
+        }
+    }
+
+    #[inline]
+    fn admitted(&self) {
+        self.shared.admitted();
+    }
+
+    #[inline]
+    fn watches(&self) -> bool {
+        self.watchdog.is_some()
+    }
+
+    fn begins(&self, subject: Subject) {
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.begin(subject);
+        }
+    }
+
+    fn returns(&self) {
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.end();
+        }
+    }
+
+    fn asked(&self, id: TaskId) {
+        self.guards.ask(id);
+    }
+
+    #[inline]
+    fn retired(&self, id: TaskId) {
+        self.guards.retire(id, self);
+    }
+}
