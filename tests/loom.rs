@@ -13,9 +13,12 @@
 
 extern crate alloc;
 
-/// The floor and the vocabulary below it, as they are in the crate.
+/// The floor and the vocabulary below it, as they are in the crate; and of the shell what is modelled.
 #[path = "../src"]
 mod floor {
+    #[path = "runtime/gate.rs"]
+    pub(crate) mod gate;
+
     pub(crate) mod error;
     pub(crate) mod id;
     pub(crate) mod sync;
@@ -27,6 +30,10 @@ pub(crate) use floor::{error, id, sync, task};
 mod closing;
 #[path = "loom/ends.rs"]
 mod ends;
+#[path = "loom/gates.rs"]
+mod gates;
+#[path = "loom/guards.rs"]
+mod guards;
 #[path = "loom/joins.rs"]
 mod joins;
 #[path = "loom/support.rs"]

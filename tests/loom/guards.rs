@@ -1,0 +1,215 @@
+//! Guards and blocking jobs: who decides whether a request ends a task.
+
+use std::future::{pending, poll_fn};
+use std::sync::Arc as StdArc;
+use std::sync::Mutex;
+use std::task::Poll;
+
+use loom::thread;
+
+use crate::error::JoinError;
+use crate::support::{Drops, Model, block_on};
+use crate::sync::{Arc, AtomicUsize, Ordering};
+use crate::task::join::TaskRef;
+use crate::task::state::{CancelRequest, Request};
+
+/// A reference to a task that its own future uses; given back when the model ends.
+type Own = StdArc<Mutex<Option<TaskRef>>>;
+
+fn own(task: &Own) -> TaskRef {
+    task.lock().expect("plain").clone().expect("it was put there")
+}
+
+/// C2: a cancel against the poll that makes the guard: the task is never polled, or it is asked and ends
+/// as it likes.
+///
+/// Mutants: `guard_ignored`; `asked_not_polled`.
+#[test]
+fn cancel_against_guard() {
+    loom::model(|| {
+        let model = Model::new();
+        let (task, mut guarded) = (Own::default(), false);
+        let there = StdArc::clone(&task);
+        let join = model.spawn(poll_fn(move |_| {
+            let task = own(&there);
+            if !std::mem::replace(&mut guarded, true) {
+                task.guard();
+                return Poll::Pending;
+            }
+            if !task.is_asked() {
+                return Poll::Pending;
+            }
+            let then = task.unguard();
+            task.hurry(then);
+            Poll::Ready(7)
+        }));
+        *task.lock().expect("plain") = Some(join.task());
+        let canceller = join.task();
+        let other = thread::spawn(move || canceller.request(Request::Cancel));
+        model.run_until(|| join.is_done());
+        assert_eq!(other.join().expect("ends"), CancelRequest::Requested);
+        drop(task.lock().expect("plain").take());
+        let mut join = join;
+        match join.try_take().expect("it is done") {
+            Ok(value) => assert_eq!(value, 7),
+            Err(error) => assert!(matches!(error, JoinError::Cancelled)),
+        }
+        drop(join);
+        model.turn();
+        model.close();
+    });
+}
+
+/// C2: the last guard is dropped on one thread while another cancels: in either order the task ends,
+/// once, on the loop's thread.
+///
+/// Mutants: `unguard_forgets_the_request`; `unguard_pushes_nothing`.
+#[test]
+fn cancel_against_the_last_guards_drop() {
+    loom::model(|| {
+        let model = Model::new();
+        let drops = Drops::new();
+        let token = drops.token();
+        let join = model.spawn(async move {
+            let _token = token;
+            pending::<()>().await;
+        });
+        model.turn();
+        join.task().guard();
+        let (guard, canceller) = (join.task(), join.task());
+        let dropper = thread::spawn(move || {
+            let then = guard.unguard();
+            guard.hurry(then);
+        });
+        let other = thread::spawn(move || canceller.request(Request::Cancel));
+        model.run_until(|| join.is_done());
+        dropper.join().expect("ends");
+        assert_eq!(other.join().expect("ends"), CancelRequest::Requested);
+        assert_eq!((drops.count(), drops.elsewhere()), (1, 0));
+        drop(join);
+        model.turn();
+        model.close();
+    });
+}
+
+/// C3, C6: a refusal against a second cancel: each request is honoured once, by a refusal or by the end.
+///
+/// Mutants: `refuse_loses_an_abort`.
+#[test]
+fn refusal_against_an_abort() {
+    loom::model(|| {
+        let model = Model::new();
+        let join = model.spawn(pending::<()>());
+        model.turn();
+        join.task().guard();
+        let (guard, aborter) = (join.task(), join.task());
+        assert_eq!(join.request(Request::Cancel), CancelRequest::Requested);
+        let refuser = thread::spawn(move || guard.refuse());
+        let other = thread::spawn(move || aborter.request(Request::Abort));
+        model.run_until(|| join.is_done());
+        let (refused, answer) = (refuser.join().expect("ends"), other.join().expect("ends"));
+        let expected =
+            if refused { CancelRequest::Requested } else { CancelRequest::AlreadyRequested };
+        assert_eq!(answer, expected);
+        drop(join);
+        model.turn();
+        model.close();
+    });
+}
+
+/// C8: a worker takes a job up while its task is cancelled: it runs, and gives its value, or the task
+/// is dropped, and it never runs.
+///
+/// Mutants: `pin_after_a_request`; `pinned_is_no_protection`.
+#[test]
+fn start_of_a_job_against_cancel() {
+    loom::model(|| {
+        let model = Model::new();
+        let ran = Arc::new(AtomicUsize::new(0));
+        let (seen, left) = (ran.clone(), StdArc::new(Mutex::new(None)));
+        let waker = StdArc::clone(&left);
+        let mut join = model.spawn(poll_fn(move |cx| {
+            // ORDERING: Acquire: the result came before.
+            if seen.load(Ordering::Acquire) == 1 {
+                return Poll::Ready(7);
+            }
+            *waker.lock().expect("plain") = Some(cx.waker().clone());
+            Poll::Pending
+        }));
+        model.turn();
+        let (task, there) = (join.task(), ran.clone());
+        let waker = left.lock().expect("plain").take().expect("it was polled");
+        let worker = thread::spawn(move || {
+            let starts = task.pin();
+            if starts {
+                // ORDERING: AcqRel: the result.
+                there.swap(1, Ordering::AcqRel);
+                waker.wake();
+            }
+            starts
+        });
+        let other = thread::spawn({
+            let canceller = join.task();
+            move || canceller.request(Request::Cancel)
+        });
+        model.run_until(|| join.is_done());
+        let started = worker.join().expect("ends");
+        let _ = other.join().expect("ends");
+        match join.try_take().expect("it is done") {
+            Ok(value) => assert!(value == 7 && started),
+            Err(error) => assert!(matches!(error, JoinError::Cancelled) && !started),
+        }
+        drop(left.lock().expect("plain").take());
+        drop(join);
+        model.turn();
+        model.close();
+    });
+}
+
+/// J1, C7: a thread that blocks in a join, the completing loop, and a cancel: it is answered.
+///
+/// Mutants: those of `completion_against_registration` and `cancel_against_completion`.
+#[test]
+fn blocking_join_against_complete_against_cancel() {
+    loom::model(|| {
+        let model = Model::new();
+        let mut join = crate::support::spawn_remote(&model.mailbox(), async { 7 });
+        let canceller = join.task();
+        let joiner = thread::spawn(move || block_on(&mut join, false));
+        let other = thread::spawn(move || canceller.request(Request::Cancel));
+        model.turn();
+        match joiner.join().expect("ends") {
+            Ok(value) => assert_eq!(value, 7),
+            Err(error) => assert!(matches!(error, JoinError::Cancelled), "{error}"),
+        }
+        let _ = other.join().expect("ends");
+        model.turn();
+        model.close();
+    });
+}
+
+/// C2, J5: a cancel of a guarded task against the drop of its handle: the task is asked all the same.
+///
+/// Mutants: `request_not_pushed`.
+#[test]
+fn cancel_against_drop_of_the_handle() {
+    loom::model(|| {
+        let model = Model::new();
+        let drops = Drops::new();
+        let token = drops.token();
+        let join = model.spawn(async move {
+            let _token = token;
+            pending::<()>().await;
+        });
+        model.turn();
+        let canceller = join.task();
+        let dropper = thread::spawn(move || drop(join));
+        let other = thread::spawn(move || canceller.request(Request::Cancel));
+        model.run_until(|| drops.count() == 1);
+        dropper.join().expect("ends");
+        assert_eq!(other.join().expect("ends"), CancelRequest::Requested);
+        assert_eq!(drops.elsewhere(), 0);
+        model.turn();
+        model.close();
+    });
+}
