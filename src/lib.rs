@@ -17,6 +17,8 @@ mod scheduler;
 pub mod bare;
 mod cancel;
 #[cfg(feature = "std")]
+mod group;
+#[cfg(feature = "std")]
 mod handle;
 mod join;
 #[cfg(feature = "std")]
@@ -41,6 +43,7 @@ pub use crate::task::state::CancelRequest;
 #[cfg(feature = "std")]
 pub use crate::{
     error::{BoxError, SpawnError, StartError},
+    group::TaskGroup,
     handle::Handle,
     metrics::{TaskInfo, TaskState},
     panic::TaskPanic,

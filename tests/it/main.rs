@@ -9,6 +9,7 @@ mod child;
 mod support;
 
 mod executor;
+mod groups;
 mod joining;
 mod seed;
 mod spawning;
