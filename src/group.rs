@@ -2,8 +2,8 @@
 //!
 //! A group owns the join handles of its members. Each member's task holds a waker that tells the
 //! member's key to the group's [`Board`] when the task has ended; the results stay with the tasks
-//! until they are given out, so that the loop drops those which nobody takes. A member's waker holds
-//! the board weakly and the board holds no member: a group that is dropped frees everything.
+//! until they are given out, so that the loop drops those which nobody takes. Tasks hold the board and
+//! the board holds no task of the group, so that nothing keeps itself alive.
 //!
 //! - **K1 (members)**: a member is in `members` from its spawn until it is given out, and its key is
 //!   told at most once, in between. So the group is empty when `members` is, and a key on the board

@@ -21,7 +21,7 @@
 //!   it counts as not called, and another is.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -116,24 +116,22 @@ pub(super) fn call(waker: Waker) -> bool {
     contain(|| waker.wake()).map_err(forget_payload).is_ok()
 }
 
-/// The waker of one member: it tells the member's key, if the group is still there.
+/// The waker of one member: it tells the member's key, also where the group is gone and nobody looks.
 ///
 /// It is left with the member's task alone, which wakes it once or drops it (B1).
 pub(super) struct Teller {
-    board: Weak<Board>,
+    board: Arc<Board>,
     key: usize,
 }
 
 impl Teller {
     pub(super) fn waker(board: &Arc<Board>, key: usize) -> Waker {
-        Waker::from(Arc::new(Self { board: Arc::downgrade(board), key }))
+        Waker::from(Arc::new(Self { board: board.clone(), key }))
     }
 }
 
 impl Wake for Teller {
     fn wake(self: Arc<Self>) {
-        if let Some(board) = self.board.upgrade() {
-            board.tell(self.key);
-        }
+        self.board.tell(self.key);
     }
 }

@@ -1,12 +1,13 @@
 //! Several who wait, waiters that give up, and wakers that misbehave.
 
+use std::cell::Cell;
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use futures::FutureExt;
-use sideloop::{Executor, JoinError, TaskGroup, TaskId};
+use sideloop::{Executor, JoinError, Shutdown, TaskGroup, TaskId};
 
 use super::{Given, all_run, behind, ended};
 use crate::panics_wakers::{clone_panics, on_drop, on_wake, poll_with, wake_panics};
@@ -41,6 +42,25 @@ fn value<T>(poll: Option<Poll<Option<Given<T>>>>) -> Option<T> {
         Some(Poll::Ready(Some((_, Ok(value))))) => Some(value),
         _ => None,
     }
+}
+
+/// A waker whose first clone on this thread runs `act`; waking it does nothing.
+#[allow(unsafe_code, reason = "an `Arc` gives no waker whose clone does something")]
+fn on_clone(act: impl FnOnce() + 'static) -> Waker {
+    type Act = Box<dyn FnOnce()>;
+    thread_local!(static ACT: Cell<Option<Act>> = const { Cell::new(None) });
+    const VTABLE: RawWakerVTable = RawWakerVTable::new(
+        |_| {
+            ACT.take().into_iter().for_each(|act| act());
+            RawWaker::new(std::ptr::null(), &VTABLE)
+        },
+        |_| (),
+        |_| (),
+        |_| (),
+    );
+    ACT.set(Some(Box::new(act)));
+    // SAFETY: no function of the table touches the data pointer, and nothing is owned by it.
+    unsafe { Waker::from_raw(RawWaker::new(std::ptr::null(), &VTABLE)) }
 }
 
 /// G1: of two that wait each gets a member of its own; the longest waiting is called first.
@@ -269,6 +289,29 @@ fn a_waker_that_cannot_be_cloned_loses_no_member() {
         assert_eq!(counter.count(), 2);
         drop(called);
         assert_eq!(value(poll_with(&mut good, &waker)), Some(1));
+    });
+}
+
+/// P1, G1: what happens between a waiter's look and its sleep is not missed: here, while its waker is cloned.
+#[test]
+fn a_waiter_misses_nothing_on_its_way_to_sleep() {
+    limited(|| {
+        let (mut executor, group, _gates) = group_of(1);
+        let group = Arc::new(group);
+        executor.handle().shutdown(Shutdown::now());
+        let there = Arc::clone(&group);
+        let refused = on_clone(move || {
+            behind(&there, &Gate::new(), 9);
+        });
+        let next = poll_with(&mut Box::pin(group.next()), &refused);
+        assert!(matches!(next, Some(Poll::Ready(Some((_, Err(JoinError::Closed)))))), "{next:?}");
+        let there = Arc::clone(&group);
+        let emptied = on_clone(move || {
+            executor.run();
+            assert!(matches!(ended(&there), Some((_, Err(JoinError::Cancelled)))));
+        });
+        let next = poll_with(&mut Box::pin(group.next()), &emptied);
+        assert!(matches!(next, Some(Poll::Ready(None))), "{next:?}");
     });
 }
 
