@@ -286,9 +286,10 @@ impl<T> TaskGroup<T> {
         }
         // It has ended, and its waker will not be called. Told under the lock, so that the loop's own
         // thread finds no ended member that was not told; a waiter is called outside (K3).
-        self.board.lock().ended.push_back(key);
+        let mut told = self.board.lock();
+        told.ended.push_back(key);
         drop(members);
-        self.board.call_one();
+        self.board.call_one(told);
         id
     }
 

@@ -74,18 +74,21 @@ impl Board {
 
     /// A member has ended: puts its key on the board and calls the waiter that has waited longest.
     pub(super) fn tell(&self, key: usize) {
-        self.lock().ended.push_back(key);
-        self.call_one();
+        let mut told = self.lock();
+        told.ended.push_back(key);
+        self.call_one(told);
     }
 
-    /// Calls the waiter that has waited longest.
-    pub(super) fn call_one(&self) {
+    /// Calls the waiter that has waited longest, once it has let go of the board.
+    pub(super) fn call_one<'a>(&'a self, mut told: MutexGuard<'a, Told>) {
         loop {
-            let first = self.lock().waiters.pop_first();
+            let first = told.waiters.pop_first();
+            drop(told);
             let Some((_, waker)) = first else { return };
             if call(waker) {
                 return;
             }
+            told = self.lock();
         }
     }
 
@@ -102,11 +105,10 @@ impl Board {
         }
         let mut told = self.lock();
         let own = told.take(waiter);
-        let passes_on = own.is_none() && !told.ended.is_empty();
-        drop(told);
-        if passes_on {
-            self.call_one();
+        if own.is_none() && !told.ended.is_empty() {
+            return self.call_one(told);
         }
+        drop(told);
         discard(own);
     }
 }

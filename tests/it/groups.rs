@@ -5,6 +5,7 @@ mod home;
 mod model;
 mod threads;
 mod waiters;
+mod wakers;
 
 use std::rc::Rc;
 use std::thread;
