@@ -3,6 +3,8 @@
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
+#[cfg(feature = "std")]
+use core::task::Waker;
 use core::task::{Context, Poll};
 #[cfg(feature = "std")]
 use std::time::{Duration, Instant};
@@ -214,6 +216,12 @@ impl<T> JoinHandle<T> {
     #[must_use = "dropping it cancels the task"]
     pub fn cancel_on_drop(self) -> CancelOnDrop<T> {
         CancelOnDrop::new(self)
+    }
+
+    /// Leaves `waker` with the task, which wakes it once when it has ended. `false`: it has ended.
+    #[cfg(feature = "std")]
+    pub(crate) fn register(&mut self, waker: &Waker) -> bool {
+        !self.is_finished() && self.join.register(waker)
     }
 
     #[cfg(feature = "std")]

@@ -76,6 +76,8 @@ pub mod bare;
 mod blocking;
 mod cancel;
 #[cfg(feature = "std")]
+mod group;
+#[cfg(feature = "std")]
 mod guard;
 #[cfg(feature = "std")]
 mod handle;
@@ -102,6 +104,7 @@ pub use crate::task::state::CancelRequest;
 #[cfg(feature = "std")]
 pub use crate::{
     error::{BoxError, Cancelled, SpawnError, StartError, ZeroPeriod},
+    group::TaskGroup,
     guard::{CancelGuard, Requested, cancel_requested},
     handle::Handle,
     metrics::{Metrics, TaskInfo, TaskState},

@@ -243,7 +243,7 @@ impl<T> Join<T> {
     }
 
     /// Leaves `waker` with the task. `false`: it is done, nobody will wake.
-    fn register(&mut self, waker: &Waker) -> bool {
+    pub(crate) fn register(&mut self, waker: &Waker) -> bool {
         let header = self.header();
         if header.state.load().has_waker() {
             // SAFETY: by I7 nobody writes the slot while it is lent; only the word is compared.

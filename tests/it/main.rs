@@ -11,6 +11,7 @@ mod support;
 
 mod endings;
 mod executor;
+mod groups;
 mod intervals;
 mod joining;
 mod seed;

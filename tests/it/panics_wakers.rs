@@ -25,11 +25,11 @@ impl Wake for OnWake {
     }
 }
 
-fn on_wake(act: impl Fn() + Send + Sync + 'static) -> Waker {
+pub(crate) fn on_wake(act: impl Fn() + Send + Sync + 'static) -> Waker {
     Waker::from(Arc::new(OnWake(Box::new(act))))
 }
 
-fn wake_panics() -> Waker {
+pub(crate) fn wake_panics() -> Waker {
     on_wake(|| panic!("a waker that panics"))
 }
 
@@ -47,13 +47,13 @@ impl Drop for OnDrop {
     }
 }
 
-fn on_drop(act: impl FnOnce() + Send + 'static) -> Waker {
+pub(crate) fn on_drop(act: impl FnOnce() + Send + 'static) -> Waker {
     Waker::from(Arc::new(OnDrop(Mutex::new(Some(Box::new(act))))))
 }
 
 /// A waker whose clone panics.
 #[allow(unsafe_code, reason = "an `Arc` gives no waker whose clone panics")]
-fn clone_panics() -> Waker {
+pub(crate) fn clone_panics() -> Waker {
     const VTABLE: RawWakerVTable =
         RawWakerVTable::new(|_| panic!("a waker that cannot be cloned"), |_| (), |_| (), |_| ());
     // SAFETY: no function of the table touches the data pointer, and nothing is owned by it.
@@ -61,7 +61,10 @@ fn clone_panics() -> Waker {
 }
 
 /// Polls `future` once with `waker`; a panic of the waker's may come out, and is of no interest.
-fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Option<Poll<F::Output>> {
+pub(crate) fn poll_with<F: Future + Unpin>(
+    future: &mut F,
+    waker: &Waker,
+) -> Option<Poll<F::Output>> {
     let poll = || Pin::new(future).poll(&mut Context::from_waker(waker));
     catch_unwind(AssertUnwindSafe(poll)).ok()
 }

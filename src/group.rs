@@ -1,0 +1,391 @@
+//! Tasks that end together: spawned on one loop, given out as they end, cancelled as one.
+//!
+//! A group owns the join handles of its members. Each member's task holds a waker that tells the
+//! member's key to the group's [`Board`] when the task has ended; the results stay with the tasks
+//! until they are given out, so that the loop drops those which nobody takes. Tasks hold the board and
+//! the board holds no task of the group, so that nothing keeps itself alive.
+//!
+//! - **K1 (members)**: a member is in `members` from its spawn until it is given out, and its key is
+//!   told at most once, in between. So the group is empty when `members` is, and a key on the board
+//!   is never another member's.
+//! - **K2 (order of locks)**: `members`, then the board. The loop's thread, which tells, takes the
+//!   board's alone. Whether a waiter may sleep is decided under both: then no key is told and the
+//!   group is not empty. A key told after that calls the waiter, or one that has waited longer; the
+//!   last member, given out after that, calls everybody.
+//! - **K3 (no user code under a lock)**: handles are moved out, and used or dropped outside: that may
+//!   run a host's `on_wake`, or the destructors of an ended loop's results. Making a task a member
+//!   runs none: its waker is ours. For the waiters' wakers see the board's B4.
+
+mod board;
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+use slab::Slab;
+
+use self::board::{Board, Teller, Ticket, call};
+use crate::cancel::Canceller;
+use crate::error::{JoinError, discard};
+use crate::handle::Handle;
+use crate::id::TaskId;
+use crate::join::JoinHandle;
+use crate::runtime::{context, park};
+
+/// A member that was given out: its id, and how it ended.
+type Given<T> = (TaskId, Result<T, JoinError>);
+
+/// Tasks of one loop that end together. Dropping the group cancels what still runs.
+///
+/// Members are spawned through the group and given out by [`next`](TaskGroup::next) or
+/// [`join_next`](TaskGroup::join_next), each once, in the order in which they ended. Apart from that
+/// they are tasks like all others. `Send + Sync` if `T` is `Send`; it may be used by several threads
+/// at once, and outlives its loop.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sideloop::{LoopThread, TaskGroup};
+///
+/// let side = LoopThread::start()?;
+/// let group = TaskGroup::new(side.handle());
+/// for n in 1..=3 {
+///     group.spawn(async move { n * n });
+/// }
+/// let mut sum = 0;
+/// while let Some((_id, square)) = group.join_next() {
+///     sum += square?;
+/// }
+/// assert_eq!(sum, 14);
+/// # Ok(()) }
+/// ```
+#[must_use = "dropping it cancels its members"]
+pub struct TaskGroup<T> {
+    handle: Handle,
+    members: Mutex<Slab<JoinHandle<T>>>,
+    board: Arc<Board>,
+}
+
+impl<T: 'static> TaskGroup<T> {
+    /// An empty group, whose members will run on the loop of `handle`.
+    pub fn new(handle: &Handle) -> Self {
+        let handle = handle.clone();
+        Self { handle, members: Mutex::new(Slab::new()), board: Arc::default() }
+    }
+
+    /// Spawns a member as [`Handle::spawn`] does.
+    ///
+    /// From any thread. If the loop was asked to shut down, the future is dropped here and the member
+    /// comes out of the group as [`JoinError::Closed`].
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> TaskId
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send,
+    {
+        self.adopt(self.handle.spawn(future))
+    }
+
+    /// Spawns a member as [`Handle::spawn_with`] does: the future itself need not be `Send`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::rc::Rc;
+    ///
+    /// let side = sideloop::LoopThread::start()?;
+    /// let group = sideloop::TaskGroup::new(side.handle());
+    /// group.spawn_with(|| {
+    ///     let text = Rc::new("made on the loop's thread");
+    ///     async move { text.len() }
+    /// });
+    /// let (_id, length) = group.join_next().expect("one member");
+    /// assert_eq!(length?, 25);
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn spawn_with<C, F>(&self, make: C) -> TaskId
+    where
+        C: FnOnce() -> F + Send + 'static,
+        F: Future<Output = T> + 'static,
+        T: Send,
+    {
+        self.adopt(self.handle.spawn_with(make))
+    }
+
+    /// Spawns a member that cannot leave this thread, on which the loop must live. Its result need
+    /// not be `Send`.
+    ///
+    /// # Panics
+    ///
+    /// If the loop of the group does not live on this thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use sideloop::{TaskGroup, block_on, current};
+    ///
+    /// let length = block_on(async {
+    ///     let group = TaskGroup::new(&current());
+    ///     group.spawn_local(async { Rc::new([0; 8]) });
+    ///     let (_id, array) = group.next().await.expect("one member");
+    ///     array.map(|array| array.len())
+    /// });
+    /// assert_eq!(length.unwrap(), 8);
+    /// ```
+    #[track_caller]
+    pub fn spawn_local<F: Future<Output = T> + 'static>(&self, future: F) -> TaskId {
+        let local = context::home(&self.handle.shared().mailbox)
+            .expect("TaskGroup::spawn_local was called on a thread where the loop does not live");
+        self.adopt(JoinHandle::new(local.spawn_local(future, (), Location::caller())))
+    }
+
+    /// Waits for the next member to end; `None` when the group is empty.
+    ///
+    /// Members come in the order in which they ended; one that had ended before the call that spawned
+    /// it returned counts as having ended then. On any executor. Any number of callers may wait at
+    /// once: each member goes to one of them, the longest waiting is called first, and when the group
+    /// becomes empty all of them get `None`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: dropping the future loses no member. If it had just been woken, another waiter is woken
+    /// in its place. A future that is kept and not polled after it was woken keeps its call to itself,
+    /// though any other that is polled may take the member.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{JoinError, LoopThread, TaskGroup, block_on};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let group = TaskGroup::new(side.handle());
+    /// let stuck = group.spawn(std::future::pending());
+    /// let ready = group.spawn(async { "ready" });
+    /// block_on(async {
+    ///     let (id, first) = group.next().await.expect("two members");
+    ///     assert!(id == ready && first.is_ok());
+    ///     group.cancel();
+    ///     let (id, second) = group.next().await.expect("one member");
+    ///     assert!(id == stuck && matches!(second, Err(JoinError::Cancelled)));
+    ///     assert!(group.next().await.is_none());
+    /// });
+    /// # Ok(()) }
+    /// ```
+    pub async fn next(&self) -> Option<(TaskId, Result<T, JoinError>)> {
+        Next::new(self).await
+    }
+
+    /// Waits as [`TaskGroup::next`] does, blocking the calling thread.
+    ///
+    /// On the loop's own thread it never blocks: if no member has ended, it gives the id of one that
+    /// still runs with [`JoinError::WouldDeadlock`], and that member stays in the group.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, TaskGroup};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let group = TaskGroup::new(side.handle());
+    /// let only = group.spawn(async { 7 });
+    /// let (id, value) = group.join_next().expect("one member");
+    /// assert_eq!((id, value?), (only, 7));
+    /// assert!(group.join_next().is_none());
+    /// # Ok(()) }
+    /// ```
+    pub fn join_next(&self) -> Option<(TaskId, Result<T, JoinError>)> {
+        if context::home(&self.handle.shared().mailbox).is_none() {
+            let mut next = Next::new(self);
+            let answer = park::block(None, |waker| {
+                Pin::new(&mut next).poll(&mut Context::from_waker(waker))
+            });
+            return answer.flatten(); // without a limit there is always an answer
+        }
+        loop {
+            if let Poll::Ready(answer) = self.take(&mut None) {
+                return answer;
+            }
+            // One of the two looks has an answer: on this thread no member can end in between.
+            if let Some(id) = self.running() {
+                return Some((id, Err(JoinError::WouldDeadlock)));
+            }
+        }
+    }
+
+    /// Asks every member that still runs to end, as [`JoinHandle::cancel`] does, and nobody else.
+    ///
+    /// It does not wait, and the group stays usable: the members come out of it as they end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{JoinError, LoopThread, TaskGroup};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let group = TaskGroup::<()>::new(side.handle());
+    /// group.spawn(std::future::pending());
+    /// group.cancel();
+    /// let (_id, ended) = group.join_next().expect("one member");
+    /// assert!(matches!(ended, Err(JoinError::Cancelled)));
+    /// # Ok(()) }
+    /// ```
+    pub fn cancel(&self) {
+        // Asking wakes the loop, and with it perhaps a host's hook: not under the lock (K3).
+        let asked: Vec<Canceller> =
+            self.members.lock().iter().map(|(_, member)| member.canceller()).collect();
+        for member in asked {
+            member.cancel();
+        }
+    }
+
+    /// How many members were not given out yet, ended or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let group = sideloop::TaskGroup::new(side.handle());
+    /// group.spawn(async {});
+    /// assert_eq!(group.len(), 1);
+    /// group.join_next();
+    /// assert!(group.is_empty());
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.lock().len()
+    }
+
+    /// Whether every member was given out, or there never was one.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T> TaskGroup<T> {
+    /// Makes a task that was just spawned, and may have ended already, a member.
+    fn adopt(&self, handle: JoinHandle<T>) -> TaskId {
+        let id = handle.id();
+        let mut members = self.members.lock();
+        let key = members.insert(handle);
+        if members[key].register(&Teller::waker(&self.board, key)) {
+            return id;
+        }
+        // It has ended, and its waker will not be called. Told under the lock, so that the loop's own
+        // thread finds no ended member that was not told; a waiter is called outside (K3).
+        let mut told = self.board.lock();
+        told.ended.push_back(key);
+        drop(members);
+        self.board.call_one(told);
+        id
+    }
+
+    /// Gives out the member that ended first, or `None` if the group is empty. Pending: all run.
+    fn take(&self, waiter: &mut Option<Ticket>) -> Poll<Option<Given<T>>> {
+        let mut members = self.members.lock();
+        let mut told = self.board.lock();
+        let ended = told.ended.pop_front().map(|key| members.remove(key));
+        let is_empty = members.is_empty();
+        if ended.is_none() && !is_empty {
+            return Poll::Pending;
+        }
+        let own = told.take(waiter);
+        let others = is_empty.then(|| told.take_all());
+        drop(told);
+        drop(members);
+        for waker in others.into_iter().flatten() {
+            call(waker);
+        }
+        discard(own);
+        // It has ended, so this blocks on no thread.
+        Poll::Ready(ended.map(|member| (member.id(), member.join())))
+    }
+
+    /// Puts a waiter to sleep, unless there is an answer for it. `false`: look again.
+    fn sleep(&self, waiter: &mut Option<Ticket>, waker: Waker) -> bool {
+        let members = self.members.lock();
+        let mut told = self.board.lock();
+        let sleeps = told.ended.is_empty() && !members.is_empty();
+        let unused = if sleeps { told.put(waiter, waker) } else { Some(waker) };
+        drop(told);
+        drop(members);
+        discard(unused);
+        sleeps
+    }
+
+    /// A member that has not ended.
+    fn running(&self) -> Option<TaskId> {
+        let members = self.members.lock();
+        members
+            .iter()
+            .map(|(_, member)| member)
+            .find(|member| !member.is_finished())
+            .map(JoinHandle::id)
+    }
+}
+
+impl<T> Drop for TaskGroup<T> {
+    fn drop(&mut self) {
+        for (_, member) in std::mem::take(self.members.get_mut()) {
+            drop(member.cancel_on_drop());
+        }
+        // None is left, unless a waiting future was leaked.
+        let leaked = self.board.lock().take_all();
+        leaked.for_each(discard);
+    }
+}
+
+impl<T> fmt::Debug for TaskGroup<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len = self.members.lock().len(); // the formatter is user code (K3)
+        f.debug_struct("TaskGroup").field("len", &len).finish_non_exhaustive()
+    }
+}
+
+/// The future of [`TaskGroup::next`]: a waiter.
+struct Next<'a, T> {
+    group: &'a TaskGroup<T>,
+    waiter: Option<Ticket>,
+}
+
+impl<'a, T> Next<'a, T> {
+    fn new(group: &'a TaskGroup<T>) -> Self {
+        Self { group, waiter: None }
+    }
+}
+
+impl<T> Future for Next<'_, T> {
+    type Output = Option<Given<T>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { group, waiter } = self.get_mut();
+        loop {
+            let taken = group.take(waiter);
+            if taken.is_ready() {
+                return taken;
+            }
+            if group.board.knows(*waiter, cx.waker()) || group.sleep(waiter, cx.waker().clone()) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<T> Drop for Next<'_, T> {
+    fn drop(&mut self) {
+        self.group.board.leave(&mut self.waiter);
+    }
+}

@@ -1,0 +1,139 @@
+//! Where members of a group tell that they have ended, and where those who wait for it leave a waker.
+//!
+//! The board knows members by their key and nothing of their results, so the wakers of members may
+//! go to any thread, also where the results may not.
+//!
+//! A waiter is *asleep* while its waker is here. Whoever takes the waker off wakes it: from then on the
+//! waiter is *called*, until it is polled or dropped.
+//!
+//! - **B1 (once)**: a member's key is told once: when it has ended, and not before the group has it.
+//! - **B2 (no lost wake)**: while anybody sleeps, at least as many are called as keys are here.
+//!   - A waiter goes to sleep only while no key is here.
+//!   - A key that is told calls one.
+//!   - A called waiter that is polled takes a key, if there is one left.
+//!   - A called waiter that is dropped calls another in its place ([`Board::leave`]).
+//!   - A key that is taken by anybody else leaves more calls than keys; a call too many only has a
+//!     waiter look and sleep again, in the place it had.
+//! - **B3 (the end)**: while the group is empty nobody sleeps: whoever takes the last member calls
+//!   everybody.
+//! - **B4 (no user code under a lock)**: wakers are cloned, woken and dropped outside of every lock,
+//!   and their panics end there. A waiter whose waker panicked may never know that it was called, so
+//!   it counts as not called, and another is.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::error::{contain, discard, forget_payload};
+
+/// A waiter's place: the lower, the longer it has waited. It keeps it until it is answered.
+pub(super) type Ticket = u64;
+
+/// The board. Its lock is the inner one: no other is taken under it.
+#[derive(Debug, Default)]
+pub(super) struct Board(Mutex<Told>);
+
+/// What is on the board.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The members that have ended and were not given out, in the order in which they told it.
+    pub(super) ended: VecDeque<usize>,
+    /// Those who sleep.
+    waiters: BTreeMap<Ticket, Waker>,
+    next_ticket: Ticket,
+}
+
+impl Told {
+    /// Takes a waiter off; its waker is to be dropped outside of the locks.
+    pub(super) fn take(&mut self, waiter: &mut Option<Ticket>) -> Option<Waker> {
+        waiter.take().and_then(|ticket| self.waiters.remove(&ticket))
+    }
+
+    /// Takes all waiters off, the longest waiting first; they are to be called outside of the locks.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
+        std::mem::take(&mut self.waiters).into_values()
+    }
+
+    /// Puts a waiter to sleep, in the place it had; gives its former waker back.
+    pub(super) fn put(&mut self, waiter: &mut Option<Ticket>, waker: Waker) -> Option<Waker> {
+        debug_assert!(self.ended.is_empty(), "nobody sleeps while a key waits (B2)");
+        let ticket = *waiter.get_or_insert_with(|| {
+            self.next_ticket += 1;
+            self.next_ticket
+        });
+        self.waiters.insert(ticket, waker)
+    }
+}
+
+impl Board {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Told> {
+        self.0.lock()
+    }
+
+    /// A member has ended: puts its key on the board and calls the waiter that has waited longest.
+    pub(super) fn tell(&self, key: usize) {
+        let mut told = self.lock();
+        told.ended.push_back(key);
+        self.call_one(told);
+    }
+
+    /// Calls the waiter that has waited longest, once it has let go of the board.
+    pub(super) fn call_one<'a>(&'a self, mut told: MutexGuard<'a, Told>) {
+        loop {
+            let first = told.waiters.pop_first();
+            drop(told);
+            let Some((_, waker)) = first else { return };
+            if call(waker) {
+                return;
+            }
+            told = self.lock();
+        }
+    }
+
+    /// Whether the waiter sleeps and is to be called by a waker like `waker`.
+    pub(super) fn knows(&self, waiter: Option<Ticket>, waker: &Waker) -> bool {
+        let Some(ticket) = waiter else { return false };
+        self.lock().waiters.get(&ticket).is_some_and(|known| known.will_wake(waker))
+    }
+
+    /// A waiter goes without an answer. If it had been called for a key, another is called instead.
+    pub(super) fn leave(&self, waiter: &mut Option<Ticket>) {
+        if waiter.is_none() {
+            return; // it never slept, or it was answered
+        }
+        let mut told = self.lock();
+        let own = told.take(waiter);
+        if own.is_none() && !told.ended.is_empty() {
+            return self.call_one(told);
+        }
+        drop(told);
+        discard(own);
+    }
+}
+
+/// Wakes a waiter. `false`: its waker panicked.
+pub(super) fn call(waker: Waker) -> bool {
+    contain(|| waker.wake()).map_err(forget_payload).is_ok()
+}
+
+/// The waker of one member: it tells the member's key, also where the group is gone and nobody looks.
+///
+/// It is left with the member's task alone, which wakes it once or drops it (B1).
+pub(super) struct Teller {
+    board: Arc<Board>,
+    key: usize,
+}
+
+impl Teller {
+    pub(super) fn waker(board: &Arc<Board>, key: usize) -> Waker {
+        Waker::from(Arc::new(Self { board: board.clone(), key }))
+    }
+}
+
+impl Wake for Teller {
+    fn wake(self: Arc<Self>) {
+        self.board.tell(self.key);
+    }
+}
