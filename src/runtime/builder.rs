@@ -238,8 +238,9 @@ impl Builder {
     /// and the limits of a shutdown. They begin at the instant of the building. Outside of the loop
     /// `time::now()` stays the real clock: a [`sleep`](crate::time::sleep()) that is made there has a
     /// deadline counted from [`Instant::now`](std::time::Instant::now), which the loop then takes for
-    /// one of its own time. What another thread sent is always taken in before the next jump; but the
-    /// clock does not wait for what other threads are still about to send: a limit for their answer is
+    /// one of its own time; [`spin`](Self::spin) and [`watchdog`](Self::watchdog) count in real time. What
+    /// another thread sent is always taken in before the next jump; but the clock does not wait for
+    /// what other threads, and blocking jobs, are still about to send: a limit for their answer is
     /// over as soon as the loop has nothing else to do.
     ///
     /// # The seed
@@ -249,8 +250,8 @@ impl Builder {
     /// outside: other threads, `Instant::now()`, addresses, the seeds of hash maps. With 0, tasks are
     /// polled in the order in which they became ready, as without virtual time.
     ///
-    /// A turn polls, in the drawn order, exactly those tasks that were ready when its polls began; of
-    /// more than [`batch`](Self::batch) of them, those that have been ready longest. So nobody is
+    /// A turn polls, in the drawn order, exactly those tasks that were ready when its polls began and
+    /// not spawned in it; of more than [`batch`](Self::batch), those that have been ready longest. So nobody is
     /// starved: each task is polled within the batch in which it would be if the order were not
     /// drawn and what becomes ready during a batch waited for the next. Tasks may then start in
     /// another order than they were spawned in. Cancelled tasks still go first, and timers still fire

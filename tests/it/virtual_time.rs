@@ -6,6 +6,7 @@ mod drawn;
 mod outside;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use sideloop::{Builder, Executor, JoinHandle, Shutdown, time, yield_now};
@@ -217,6 +218,36 @@ fn advance_without_virtual_time_panics_and_says_so() {
         let message = payload.downcast_ref::<&str>().expect("a message");
         assert!(message.contains("Builder::virtual_time"), "{message}");
         assert_eq!(executor.block_on(async { 1 }), 1, "none the worse for it");
+    });
+}
+
+/// M3, M10, P9, M11: time limits, intervals and timed calls count by the virtual clock, those made on
+/// another thread too.
+#[test]
+fn everything_that_waits_counts_by_the_virtual_clock() {
+    limited(|| {
+        let mut executor = virtually();
+        executor.advance(10 * HOUR);
+        let (begun, calls) = (clock(&mut executor), Events::new());
+        let (handle, called) = (executor.handle().clone(), calls.clone());
+        let outside = thread::spawn(move || {
+            let every = handle.call_every(HOUR, move || called.push(time::now() - begun));
+            (handle.call_after(HOUR, time::now), every.expect("a period"))
+        });
+        let (once, every) = outside.join().expect("called");
+        executor.block_on(async {
+            let limited = time::timeout(HOUR, std::future::pending::<()>()).await;
+            assert!(limited.is_err() && time::now() == begun + HOUR);
+            let mut hours = time::interval_at(begun + 2 * HOUR, HOUR).expect("a period");
+            for hour in 2..=5 {
+                let tick = hours.tick().await;
+                assert_eq!((tick.scheduled, tick.missed), (begun + hour * HOUR, 0));
+                assert_eq!(time::now(), tick.scheduled);
+            }
+        });
+        assert_eq!(join_ok(once), begun + HOUR);
+        assert_eq!(calls.all(), [1, 2, 3, 4, 5].map(|hour| hour * HOUR));
+        every.cancel();
     });
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sideloop::{Builder, Executor, Shutdown, ShutdownReport, time};
+use sideloop::{Builder, CancelGuard, Executor, JoinHandle, Shutdown, ShutdownReport, time};
 
 use super::{DAY, HOUR, SECOND, Times, clock, virtually};
-use crate::support::{Events, Probe, limited};
+use crate::support::{Drops, Events, Probe, limited};
 
 /// How many tasks the report calls cancelled, and aborted.
 fn counts(report: &ShutdownReport) -> (usize, usize) {
@@ -40,6 +40,56 @@ fn the_limits_of_a_shutdown_take_no_time() {
             assert_eq!(times.all(), [(after, 0)], "{how:?}");
         });
     }
+}
+
+/// A task that cleans up for `long` once it is asked to end; `times` is told when it is dropped.
+fn cleaning(executor: &mut Executor, times: &Times, long: Duration) -> JoinHandle<()> {
+    let (begun, times) = (clock(executor), times.clone());
+    let token = Drops::new().token_then(move || times.push((time::now() - begun, 0)));
+    let task = executor.spawn_local(async move {
+        let _token = token;
+        let guard = CancelGuard::new();
+        guard.requested().await;
+        time::sleep(long).await;
+    });
+    executor.run_until_idle();
+    task
+}
+
+/// H1, H2, M11: a grace of an hour is an hour of the loop's time: enough for what needs a nanosecond
+/// less, and the end of what needs a nanosecond more.
+#[test]
+fn a_grace_takes_no_time_and_is_exact() {
+    let nano = Duration::from_nanos(1);
+    for (drain, long, expected) in [
+        (Duration::ZERO, HOUR - nano, (1, 0)),
+        (Duration::ZERO, HOUR + nano, (0, 1)),
+        (Duration::ZERO, Duration::MAX, (0, 1)),
+        (2 * HOUR, HOUR - nano, (1, 0)),
+        (2 * HOUR, HOUR + nano, (0, 1)),
+    ] {
+        limited(move || {
+            let (mut executor, times) = (virtually(), Times::new());
+            cleaning(&mut executor, &times, long).detach();
+            executor.handle().shutdown(Shutdown::graceful(HOUR).drain(drain));
+            assert_eq!(counts(&executor.run()), expected, "{drain:?}, {long:?}");
+            assert_eq!(times.all(), [(drain + long.min(HOUR), 0)], "{drain:?}, {long:?}");
+        });
+    }
+}
+
+/// C3, M11: the grace of `cancel_within` is one of the loop's time too.
+#[test]
+fn cancel_within_counts_by_the_loops_clock() {
+    limited(|| {
+        let (mut executor, times) = (virtually(), Times::new());
+        let task = cleaning(&mut executor, &times, DAY);
+        task.cancel_within(HOUR);
+        executor.advance(HOUR - SECOND);
+        assert!(!task.is_finished());
+        executor.advance(DAY);
+        assert_eq!((task.is_finished(), times.all()), (true, vec![(HOUR, 0)]));
+    });
 }
 
 /// H1, M11: on a thread of its own the loop drains an hour at once, in which everything else goes on.
