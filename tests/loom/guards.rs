@@ -1,6 +1,6 @@
 //! Guards and blocking jobs: who decides whether a request ends a task.
 
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::sync::Arc as StdArc;
 use std::sync::Mutex;
 use std::task::Poll;
@@ -117,6 +117,21 @@ fn refusal_against_an_abort() {
     });
 }
 
+/// The future of a job's task: leaves its waker, and is ready once the job has run.
+fn job(
+    ran: Arc<AtomicUsize>,
+    left: StdArc<Mutex<Option<std::task::Waker>>>,
+) -> impl Future<Output = u8> {
+    poll_fn(move |cx| {
+        // ORDERING: Acquire: the result came before.
+        if ran.load(Ordering::Acquire) == 1 {
+            return Poll::Ready(7);
+        }
+        *left.lock().expect("plain") = Some(cx.waker().clone());
+        Poll::Pending
+    })
+}
+
 /// C8: a worker takes a job up while its task is cancelled: it runs, and gives its value, or the task
 /// is dropped, and it never runs.
 ///
@@ -128,14 +143,7 @@ fn start_of_a_job_against_cancel() {
         let ran = Arc::new(AtomicUsize::new(0));
         let (seen, left) = (ran.clone(), StdArc::new(Mutex::new(None)));
         let waker = StdArc::clone(&left);
-        let mut join = model.spawn(poll_fn(move |cx| {
-            // ORDERING: Acquire: the result came before.
-            if seen.load(Ordering::Acquire) == 1 {
-                return Poll::Ready(7);
-            }
-            *waker.lock().expect("plain") = Some(cx.waker().clone());
-            Poll::Pending
-        }));
+        let mut join = model.spawn(job(seen, waker));
         model.turn();
         let (task, there) = (join.task(), ran.clone());
         let waker = left.lock().expect("plain").take().expect("it was polled");
