@@ -163,34 +163,51 @@ impl Scheduler {
         if let Some(shuffle) = &self.shuffle {
             self.side.draw_batch(&mut shuffle.borrow_mut());
         }
-        let watches = host.watches();
+        done.polls +=
+            if host.watches() { self.poll_watched(host) } else { self.poll_all::<false>(host) };
+        self.side.tally().ready.set(self.side.ready());
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn poll_watched(&self, host: &impl Host) -> usize {
+        self.poll_all::<true>(host)
+    }
+
+    /// Runs the tasks of the batch, and says how many polls were made. They are counted before
+    /// anybody can learn of an end, and not with each poll.
+    #[inline(always)]
+    fn poll_all<const WATCHED: bool>(&self, host: &impl Host) -> usize {
+        let (mut all, mut uncounted) = (0, 0);
         while let Some(popped) = self.side.pop() {
             if let Some(id) = popped.asked() {
                 host.asked(id);
             }
-            if watches {
+            if WATCHED {
                 host.begins(popped.subject());
             }
             let ran = popped.run();
-            if watches {
+            if WATCHED {
                 host.returns();
             }
             match ran {
-                Ran::Pending => self.count_poll(done),
+                Ran::Pending => uncounted += 1,
                 Ran::Nothing => {}
                 Ran::Ended(ending, how) => {
-                    if how != End::Cancelled {
-                        self.count_poll(done);
-                    }
+                    uncounted += u32::from(how != End::Cancelled);
+                    self.side.count(uncounted);
+                    all += uncounted as usize;
+                    uncounted = 0;
                     self.retire(ending, how, host);
                 }
             }
         }
-        self.side.tally().ready.set(self.side.ready());
+        self.side.count(uncounted);
+        all + uncounted as usize
     }
 
     /// Lets a task go whose future is gone: out of the registry first, then its joiner is told.
-    #[inline]
+    #[inline(always)]
     fn retire(&self, ending: Ending<'_>, how: End, host: &impl Host) {
         let entry = self.registry.borrow_mut().remove(ending.id());
         // A task that runs was taken in, and is removed here alone: without its entry it would leak.
@@ -211,12 +228,6 @@ impl Scheduler {
         if let Some(lost) = ending.complete(entry.task, &self.side) {
             host.lost(lost);
         }
-    }
-
-    #[inline]
-    fn count_poll(&self, done: &mut Done) {
-        done.polls += 1;
-        self.side.tally().polls.add(1);
     }
 
     #[inline]

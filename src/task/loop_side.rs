@@ -212,6 +212,13 @@ impl LoopSide {
         None
     }
 
+    /// Counts so many polls, and the wakes since the last time.
+    #[inline]
+    pub(crate) fn count(&self, polls: u32) {
+        self.tally().polls.add(polls);
+        self.tally().local_wakes.add(self.queues(Queues::take_wakes));
+    }
+
     #[inline]
     pub(crate) fn tally(&self) -> &Tally {
         &self.mailbox.tally

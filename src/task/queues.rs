@@ -46,6 +46,8 @@ pub(super) struct Queues {
     /// could keep it going for ever.
     left_urgent: usize,
     urgent: VecDeque<NonNull<Header>>,
+    /// How many wakes there were since they were last counted.
+    wakes: u32,
     /// The task whose future is being polled or dropped.
     running: Option<NonNull<Header>>,
     /// Overflows of the poll counts, by serial: one per 2^26 polls.
@@ -63,6 +65,7 @@ impl Queues {
             left: 0,
             left_urgent: 0,
             urgent: VecDeque::new(),
+            wakes: 0,
             running: None,
             carries: BTreeMap::new(),
             spares: Vec::new(),
@@ -222,6 +225,12 @@ impl Queues {
         }
     }
 
+    /// How many wakes there were since this was last asked.
+    #[inline]
+    pub(super) fn take_wakes(&mut self) -> u32 {
+        core::mem::take(&mut self.wakes)
+    }
+
     /// How often the task has been polled.
     pub(super) fn polls(&self, header: &Header) -> u64 {
         let carried = self.carries.get(&header.id().as_u64()).copied().unwrap_or(0);
@@ -265,10 +274,10 @@ impl Queues {
 /// On the loop's thread, inside its run; `task` is alive.
 #[inline]
 pub(super) unsafe fn wake(owner: &Mailbox, task: NonNull<Header>) {
-    owner.tally.local_wakes.add(1);
     owner.queues.with_mut(|queues| {
         // SAFETY: I4: the loop's thread, and no other borrow is open.
         let queues = unsafe { &mut *queues };
+        queues.wakes = queues.wakes.wrapping_add(1);
         // SAFETY: the caller's promise.
         unsafe { queues.enqueue(task) };
     });

@@ -72,7 +72,7 @@ impl<'a> Popped<'a> {
     }
 
     /// Polls the task, or drops its future if it is to end. Runs user code, and contains it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run(self) -> Ran<'a> {
         let Self { task, side, .. } = self;
         // SAFETY: the cell was in a queue until just now, or is enrolled: it is alive (I3).
