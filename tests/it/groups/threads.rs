@@ -152,25 +152,30 @@ fn groups_dropped_amid_everything_free_everything() {
         for round in 0..200 {
             let looped = loop_started();
             let drops = Drops::new();
-            let group = TaskGroup::new(looped.handle());
-            thread::scope(|scope| {
-                for _ in 0..2 {
-                    scope.spawn(|| {
-                        for n in 0..50 {
-                            let token = drops.token();
-                            group.spawn(async move {
-                                if n % 3 == 0 { std::future::pending().await } else { token }
-                            });
-                        }
+            let group = Arc::new(TaskGroup::new(looped.handle()));
+            let spawns = |group: Arc<TaskGroup<Token>>, drops: Drops| {
+                for n in 0..50 {
+                    let token = drops.token();
+                    group.spawn(async move {
+                        if n % 3 == 0 { std::future::pending().await } else { token }
                     });
                 }
-                scope.spawn(|| (0..20).for_each(|_| drop(group.next().now_or_never())));
-                if round % 2 == 0 {
-                    looped.handle().shutdown(Shutdown::now());
-                }
-                scope.spawn(|| group.cancel());
-            });
-            drop(group);
+            };
+            let mut threads = Vec::new();
+            for _ in 0..2 {
+                let (there, drops) = (Arc::clone(&group), drops.clone());
+                threads.push(thread::spawn(move || spawns(there, drops)));
+            }
+            let there = Arc::clone(&group);
+            threads.push(thread::spawn(move || {
+                (0..20).for_each(|_| drop(there.next().now_or_never()));
+                there.cancel();
+            }));
+            if round % 2 == 0 {
+                looped.handle().shutdown(Shutdown::now());
+            }
+            drop(group); // the last thread to end drops it
+            threads.into_iter().for_each(|thread| thread.join().expect("ends"));
             looped.shutdown(Shutdown::now());
             assert_eq!((drops.made(), drops.count()), (100, 100), "round {round}");
         }
