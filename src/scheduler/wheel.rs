@@ -8,7 +8,8 @@
 //! The one idea: a slot is a list that is either *sorted* or not. The first entry of a sorted list
 //! fires straight from where it is. An unsorted list that comes due is refiled: base moves to its
 //! bound, and from there each of its entries belongs on a finer level. On level 0 a slot is one
-//! nanosecond, so a list there can be out of order by arming only. What the lists cannot keep in
+//! nanosecond, so a list there can be out of order by arming only. A short list is not refiled but
+//! sorted where it is, which spares its entries the finer levels. What the lists cannot keep in
 //! order, an ordered map (`strays`) does: deadlines before base (a past deadline, a clock that
 //! stepped back), equal deadlines that reach level 0 in the wrong order, and the first few entries
 //! of an unsorted list that lost its least. So no list is ever searched for a place.
@@ -27,7 +28,7 @@
 //!   arming); the maps of occupied slots and of levels in use say where the lists are.
 //!
 //! Arming, cancelling and firing take constant time (and a logarithm for strays); an entry is
-//! refiled at most once per level. Only [`Wheel::next_deadline`] may walk a list: one that is
+//! refiled at most once per level, or sorted with a few others. Only [`Wheel::next_deadline`] may walk a list: one that is
 //! unsorted and lost its least entry to a cancel. It then thins that list out, so that cancels in
 //! order of deadline stay cheap.
 //!
@@ -56,6 +57,9 @@ use slab::Slab;
 use self::filing::Spot;
 use self::level::{LEVELS, Level, NONE, first_from, slot_of};
 
+/// A list of at most so many entries is sorted rather than refiled.
+const SHORT: usize = 64;
+
 /// The level of entries that are in no list but in `strays`.
 const STRAY: u8 = LEVELS as u8;
 
@@ -72,6 +76,8 @@ pub(crate) struct Wheel<T> {
     in_use: u32,
     levels: Box<[Level; LEVELS]>,
     strays: BTreeMap<(u64, u64), u32>,
+    /// Room to sort a list in; empty in between.
+    scratch: Vec<(u64, u64, u32)>,
     entries: Slab<Entry<T>>,
 }
 
@@ -139,6 +145,7 @@ impl<T> Wheel<T> {
             in_use: 0,
             levels: Box::new([const { Level::EMPTY }; LEVELS]),
             strays: BTreeMap::new(),
+            scratch: Vec::new(),
             entries: Slab::new(),
         }
     }
@@ -309,13 +316,18 @@ impl<T> Wheel<T> {
         Step::Fired(self.take(id))
     }
 
-    /// Moves the entries of an unsorted list to finer levels, as far as the budget goes.
+    /// Puts an unsorted list in order if it is short, else moves its entries to finer levels; as far as
+    /// the budget goes.
     fn refile(&mut self, front: Front, budget: &mut usize) {
         let Front { bound, place } = front;
         let slot = usize::from(place.slot);
         // INVARIANT: window and bound. The bound is the least of all. It lies in the stretch of the
         // slot, so the distance of each entry is below 8^k: less than 8 slots of the level below.
         self.base = bound;
+        if let Some(sorted) = self.sort(place, SHORT.min(*budget)) {
+            *budget -= sorted;
+            return;
+        }
         while *budget > 0 && !self.level(place).is_sorted(slot) {
             let id = self.level(place).slots[slot].head;
             self.unfile(id);

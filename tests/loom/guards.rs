@@ -28,11 +28,11 @@ fn own(task: &Own) -> TaskRef {
 fn cancel_against_guard() {
     loom::model(|| {
         let model = Model::new();
-        let (task, mut guarded) = (Own::default(), false);
-        let there = StdArc::clone(&task);
+        let (task, guarded) = (Own::default(), StdArc::new(Mutex::new(false)));
+        let (there, protected) = (StdArc::clone(&task), StdArc::clone(&guarded));
         let join = model.spawn(poll_fn(move |_| {
             let task = own(&there);
-            if !std::mem::replace(&mut guarded, true) {
+            if !std::mem::replace(&mut *protected.lock().expect("plain"), true) {
                 task.guard();
                 return Poll::Pending;
             }
@@ -52,7 +52,10 @@ fn cancel_against_guard() {
         let mut join = join;
         match join.try_take().expect("it is done") {
             Ok(value) => assert_eq!(value, 7),
-            Err(error) => assert!(matches!(error, JoinError::Cancelled)),
+            Err(error) => {
+                assert!(matches!(error, JoinError::Cancelled), "{error}");
+                assert!(!*guarded.lock().expect("plain"), "it was guarded");
+            }
         }
         drop(join);
         model.turn();

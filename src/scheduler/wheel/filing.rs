@@ -37,6 +37,42 @@ impl<T> Wheel<T> {
         Spot { place: Place { level: level as u8, slot: slot as u8 }, tail, in_order }
     }
 
+    /// Puts a list of at most `most` entries in order, and says how many there are.
+    pub(super) fn sort(&mut self, place: Place, most: usize) -> Option<usize> {
+        let (level, slot) = (usize::from(place.level), usize::from(place.slot));
+        let mut list = core::mem::take(&mut self.scratch);
+        let mut next = self.levels[level].slots[slot].head;
+        while next != NONE && list.len() <= most {
+            let entry = &self.entries[next as usize];
+            list.push((entry.deadline, entry.arming, next));
+            next = entry.next;
+        }
+        let short = (list.len() <= most).then_some(list.len());
+        if short.is_some() {
+            list.sort_unstable();
+            self.relink(level, slot, &list);
+        }
+        list.clear();
+        self.scratch = list;
+        short
+    }
+
+    // INVARIANT: sorted and bound: the list is made anew, in order.
+    fn relink(&mut self, level: usize, slot: usize, list: &[(u64, u64, u32)]) {
+        let mut prev = NONE;
+        for (at, &(_, _, id)) in list.iter().enumerate() {
+            let entry = &mut self.entries[id as usize];
+            entry.prev = prev;
+            entry.next = list.get(at + 1).map_or(NONE, |&(_, _, next)| next);
+            prev = id;
+        }
+        if let [(bound, _, head), ..] = *list {
+            let ring = &mut self.levels[level];
+            (ring.slots[slot].head, ring.slots[slot].tail) = (head, prev);
+            ring.set_sorted(slot, bound);
+        }
+    }
+
     /// Puts an entry that is in no place into the one where it belongs.
     pub(super) fn file(&mut self, id: u32) {
         self.put(id, self.spot_for(self.entries[id as usize].due()));
