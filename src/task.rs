@@ -6,8 +6,8 @@
 //!
 //! Everything `unsafe` of the crate is on this floor, argued from these invariants:
 //!
-//! - **I1 (origin)**: every header pointer was made by `Box::into_raw` of a [`cell::Cell`], and its
-//!   vtable was made for that cell's type. The header is its first field (`repr(C)`).
+//! - **I1 (origin)**: every header pointer is that of a [`cell::Cell`] in memory of the allocator with
+//!   its layout, and its vtable was made for that cell's type. The header is its first field (`repr(C)`).
 //! - **I2 (counts)**: the loop, the join handle and every waker own one reference each, counted in
 //!   the state word. The cell is freed by whoever gives the last one back, by nobody else.
 //! - **I3 (the loop's reference)**: it exists from creation on, and a cell is in a queue, or being
@@ -36,6 +36,7 @@ pub(crate) mod spawn;
 pub(crate) mod state;
 pub(crate) mod tally;
 
+mod blocks;
 mod courier;
 mod injection;
 mod queues;

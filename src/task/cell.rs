@@ -1,7 +1,7 @@
 //! The task's one allocation, and the few operations that know its future's type.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc as Shared;
+use core::alloc::Layout;
 use core::future::Future;
 use core::mem::{self, ManuallyDrop};
 use core::panic::Location;
@@ -9,6 +9,7 @@ use core::pin::Pin;
 use core::ptr::{self, NonNull};
 use core::task::{Context, Poll};
 
+use super::blocks;
 use super::mailbox::Mailbox;
 use super::state::State;
 use super::waker::Packed;
@@ -170,7 +171,10 @@ impl<F: Future, L: Label> Cell<F, L> {
         name: Self::name,
     };
 
-    /// Allocates a task that has two references, the loop's and the join handle's.
+    pub(super) const LAYOUT: Layout = Layout::new::<Self>();
+
+    /// Makes a task that has two references, the loop's and the join handle's, in a given block of its
+    /// layout or in a fresh one.
     pub(super) fn allocate(
         future: F,
         label: L,
@@ -178,6 +182,7 @@ impl<F: Future, L: Label> Cell<F, L> {
         owner: Arc<Mailbox>,
         state: State,
         notes: u32,
+        block: Option<NonNull<u8>>,
     ) -> NonNull<Header> {
         let header = Header {
             state,
@@ -192,7 +197,10 @@ impl<F: Future, L: Label> Cell<F, L> {
             next_ready: UnsafeCell::new(ptr::null()),
         };
         let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
-        NonNull::from(Box::leak(Box::new(Self { header, label, stage }))).cast()
+        let cell = block.unwrap_or_else(|| blocks::fresh(Self::LAYOUT)).cast::<Self>();
+        // SAFETY: the block is new or was given back, of the cell's layout, and nobody else's.
+        unsafe { cell.write(Self { header, label, stage }) };
+        cell.cast()
     }
 
     /// # Safety
@@ -327,14 +335,16 @@ impl<F: Future, L: Label> Cell<F, L> {
     ///
     /// The caller gave the last reference back (I2).
     unsafe fn free(task: NonNull<Header>) {
-        // SAFETY: by I1 the pointer came from a box of this type, and by the caller's promise
-        // nobody uses it any more. The stage is a union, so nothing of it is dropped here.
-        let mut cell = unsafe { Box::from_raw(task.cast::<Self>().as_ptr()) };
+        // SAFETY: by I1 the pointer is that of a cell of this type, and by the caller's promise nobody
+        // else uses it any more.
+        let cell = unsafe { task.cast::<Self>().as_mut() };
         cell.stage.with_mut(|_| ()); // for the models: whatever was done with it came before
-        // SAFETY: the box goes at the end of this function without touching the field again.
+        // SAFETY: the field is not touched again.
         let owner = unsafe { ManuallyDrop::take(&mut cell.header.owner) };
-        drop(cell);
-        Mailbox::take_back(owner);
+        // SAFETY: the cell is not used again. Its stage is a union, of which nothing is dropped here.
+        unsafe { ptr::drop_in_place(cell) };
+        // SAFETY: the block has the cell's layout, and there is nothing in it any more.
+        unsafe { Mailbox::take_back(owner, task.cast(), Self::LAYOUT) };
     }
 
     /// # Safety

@@ -155,8 +155,11 @@ impl LoopSide {
         label: L,
         origin: Origin,
     ) -> (Enrolled, Join<F::Output>) {
-        let owner = self.queues(Queues::spare).unwrap_or_else(|| self.mailbox.clone());
-        let task = Cell::allocate(future, label, origin, owner, State::new(false), ADOPTED);
+        let layout = Cell::<F, L>::LAYOUT;
+        let (spare, block) = self.queues(|queues| (queues.spare(), queues.blocks.take(layout)));
+        let owner = spare.unwrap_or_else(|| self.mailbox.clone());
+        let state = State::new(false);
+        let task = Cell::allocate(future, label, origin, owner, state, ADOPTED, block);
         self.queues(|queues| {
             queues.fence();
             // SAFETY: on the loop's thread; the task has just been made.

@@ -14,10 +14,12 @@
 //! change one word, so one of them sees the other: acquire and release are enough.
 
 use alloc::boxed::Box;
+use core::alloc::Layout;
 use core::fmt;
 use core::mem;
 use core::ptr::NonNull;
 
+use super::blocks;
 use super::cell::Header;
 use super::injection::{Chain, Push, Stack};
 use super::queues::Queues;
@@ -162,17 +164,29 @@ impl Mailbox {
         slept.is_ok()
     }
 
-    /// A freed cell gives its reference to its mailbox back: on the loop's thread it is kept for
-    /// the next task, elsewhere it is dropped.
-    pub(super) fn take_back(owner: Arc<Self>) {
+    /// A freed cell gives its memory and its reference to the mailbox back: on the loop's thread they
+    /// are kept for the next task, elsewhere they are given up.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a cell's memory of this layout, and is not used again.
+    pub(super) unsafe fn take_back(owner: Arc<Self>, block: NonNull<u8>, layout: Layout) {
         if !Self::is_current(&owner) {
+            // SAFETY: the caller's promise.
+            unsafe { blocks::give_back(block, layout) };
             return;
         }
         let queues = &raw const owner.queues;
         // SAFETY: the loop is inside its run, so its own side keeps the mailbox alive.
         let surplus = unsafe { &*queues }.with_mut(|queues| {
             // SAFETY: I4: the loop's thread; cells are freed outside of any borrow of the queues.
-            unsafe { &mut *queues }.keep(owner)
+            let queues = unsafe { &mut *queues };
+            // SAFETY: the caller's promise.
+            if !unsafe { queues.blocks.put(block, layout) } {
+                // SAFETY: it was not kept.
+                unsafe { blocks::give_back(block, layout) };
+            }
+            queues.keep(owner)
         });
         drop(surplus);
     }

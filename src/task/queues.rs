@@ -8,6 +8,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::ptr::{self, NonNull};
 
+use super::blocks::Blocks;
 use super::cell::Header;
 use super::mailbox::Mailbox;
 use super::shuffle::Shuffle;
@@ -54,6 +55,8 @@ pub(super) struct Queues {
     carries: BTreeMap<u64, u64>,
     /// References to the mailbox that ended tasks gave back: reused without counting.
     spares: Vec<Arc<Mailbox>>,
+    /// The memory of ended tasks.
+    pub(super) blocks: Blocks,
 }
 
 impl Queues {
@@ -69,6 +72,7 @@ impl Queues {
             running: None,
             carries: BTreeMap::new(),
             spares: Vec::new(),
+            blocks: Blocks::new(),
         }
     }
 
@@ -261,8 +265,9 @@ impl Queues {
         None
     }
 
-    /// Lets go of the references: they would keep the mailbox alive for ever.
+    /// Lets go of the references, which would keep the mailbox alive for ever, and of the memory.
     pub(super) fn take_spares(&mut self) -> Vec<Arc<Mailbox>> {
+        self.blocks.clear();
         core::mem::take(&mut self.spares)
     }
 }

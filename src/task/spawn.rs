@@ -80,14 +80,14 @@ impl<F: Future, L: Label> NewTask<F, L> {
     /// A request to the loop that nobody waits for. What the future holds must be fit for the loop's
     /// thread, and for this one where the loop has ended.
     pub(super) fn request(future: F, label: L, origin: Origin, owner: Arc<Mailbox>) -> Self {
-        let task = Cell::allocate(future, label, origin, owner, State::unobserved(), CONTROL);
+        let task = Cell::allocate(future, label, origin, owner, State::unobserved(), CONTROL, None);
         Self { task, _type: PhantomData }
     }
 
     /// For the makers above, and for [`refused`], which pushes nothing.
     fn allocate(future: F, label: L, origin: Origin, owner: Arc<Mailbox>, kind: Kind) -> Self {
         let notes = if kind == Kind::Control { CONTROL } else { 0 };
-        let task = Cell::allocate(future, label, origin, owner, State::new(true), notes);
+        let task = Cell::allocate(future, label, origin, owner, State::new(true), notes, None);
         Self { task, _type: PhantomData }
     }
 
