@@ -1,8 +1,9 @@
 //! Models of the task floor: every interleaving of a few threads, by loom.
 //!
 //! The floor is compiled right into this test, which shows that it stands alone. Each model names the
-//! mutants that it was seen to fail on. A lost wake-up shows as a deadlock, a lost reference as a
-//! leaked `Arc`, a race on what is not atomic as a causality violation.
+//! faults that it was seen to find: patches in `tests/loom/mutants`, tried by `.ci/deep`. A lost
+//! wake-up shows as a deadlock, a lost reference as a leaked `Arc`, a race on what is not atomic as a
+//! causality violation.
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target-loom LOOM_MAX_PREEMPTIONS=3 \

@@ -12,7 +12,7 @@ use crate::task::state::Request;
 
 /// P6: a cancel of a task that came in at the very end, and the drop of its handle.
 ///
-/// Mutants: `last_word_by_done`.
+/// Faults: `heir_decided_by_done`.
 #[test]
 fn cancel_of_a_task_taken_in_at_the_end() {
     loom::model(|| {
@@ -30,7 +30,7 @@ fn cancel_of_a_task_taken_in_at_the_end() {
 /// W6, J5: an output that is not `Send` stays on the loop's thread, whatever wakes are on their way when
 /// its handle is dropped there.
 ///
-/// Mutants: none that loom has to find: there is no entry that could carry it away any more.
+/// Faults: `heir_takes_the_outcome`.
 #[test]
 fn output_of_a_local_task_stays_home() {
     loom::model(|| {
@@ -64,7 +64,7 @@ fn output_of_a_local_task_stays_home() {
 
 /// P6: the handle of a task that the end aborted is dropped elsewhere while the loop closes.
 ///
-/// Mutants: `courier_forgotten`.
+/// Faults: `courier_forgotten`.
 #[test]
 fn handle_dropped_while_the_loop_closes() {
     for finished in [false, true] {

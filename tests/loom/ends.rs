@@ -10,8 +10,7 @@ use crate::support::{Drops, Model, Until, spawn_remote};
 /// W4, W6: the last waker is dropped on another thread while the task completes: the future was
 /// dropped by the loop, and the cell is freed once.
 ///
-/// Mutants: `release` Relaxed; `complete` giving the reference back where the cell is in a queue;
-/// `clone` without counting.
+/// Faults: `clone_uncounted`.
 #[test]
 fn last_reference_elsewhere() {
     for wakes in [false, true] {
@@ -37,7 +36,7 @@ fn last_reference_elsewhere() {
 
 /// P6: a spawn against the end of the loop: it is ended there, or refused here; its handle says so.
 ///
-/// Mutants: `Stack::close` giving nothing back; `push` not looking for the sentinel.
+/// Faults: `close_drops_the_rest`, `push_after_close`.
 #[test]
 fn spawn_against_the_end() {
     loom::model(|| {
@@ -63,7 +62,7 @@ fn spawn_against_the_end() {
 
 /// W4: a wake against the end of the loop does nothing, and the cell is freed once.
 ///
-/// Mutants: `push_or_settle` keeping the loop's reference; `settle` not looking at `QUEUED`.
+/// Faults: `heir_ignored`, `settle_bequeaths_nothing`.
 #[test]
 fn wake_against_the_end() {
     loom::model(|| {
@@ -82,7 +81,7 @@ fn wake_against_the_end() {
 
 /// J5: a handle with its output untaken is dropped while the loop ends: the output is dropped once.
 ///
-/// Mutants: `push_buried` dropping nothing; `push_or_settle` not looking for a burial.
+/// Faults: `refused_courier_leaks`.
 #[test]
 fn drop_of_a_finished_handle_against_the_end() {
     for woken in [false, true] {

@@ -7,7 +7,7 @@ use crate::sync::{Arc, AtomicUsize, Ordering};
 
 /// P8: who waits for room gets it when somebody leaves, in every order of looking, marking and leaving.
 ///
-/// Mutants: `full_gate_unmarked`; `leave_wakes_nobody`.
+/// Faults: `full_gate_unmarked`, `notify_without_the_lock`.
 #[test]
 fn room_for_who_waits() {
     loom::model(|| {
@@ -26,7 +26,7 @@ fn room_for_who_waits() {
 
 /// P8: two wait, and one that only tries takes the room: nobody is forgotten, never more than one inside.
 ///
-/// Mutants: `leave_clears_after_waking`.
+/// Faults: `leave_wakes_nobody`.
 #[test]
 fn two_wait_for_one_room() {
     loom::model(|| {
@@ -54,7 +54,7 @@ fn two_wait_for_one_room() {
 
 /// P8, H5: who waits for room when the loop is asked to end is let go.
 ///
-/// Mutants: `closing_wakes_nobody`.
+/// Faults: `closing_wakes_nobody`.
 #[test]
 fn a_blocked_spawner_against_the_end() {
     loom::model(|| {

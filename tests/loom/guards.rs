@@ -23,7 +23,7 @@ fn own(task: &Own) -> TaskRef {
 /// C2: a cancel against the poll that makes the guard: the task is never polled, or it is asked and ends
 /// as it likes.
 ///
-/// Mutants: `guard_ignored`; `asked_not_polled`.
+/// Faults: `asked_not_polled`, `guard_ignored`.
 #[test]
 fn cancel_against_guard() {
     loom::model(|| {
@@ -66,7 +66,7 @@ fn cancel_against_guard() {
 /// C2: the last guard is dropped on one thread while another cancels: in either order the task ends,
 /// once, on the loop's thread.
 ///
-/// Mutants: `unguard_forgets_the_request`; `unguard_pushes_nothing`.
+/// Faults: `unguard_forgets_the_request`.
 #[test]
 fn cancel_against_the_last_guards_drop() {
     loom::model(|| {
@@ -97,7 +97,7 @@ fn cancel_against_the_last_guards_drop() {
 
 /// C3, C6: a refusal against a second cancel: each request is honoured once, by a refusal or by the end.
 ///
-/// Mutants: `refuse_loses_an_abort`.
+/// Faults: `refuse_loses_an_abort`.
 #[test]
 fn refusal_against_an_abort() {
     loom::model(|| {
@@ -138,7 +138,7 @@ fn job(
 /// C8: a worker takes a job up while its task is cancelled: it runs, and gives its value, or the task
 /// is dropped, and it never runs.
 ///
-/// Mutants: `pin_after_a_request`; `pinned_is_no_protection`.
+/// Faults: `pin_after_a_request`, `pinned_is_no_protection`.
 #[test]
 fn start_of_a_job_against_cancel() {
     loom::model(|| {
@@ -179,7 +179,7 @@ fn start_of_a_job_against_cancel() {
 
 /// J1, C7: a thread that blocks in a join, the completing loop, and a cancel: it is answered.
 ///
-/// Mutants: those of `completion_against_registration` and `cancel_against_completion`.
+/// Faults: `cancelled_joiner_not_woken`.
 #[test]
 fn blocking_join_against_complete_against_cancel() {
     loom::model(|| {
@@ -201,7 +201,7 @@ fn blocking_join_against_complete_against_cancel() {
 
 /// C2, J5: a cancel of a guarded task against the drop of its handle: the task is asked all the same.
 ///
-/// Mutants: `request_not_pushed`.
+/// Faults: `cancel_dropped_with_the_handle`.
 #[test]
 fn cancel_against_drop_of_the_handle() {
     loom::model(|| {

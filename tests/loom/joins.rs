@@ -9,8 +9,7 @@ use std::task::Context;
 
 /// J1: a join that registers its waker while the task completes is answered.
 ///
-/// Mutants: `lend_waker` succeeding after `DONE`; `complete` reading `WAKER` before its exchange;
-/// outcome stored after `DONE`.
+/// Faults: `lend_after_done`, `release_relaxed`.
 #[test]
 fn completion_against_registration() {
     loom::model(|| {
@@ -25,7 +24,7 @@ fn completion_against_registration() {
 
 /// J1: the same where every poll brings another waker, so that the slot is reclaimed and lent again.
 ///
-/// Mutants: `reclaim_waker` succeeding after `DONE`; the slot written while it is lent.
+/// Faults: `reclaim_after_done`, `slot_written_while_lent`.
 #[test]
 fn completion_against_replaced_wakers() {
     loom::model(|| {
@@ -41,7 +40,7 @@ fn completion_against_replaced_wakers() {
 /// J5: a handle that is dropped while its task completes: the output is dropped once, by the loop,
 /// whether or not a waker was left behind.
 ///
-/// Mutants: `detach` not telling `HasWaker`; `bury` without `QUEUED`; `leave_outcome` dropping in place.
+/// Faults: `outcome_dropped_by_the_handle`.
 #[test]
 fn completion_against_drop_of_the_handle() {
     for registered in [false, true] {
@@ -66,7 +65,7 @@ fn completion_against_drop_of_the_handle() {
 /// C4, C6: a cancel against the completing poll: the value wins, or the future is dropped unpolled;
 /// either way the answer fits, and the future is dropped once, on the loop's thread.
 ///
-/// Mutants: `request` answering `Requested` after `DONE`; `Popped::run` not looking for a request.
+/// Faults: `early_request_forgotten`.
 #[test]
 fn cancel_against_completion() {
     loom::model(|| {
@@ -97,7 +96,7 @@ fn cancel_against_completion() {
 
 /// C6, C7: two cancels race for a parked loop's idle task: one is told `Requested`, and it ends.
 ///
-/// Mutants: `request` deciding from its first load; `request` not pushing.
+/// Faults: `both_requested`, `request_not_pushed`, `run_ignores_requests`.
 #[test]
 fn two_cancels_race() {
     loom::model(|| {

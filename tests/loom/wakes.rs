@@ -27,7 +27,7 @@ fn numbers() -> [Arc<AtomicUsize>; 2] {
 
 /// W2: a wake while the loop polls, takes in or parks is never lost, and its data is seen.
 ///
-/// Mutants: `park` without a second look at `NOTIFIED`; `take_in` Relaxed; push before `QUEUED`.
+/// Faults: `park_swaps`, `take_in_forgets_wakes`.
 #[test]
 fn wake_against_poll() {
     loom::model(|| {
@@ -48,7 +48,7 @@ fn wake_against_poll() {
 
 /// W2: what the second of two wakers wrote is seen by the poll, though only the first one queued.
 ///
-/// Mutant: `Snapshot::wake` giving `None` when `QUEUED` is set, so that `State::wake` publishes nothing.
+/// Faults: `take_in_relaxed`, `wake_of_queued_publishes_nothing`.
 #[test]
 fn coalesced_wake_is_visible() {
     loom::model(|| {
@@ -75,8 +75,7 @@ fn coalesced_wake_is_visible() {
 
 /// W2: a poll that a local wake caused answers the remote wakes it has seen, and no other.
 ///
-/// Mutants: `begin_poll` clearing `WOKEN` after the poll; `begin_poll` with a Relaxed exchange;
-/// `take_in` never enqueueing what was not `WOKEN` at its last look.
+/// Faults: `begin_poll_clears_relaxed`, `reference_given_with_an_entry`.
 #[test]
 fn local_poll_against_remote_wakes() {
     loom::model(|| {
@@ -103,7 +102,7 @@ fn local_poll_against_remote_wakes() {
 
 /// P4: two producers against take-all: everything arrives once, in each producer's order.
 ///
-/// Mutants: `push` with a Relaxed exchange; `Chain::reversed` left out; `take_in` before the link is read.
+/// Faults: `push_relaxed`, `take_all_unreversed`.
 #[test]
 fn push_against_take_all() {
     loom::model(|| {
@@ -139,8 +138,7 @@ fn push_against_take_all() {
 
 /// W3: two producers against one sleep: the loop wakes, and at most one of them unparks it.
 ///
-/// Mutants: `notify` unparking whatever it replaced; `notify` only when `PARKED` was loaded before;
-/// `park` storing instead of swapping.
+/// Faults: `notify_only_when_seen`, `unpark_without_sleep`.
 #[test]
 fn two_wakers_one_park() {
     loom::model(|| {
