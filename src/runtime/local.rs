@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
@@ -28,6 +28,9 @@ use crate::task::spawn::refused;
 use crate::task::state::Request;
 use crate::task::tally::Tally;
 use crate::tick::{NEVER, Tick};
+
+/// How many weak references a loop keeps for the timers to come.
+const TIES: usize = 1024;
 
 /// What a loop is built with.
 pub(crate) struct Settings {
@@ -54,6 +57,8 @@ pub(crate) struct Local {
     pub(crate) scheduler: Scheduler,
     pub(crate) shared: Arc<Shared>,
     pub(crate) guards: Guards,
+    /// Weak references to the shared part that timers gave back: reused without counting.
+    ties: RefCell<Vec<Weak<Shared>>>,
     parker: Arc<Monitor>,
     batch: usize,
     spin: Duration,
@@ -91,6 +96,7 @@ impl Local {
             scheduler: Scheduler::new(side).drawn_from(settings.virtual_time.unwrap_or(0)),
             shared,
             guards: Guards::default(),
+            ties: RefCell::default(),
             parker,
             batch: settings.batch,
             spin: settings.spin,
@@ -208,6 +214,21 @@ impl Local {
     /// The time of this turn.
     pub(crate) fn time(&self) -> Tick {
         self.now()
+    }
+
+    /// A weak reference to the shared part, for a timer.
+    #[inline]
+    pub(crate) fn tie(&self) -> Weak<Shared> {
+        self.ties.borrow_mut().pop().unwrap_or_else(|| Arc::downgrade(&self.shared))
+    }
+
+    /// Keeps a reference for the next timer.
+    #[inline]
+    pub(crate) fn keep_tie(&self, tie: Weak<Shared>) {
+        let mut ties = self.ties.borrow_mut();
+        if ties.len() < TIES {
+            ties.push(tie);
+        }
     }
 
     /// The caller on this thread has changed something: outside of the loop's run its host has to know.

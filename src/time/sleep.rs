@@ -154,8 +154,13 @@ impl Sleep {
 
     /// Takes the timer out of its wheel, wherever that is.
     pub(super) fn disarm(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            entry.change(|local, key| local.scheduler.disarm(key));
+        let Some(entry) = self.entry.take() else { return };
+        match context::current().filter(|local| entry.is_of(local)) {
+            Some(local) => {
+                local.scheduler.disarm(entry.key);
+                local.keep_tie(entry.home);
+            }
+            None => entry.change(|local, key| local.scheduler.disarm(key)),
         }
     }
 }
@@ -176,7 +181,9 @@ impl Future for Sleep {
                 if local.scheduler.swap_waker(entry.key, cx.waker()).is_some() {
                     return Poll::Pending;
                 }
-                self.entry = None;
+                if let Some(entry) = self.entry.take() {
+                    local.keep_tie(entry.home);
+                }
                 // It has fired; if it was reset meanwhile, for a deadline that counts no more.
                 if tick <= local.time() {
                     self.elapsed = true;
@@ -187,7 +194,7 @@ impl Future for Sleep {
             }
         }
         let key = local.scheduler.arm(tick, cx.waker().clone());
-        self.entry = Some(Entry { key, home: Arc::downgrade(&local.shared) });
+        self.entry = Some(Entry { key, home: local.tie() });
         Poll::Pending
     }
 }
