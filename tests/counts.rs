@@ -1,0 +1,151 @@
+//! How often the hot paths call the allocator: counted, operation by operation, when the loop is warm.
+//!
+//! A test binary of its own, for its counting allocator, with one test, so that nothing else runs beside it.
+
+#![cfg(all(not(loom), not(sideloop_plain_memory)))]
+#![allow(unsafe_code)] // an allocator
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::mpsc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use sideloop::{JoinHandle, LoopThread, spawn_local, time, yield_now};
+
+/// The system's allocator; counts the calls of each thread that takes memory.
+struct Counting;
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    CALLS.with(|calls| calls.set(calls.get() + 1));
+}
+
+// SAFETY: everything is passed on to the system's allocator, as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(place, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// How often `f` takes memory on this thread.
+fn calls(f: impl FnOnce()) -> u64 {
+    let before = CALLS.get();
+    f();
+    CALLS.get() - before
+}
+
+/// How often the tenth of ten runs takes memory: what is kept for the next time is there by then.
+async fn warm<F: Future>(mut f: impl FnMut() -> F) -> u64 {
+    for _ in 0..9 {
+        f().await;
+    }
+    let before = CALLS.get();
+    f().await;
+    CALLS.get() - before
+}
+
+/// A task that is woken through a channel of wakers and counts to its end.
+struct Wakes(u32);
+
+impl Future for Wakes {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0 == 0 {
+            return Poll::Ready(());
+        }
+        self.0 -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+async fn on_the_loops_thread() {
+    let batch = || async {
+        for _ in 0..100 {
+            spawn_local(yield_now()).detach();
+        }
+        for _ in 0..10 {
+            yield_now().await; // until all of them have ended
+        }
+    };
+    assert_eq!(warm(batch).await, 0, "spawn, poll, yield, complete, detach");
+    let wakes = || async { spawn_local(Wakes(1000)).await.expect("it ends") };
+    assert_eq!(warm(wakes).await, 0, "a thousand local wakes, and a join");
+    let aborts = || async {
+        let task = spawn_local(std::future::pending::<()>());
+        yield_now().await;
+        task.abort();
+        assert!(task.await.is_err());
+    };
+    assert_eq!(warm(aborts).await, 0, "abort and join");
+    assert_eq!(warm(timers).await, 0, "sleeps armed, moved, cancelled and fired");
+}
+
+/// Arms, moves, cancels and fires timers.
+async fn timers() {
+    for _ in 0..10 {
+        let mut sleep = pin!(time::sleep(Duration::from_secs(3600)));
+        poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_pending())).await;
+        sleep.as_mut().reset(time::now() + Duration::from_secs(60));
+    }
+    assert!(time::timeout(Duration::from_secs(60), yield_now()).await.is_ok());
+    time::sleep(Duration::ZERO).await;
+}
+
+fn from_another_thread() {
+    let side = LoopThread::start().expect("starts");
+    let handle = side.handle();
+    handle.call(|| ()).join().expect("it runs");
+    let (mut call, mut done) = (None, None);
+    assert_eq!(calls(|| call = Some(handle.call(|| ()))), 1, "a call: the task is the message");
+    let call = call.expect("it was made");
+    while !call.is_finished() {
+        std::thread::yield_now();
+    }
+    assert_eq!(calls(|| done = Some(call.join())), 0, "a join of what has ended");
+    assert!(done.is_some_and(|result| result.is_ok()));
+    let (send, receive) = mpsc::channel();
+    let task: JoinHandle<()> = handle.spawn(poll_fn(move |cx| {
+        send.send(cx.waker().clone()).expect("it is awaited");
+        Poll::Pending
+    }));
+    let waker = receive.recv().expect("it was polled");
+    assert_eq!(calls(|| (0..1000).for_each(|_| waker.wake_by_ref())), 0, "remote wakes");
+    assert_eq!(calls(|| drop(waker.clone())), 0, "wakers");
+    let cancels = calls(|| {
+        let _ = task.cancel();
+    });
+    assert_eq!(cancels, 0, "a cancel");
+    assert!(task.join().is_err());
+}
+
+#[test]
+fn hot_paths_take_no_memory_and_a_remote_spawn_one_block() {
+    // In a task: a join by a foreign waker, such as that of `block_on`, takes a block to keep it in.
+    let counted = async { spawn_local(on_the_loops_thread()).await };
+    sideloop::block_on(counted).expect("nothing panics");
+    from_another_thread();
+}
