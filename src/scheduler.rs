@@ -119,7 +119,9 @@ impl Scheduler {
                     let (ending, _) = match self.side.run_now(&task) {
                         Ran::Ended(ending, end) => (ending, end),
                         // Control requests are ready at once; this is for the type's sake.
-                        Ran::Pending | Ran::Nothing => self.side.end(&task, JoinError::Closed),
+                        Ran::Pending | Ran::Nothing | Ran::Asked(_) => {
+                            self.side.end(&task, JoinError::Closed)
+                        }
                     };
                     if let Some(lost) = ending.complete(task, &self.side) {
                         host.lost(lost);
@@ -180,19 +182,22 @@ impl Scheduler {
     fn poll_all<const WATCHED: bool>(&self, host: &impl Host) -> usize {
         let (mut all, mut uncounted) = (0, 0);
         while let Some(popped) = self.side.pop() {
-            if let Some(id) = popped.asked() {
-                host.asked(id);
-            }
             if WATCHED {
                 host.begins(popped.subject());
             }
-            let ran = popped.run();
+            let ran = match popped.run() {
+                Ran::Asked(asked) => {
+                    host.asked(asked.id());
+                    asked.run(&self.side)
+                }
+                ran => ran,
+            };
             if WATCHED {
                 host.returns();
             }
             match ran {
                 Ran::Pending => uncounted += 1,
-                Ran::Nothing => {}
+                Ran::Nothing | Ran::Asked(_) => {}
                 Ran::Ended(ending, how) => {
                     uncounted += u32::from(how != End::Cancelled);
                     self.side.count(uncounted);

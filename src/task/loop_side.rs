@@ -252,8 +252,7 @@ impl LoopSide {
     /// The next task of the batch.
     #[inline]
     pub(crate) fn pop(&self) -> Option<Popped<'_>> {
-        let (task, urgent) = self.queues(Queues::pop)?;
-        Some(Popped { task, side: self, urgent })
+        self.queues(Queues::pop).map(|task| Popped(task, self))
     }
 
     /// Whether nothing is ready to be run.
@@ -293,12 +292,12 @@ impl LoopSide {
 
     /// Runs a task at once, whatever queue it is in.
     pub(crate) fn run_now(&self, task: &Enrolled) -> Ran<'_> {
-        Popped { task: task.0, side: self, urgent: false }.run()
+        Popped(task.0, self).run()
     }
 
     /// Ends a task that has not ended, wherever it is; `reason` is what its handle will say.
     pub(crate) fn end(&self, task: &Enrolled, reason: JoinError) -> (Ending<'_>, End) {
-        Popped { task: task.0, side: self, urgent: false }.end(reason)
+        Popped(task.0, self).end(reason)
     }
 
     /// Gives the loop's reference to a finished task back, or leaves it to the entry in the injection

@@ -192,15 +192,15 @@ impl Queues {
         }
     }
 
-    /// The next task of the batch, and whether it was urgent; else it is the oldest ready one.
+    /// The next task of the batch: an urgent one, else the oldest ready one.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<(NonNull<Header>, bool)> {
+    pub(super) fn pop(&mut self) -> Option<NonNull<Header>> {
         let urgent = if self.left_urgent > 0 { self.urgent.pop_front() } else { None };
         if let Some(task) = urgent {
             self.left_urgent -= 1;
             // SAFETY: the cell was in a queue, so it is alive (I3).
             clear(unsafe { task.as_ref() }, URGENT);
-            return Some((task, true));
+            return Some(task);
         }
         if self.left == 0 {
             return None;
@@ -216,7 +216,7 @@ impl Queues {
         self.len -= 1;
         self.left -= 1;
         clear(header, READY);
-        Some((task, false))
+        Some(task)
     }
 
     /// Counts a poll of the task with these notes.

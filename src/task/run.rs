@@ -18,12 +18,12 @@ use crate::id::TaskId;
 /// A task taken from its queue, to be run.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Popped<'a> {
-    pub(super) task: NonNull<Header>,
-    pub(super) side: &'a LoopSide,
-    /// It was asked to end, and is run for that.
-    pub(super) urgent: bool,
-}
+pub(crate) struct Popped<'a>(pub(super) NonNull<Header>, pub(super) &'a LoopSide);
+
+/// A task that was asked to end and has the say over that: to be told, and polled.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Asked<'a>(NonNull<Header>, PhantomData<&'a LoopSide>);
 
 /// A task whose future is gone and whose outcome is in place, not yet announced.
 #[must_use]
@@ -38,6 +38,8 @@ pub(crate) enum Ran<'a> {
     Pending,
     /// It had ended before; there was nothing to run.
     Nothing,
+    /// It has not been polled: who waits for a request comes first.
+    Asked(Asked<'a>),
     /// It ended. Two words, so that it travels in registers.
     Ended(Ending<'a>, End),
 }
@@ -56,25 +58,13 @@ impl<'a> Popped<'a> {
     /// What there is to say of the task.
     pub(crate) fn subject(&self) -> Subject {
         // SAFETY: as in `run`.
-        unsafe { Subject::of(self.task) }
-    }
-
-    /// The task's id, if it is run to be told of a cancel that its guards have the say over.
-    #[inline]
-    pub(crate) fn asked(&self) -> Option<TaskId> {
-        if !self.urgent {
-            return None;
-        }
-        // SAFETY: as in `run`.
-        let header = unsafe { self.task.as_ref() };
-        let now = header.state.load();
-        (now.is_asked() && !now.is_ending() && !now.is_done()).then(|| header.id())
+        unsafe { Subject::of(self.0) }
     }
 
     /// Polls the task, or drops its future if it is to end. Runs user code, and contains it.
     #[inline(always)]
     pub(crate) fn run(self) -> Ran<'a> {
-        let Self { task, side, .. } = self;
+        let Self(task, side) = self;
         // SAFETY: the cell was in a queue until just now, or is enrolled: it is alive (I3).
         let header = unsafe { task.as_ref() };
         let notes = flags(header);
@@ -83,28 +73,27 @@ impl<'a> Popped<'a> {
             unsafe { side.settle(task) };
             return Ran::Nothing;
         }
-        if header.state.begin_poll().is_ending() {
-            let (ending, end) = self.end(JoinError::Cancelled);
-            return Ran::Ended(ending, end);
+        if header.state.begin_poll().is_requested() {
+            return self.requested();
         }
-        side.queues(|queues| {
-            queues.begin(task);
-            queues.count_poll(header, notes);
-        });
-        let running = Running(side);
-        // SAFETY: only a task that has ended is let go, so this one lives until the poll is over (I3).
-        let waker = unsafe { waker::lend(task) };
-        // SAFETY: the task is of the vtable's type, not done, and on its loop's thread.
-        let end = unsafe { (header.vtable().poll)(task, &mut Context::from_waker(&waker)) };
-        drop(running);
-        let Some(end) = end else { return Ran::Pending };
-        queues::set(header, ENDED);
-        Ran::Ended(Ending(task, PhantomData), end)
+        side.poll(task, header, notes)
+    }
+
+    /// Drops the future of a task that was asked to end, unless it has the say over that.
+    #[cold]
+    fn requested(self) -> Ran<'a> {
+        // SAFETY: as in `run`.
+        let header = unsafe { self.0.as_ref() };
+        if !header.state.load().is_ending() {
+            return Ran::Asked(Asked(self.0, PhantomData));
+        }
+        let (ending, end) = self.end(JoinError::Cancelled);
+        Ran::Ended(ending, end)
     }
 
     /// Drops the task's future. Runs user code, and contains it.
     pub(super) fn end(self, reason: JoinError) -> (Ending<'a>, End) {
-        let Self { task, side, .. } = self;
+        let Self(task, side) = self;
         // SAFETY: as in `run`.
         let header = unsafe { task.as_ref() };
         // PANICS: it cannot: only a task that has not ended gets here. Dropping a future twice would
@@ -117,6 +106,40 @@ impl<'a> Popped<'a> {
         drop(running);
         queues::set(header, ENDED);
         (Ending(task, PhantomData), end)
+    }
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn id(&self) -> TaskId {
+        // SAFETY: the cell was in a queue until just now, and the task has not ended (I3).
+        unsafe { self.0.as_ref() }.id()
+    }
+
+    /// Polls the task. Runs user code, and contains it.
+    pub(crate) fn run(self, side: &'a LoopSide) -> Ran<'a> {
+        // SAFETY: as in `id`: what user code did since cannot have ended it either.
+        let header = unsafe { self.0.as_ref() };
+        side.poll(self.0, header, flags(header))
+    }
+}
+
+impl LoopSide {
+    /// Polls a task that lives, whose notes are `notes`.
+    #[inline(always)]
+    fn poll<'a>(&'a self, task: NonNull<Header>, header: &Header, notes: u32) -> Ran<'a> {
+        self.queues(|queues| {
+            queues.begin(task);
+            queues.count_poll(header, notes);
+        });
+        let running = Running(self);
+        // SAFETY: only a task that has ended is let go, so this one lives until the poll is over (I3).
+        let waker = unsafe { waker::lend(task) };
+        // SAFETY: the task is of the vtable's type, not done, and on its loop's thread.
+        let end = unsafe { (header.vtable().poll)(task, &mut Context::from_waker(&waker)) };
+        drop(running);
+        let Some(end) = end else { return Ran::Pending };
+        queues::set(header, ENDED);
+        Ran::Ended(Ending(task, PhantomData), end)
     }
 }
 

@@ -86,7 +86,11 @@ impl Model {
         self.take_in(self.side.take_all());
         self.side.begin_batch(8);
         while let Some(popped) = self.side.pop() {
-            if let Ran::Ended(ending, _) = popped.run() {
+            let ran = match popped.run() {
+                Ran::Asked(asked) => asked.run(&self.side),
+                ran => ran,
+            };
+            if let Ran::Ended(ending, _) = ran {
                 self.retire(ending);
             }
         }
