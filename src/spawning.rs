@@ -138,7 +138,7 @@ impl LocalHandle {
     /// Spawns a future that cannot leave this thread.
     ///
     /// If the loop was asked to shut down, the future is dropped and the handle reports
-    /// [`JoinError::Closed`].
+    /// [`JoinError::Closed`](crate::JoinError::Closed).
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         JoinHandle::new(self.local.spawn_local(future, (), Location::caller()))
