@@ -13,7 +13,7 @@ pub(crate) use self::modelled::*;
 pub(crate) use self::real::*;
 
 /// Atomics that sit in a `static`, which loom's cannot: counters that no protocol depends on. A
-/// [`Counter`](fixed::Counter) has the size of a pointer where there is none of 64 bits.
+/// `Counter` has the size of a pointer where there is none of 64 bits.
 pub(crate) mod fixed {
     #[cfg(any(test, not(target_has_atomic = "64")))]
     pub(crate) use core::sync::atomic::AtomicU32 as Half;

@@ -1,9 +1,9 @@
 //! Faults of the machine: no more threads, one core, processes started in between.
 //!
-//! What is wrong with signals and stops is in `signals`, what is wrong with sheer numbers in `masses`.
+//! Signals and stops are in `signals`, sheer numbers in `masses`, and what user code can do in `hostile`.
 
+mod hostile;
 mod masses;
-#[cfg(target_os = "linux")]
 mod signals;
 
 use std::future::pending;
@@ -111,7 +111,6 @@ fn a_blocking_job_without_a_thread_says_so() {
 }
 
 /// How much address space this process uses, in KiB; the sanitizers' shadows are in it.
-#[cfg(target_os = "linux")]
 fn address_space() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("proc is mounted");
     let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
@@ -120,7 +119,6 @@ fn address_space() -> u64 {
 }
 
 /// P6: jobs wait for the worker there is when there cannot be another.
-#[cfg(target_os = "linux")]
 #[test]
 fn jobs_share_the_worker_there_is() {
     let ended = in_child_with(
@@ -176,7 +174,6 @@ const TWO_SIDED: [&str; 9] = [
 ];
 
 /// P1, W1: on one core nobody spins for another: these parts of the suite pass there as well.
-#[cfg(target_os = "linux")]
 #[test]
 fn one_core_is_enough() {
     let core = std::fs::read_to_string("/proc/self/status").expect("proc is mounted");
