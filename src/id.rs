@@ -8,15 +8,15 @@ use core::cell::Cell;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-use crate::sync::fixed::{Counter, Ordering};
+use crate::sync::fixed::Serial;
 
 /// How many serials a loop draws at once for the tasks that are spawned on its own thread.
-const BLOCK: u64 = 256;
+const BLOCK: u16 = 256;
 
 /// A place in the registry that no task has: the task was not there yet when the id was made.
 pub(crate) const NO_KEY: u32 = u32::MAX;
 
-static NEXT: Counter = Counter::new(1);
+static NEXT: Serial = Serial::new(1);
 
 /// Names one task, on whichever loop of the process it runs; never reused.
 ///
@@ -97,18 +97,7 @@ impl fmt::Debug for TaskId {
 
 /// Draws one serial number. From any thread.
 pub(crate) fn draw() -> u64 {
-    draw_many(1)
-}
-
-/// Draws `count` serial numbers in a row and returns the first.
-fn draw_many(count: u64) -> u64 {
-    // ORDERING: Relaxed: the counter's own modification order makes the serials distinct and, for
-    // each thread, increasing; nothing else is published through it.
-    #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
-    // pointer-sized where there are no 64-bit atomics
-    let first = NEXT.fetch_add(count.try_into().unwrap_or(1), Ordering::Relaxed);
-    #[allow(clippy::useless_conversion)]
-    u64::try_from(first).unwrap_or(u64::MAX)
+    NEXT.draw(1)
 }
 
 /// The serials of one loop's own thread: drawn in blocks, handed out by a plain counter.
@@ -123,9 +112,9 @@ impl Serials {
     #[inline]
     pub(crate) fn draw(&self) -> u64 {
         if self.next.get() == self.end.get() {
-            let first = draw_many(BLOCK);
+            let first = NEXT.draw(BLOCK);
             self.next.set(first);
-            self.end.set(first + BLOCK);
+            self.end.set(first + u64::from(BLOCK));
         }
         let serial = self.next.get();
         self.next.set(serial + 1);
@@ -148,8 +137,19 @@ mod tests {
     #[test]
     fn a_block_runs_out_and_the_next_is_drawn() {
         let serials = Serials::default();
-        let drawn: alloc::vec::Vec<u64> = (0..BLOCK * 2 + 1).map(|_| serials.draw()).collect();
+        let drawn: alloc::vec::Vec<u64> = (0..=BLOCK * 2).map(|_| serials.draw()).collect();
         assert!(drawn.windows(2).all(|pair| pair[0] < pair[1]), "{drawn:?}");
+    }
+
+    #[test]
+    fn a_block_may_lie_across_the_end_of_32_bits() {
+        let (first, end) = ((1 << 32) - 2, (1 << 32) + 2);
+        let serials = Serials { next: Cell::new(first), end: Cell::new(end) };
+        serials.passed(first - 1);
+        let ids: alloc::vec::Vec<TaskId> =
+            (first..end).map(|_| TaskId::new(serials.draw(), NO_KEY)).collect();
+        assert!(ids.iter().map(|id| id.as_u64()).eq(first..end), "{ids:?}");
+        assert!(ids.is_sorted() && ids[3] != TaskId::new(1, NO_KEY), "{ids:?}");
     }
 
     #[test]

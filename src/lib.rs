@@ -37,6 +37,10 @@
 //! Futures, closures and what they own are polled and dropped on the loop's thread only. A method
 //! that would have to wait for the loop on the loop's own thread gives an error instead.
 //!
+//! # Memory
+//!
+//! Where an allocation fails the process ends, as everywhere with the standard library.
+//!
 //! # Cancel safety
 //!
 //! What happens when a future of this crate is dropped before it is ready; each says its grade:

@@ -4,18 +4,47 @@
 //! interleaving; otherwise they are those of `core` and `alloc`. No other file names an atomic module.
 //! The place where a thread waits is here too, for the protocols of the shell that are modelled.
 
+#[cfg(any(test, not(target_has_atomic = "64")))]
+mod wide;
+
 #[cfg(loom)]
 pub(crate) use self::modelled::*;
 #[cfg(not(loom))]
 pub(crate) use self::real::*;
 
-/// Atomics that sit in a `static`, which loom's cannot: counters that no protocol depends on.
+/// Atomics that sit in a `static`, which loom's cannot: counters that no protocol depends on. A
+/// `Counter` has the size of a pointer where there is none of 64 bits.
 pub(crate) mod fixed {
+    #[cfg(any(test, not(target_has_atomic = "64")))]
+    pub(crate) use core::sync::atomic::AtomicU32 as Half;
     #[cfg(target_has_atomic = "64")]
     pub(crate) use core::sync::atomic::AtomicU64 as Counter;
     #[cfg(not(target_has_atomic = "64"))]
     pub(crate) use core::sync::atomic::AtomicUsize as Counter;
     pub(crate) use core::sync::atomic::Ordering;
+
+    #[cfg(not(target_has_atomic = "64"))]
+    pub(crate) use super::wide::Wide as Serial;
+
+    /// A counter whose numbers never come again: at one in a nanosecond it lasts 584 years.
+    #[cfg(target_has_atomic = "64")]
+    #[derive(Debug)]
+    pub(crate) struct Serial(Counter);
+
+    #[cfg(target_has_atomic = "64")]
+    impl Serial {
+        pub(crate) const fn new(first: u32) -> Self {
+            Self(Counter::new(first as u64))
+        }
+
+        /// Draws `count` numbers in a row and returns the first.
+        #[inline]
+        pub(crate) fn draw(&self, count: u16) -> u64 {
+            // ORDERING: Relaxed: the counter's own modification order makes the numbers distinct
+            // and, for each thread, increasing; nothing else is published through it.
+            self.0.fetch_add(count.into(), Ordering::Relaxed)
+        }
+    }
 }
 
 #[cfg(not(loom))]

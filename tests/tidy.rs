@@ -17,6 +17,8 @@ mod semantics;
 mod soundness;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/threats.rs"]
+mod threats;
 #[path = "tidy/verdict.rs"]
 mod verdict;
 
@@ -152,6 +154,12 @@ fn the_library_prints_nothing() {
 #[test]
 fn rules_are_tested() {
     semantics::rules_are_tested(package()).demand();
+}
+
+#[test]
+fn threats_are_shown() {
+    let notes = Path::new(env!("CARGO_MANIFEST_DIR")).join(threats::NOTES);
+    threats::threats_are_shown(&fs::read_to_string(notes).unwrap(), package()).demand();
 }
 
 #[test]

@@ -83,3 +83,23 @@ impl Gate {
         self.waiting.notify();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// P8: the count beside the mark holds the greatest capacity there can be.
+    #[test]
+    fn the_widest_gate_is_full_and_no_wider() {
+        let gate = Gate::new(usize::MAX);
+        let most = usize::MAX / ONE;
+        gate.word.store((most - 1) * ONE, Ordering::Relaxed);
+        assert!(gate.try_enter());
+        assert_eq!(gate.inside(), most);
+        assert!(!gate.try_enter() && !gate.enter_or_mark(WAITED));
+        assert_eq!(gate.word.load(Ordering::Relaxed), usize::MAX, "full and waited for");
+        gate.leave();
+        assert_eq!(gate.word.load(Ordering::Relaxed), (most - 1) * ONE);
+        assert!(gate.enter(|| false));
+    }
+}

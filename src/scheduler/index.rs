@@ -127,6 +127,23 @@ mod tests {
         assert!(longest < 200, "a cluster of {longest}");
     }
 
+    /// Serials where 32 bits end, and where 64 do.
+    #[test]
+    fn serials_of_any_size_are_found() {
+        let near = |end: u64| end.wrapping_sub(20)..=end.saturating_add(20);
+        let serials: Vec<u64> = near(1 << 32).chain(near(1 << 63)).chain(near(u64::MAX)).collect();
+        let mut index = Index::default();
+        for (key, serial) in serials.iter().enumerate() {
+            index.insert(*serial, u32::try_from(key).unwrap(), |key| serials[key as usize]);
+        }
+        for (key, serial) in serials.iter().enumerate() {
+            let found = index.find(*serial, |key| serials[key as usize]);
+            assert_eq!(found, u32::try_from(key).ok(), "{serial:#x}");
+            index.remove(*serial, |key| serials[key as usize]);
+        }
+        assert!(index.is_empty());
+    }
+
     /// The slow twin is a map.
     #[test]
     fn the_index_equals_a_map_through_inserts_and_removes() {

@@ -33,8 +33,7 @@ impl Registry {
     pub(crate) fn insert(&mut self, task: Enrolled, since: Tick) -> u32 {
         let slot = self.entries.vacant_entry();
         // PANICS: it cannot: four thousand million tasks are over 300 GiB of cells.
-        let key =
-            u32::try_from(slot.key()).ok().filter(|key| *key != NO_KEY).expect("too many tasks");
+        let key = key_of(slot.key()).expect("too many tasks");
         task.set_key(key);
         slot.insert(Entry { task, since });
         key
@@ -81,6 +80,11 @@ impl Registry {
     }
 }
 
+/// The key for a place in the slab; the last number of all stands for "no key".
+fn key_of(place: usize) -> Option<u32> {
+    u32::try_from(place).ok().filter(|key| *key != NO_KEY)
+}
+
 fn serial_of(entries: &Slab<Entry>, key: u32) -> u64 {
     entries[key as usize].task.id().as_u64()
 }
@@ -88,6 +92,15 @@ fn serial_of(entries: &Slab<Entry>, key: u32) -> u64 {
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_end_before_the_one_that_stands_for_none() {
+        let last = NO_KEY as usize - 1;
+        assert_eq!(key_of(last), Some(NO_KEY - 1));
+        for beyond in [last + 1, last + 2, usize::MAX] {
+            assert_eq!(key_of(beyond), None, "{beyond}");
+        }
+    }
 
     #[test]
     fn an_entry_takes_16_bytes_and_the_slab_adds_none() {

@@ -310,3 +310,6 @@ pub(super) fn set(header: &Header, flag: u32) {
 pub(super) fn clear(header: &Header, flag: u32) {
     put(header, flags(header) & !flag);
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

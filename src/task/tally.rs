@@ -53,3 +53,24 @@ pub(crate) struct Tally {
     /// How many tasks were ready at the last look.
     pub(crate) ready: Count,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A counter that has come to its end begins again: nobody is stopped for a number to look at.
+    #[test]
+    fn a_counter_wraps_and_harms_nobody() {
+        let count = Count::default();
+        count.set(usize::MAX);
+        let last = count.get();
+        count.add(1);
+        assert_eq!(count.get(), last.wrapping_add(1));
+        #[cfg(target_has_atomic = "64")]
+        {
+            count.0.store(u64::MAX, Ordering::Relaxed);
+            count.add(2);
+            assert_eq!(count.get(), 1);
+        }
+    }
+}

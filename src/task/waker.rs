@@ -131,3 +131,6 @@ impl Packed {
         *unsafe { Box::from_raw(boxed) }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

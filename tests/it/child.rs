@@ -33,6 +33,15 @@ pub(crate) fn isolated<F: FnOnce()>(body: F) {
 /// The name of the test is taken from the type of `body`: call it from the test's own body.
 #[track_caller]
 pub(crate) fn in_child<F: FnOnce()>(body: F) -> Option<Ended> {
+    in_child_with(|_| (), body)
+}
+
+/// The same, with a child whose command `prepare` has changed.
+#[track_caller]
+pub(crate) fn in_child_with<F: FnOnce()>(
+    prepare: impl FnOnce(&mut Command),
+    body: F,
+) -> Option<Ended> {
     let path = std::any::type_name::<F>();
     let test = path.split("::").skip(1).take_while(|part| !part.starts_with('{'));
     let test = test.collect::<Vec<_>>().join("::");
@@ -41,34 +50,30 @@ pub(crate) fn in_child<F: FnOnce()>(body: F) -> Option<Ended> {
         body();
         return None;
     }
-    let ended = run(&test);
+    let mut command = Command::new(env::current_exe().expect("the path of the test binary"));
+    command.args(["--exact", &test, "--nocapture", "--test-threads=1"]).env(VARIABLE, &test);
+    prepare(&mut command);
+    let ended = run(command, &test, LIMIT);
     assert!(ended.output.contains(MARK), "no test ran as {test}:\n{}", ended.output);
     Some(ended)
 }
 
-/// Starts the test `test` as a child and waits for its end, which closes its pipes.
+/// Starts a command, called `name` here, and waits for its end, which closes its pipes.
 #[track_caller]
-fn run(test: &str) -> Ended {
-    let binary = env::current_exe().expect("the path of the test binary");
-    let mut child = Command::new(binary)
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(VARIABLE, test)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the test binary starts");
+pub(crate) fn run(mut command: Command, name: &str, limit: Duration) -> Ended {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the child starts");
     let (give, take) = mpsc::channel();
     read(child.stdout.take().expect("piped"), give.clone());
     read(child.stderr.take().expect("piped"), give);
-    let until = Instant::now() + LIMIT;
+    let until = Instant::now() + limit;
     let mut output = String::new();
     while let Ok(text) = take.recv_timeout(until.saturating_duration_since(Instant::now())) {
         output.push_str(&text);
     }
     if Instant::now() >= until {
         child.kill().expect("the child can be killed");
-        panic!("the child of {test} has not ended within {LIMIT:?}:\n{output}");
+        panic!("the child of {name} has not ended within {limit:?}:\n{output}");
     }
     Ended { status: child.wait().expect("the child's status"), output }
 }

@@ -30,6 +30,8 @@ mod bad_input_handles;
 mod cancel_handles;
 mod cancelling;
 mod cancelling_by_id;
+#[cfg(target_os = "linux")]
+mod faults;
 mod guards;
 mod guards_grace;
 mod panics;

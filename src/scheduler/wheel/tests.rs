@@ -187,6 +187,36 @@ fn serials_wrap_past_zero() {
     assert_eq!(keys.map(|key| wheel.cancel(key)), [1, 2, 3].map(Some));
 }
 
+/// A slot's later tenant has another serial than its earlier ones, also across the wrap.
+#[test]
+fn stale_keys_stay_stale_across_the_wrap_of_serials() {
+    let mut wheel = Wheel::new(0);
+    wheel.serial = NonZeroU32::new(u32::MAX - 3).expect("not zero");
+    let mut stale = Vec::new();
+    for n in 0..8 {
+        let key = wheel.arm(n, n);
+        for stale in &stale {
+            assert_eq!(wheel.cancel(*stale), None, "{stale:?} is taken for {key:?}");
+        }
+        assert_eq!(wheel.cancel(key), Some(n));
+        stale.push(key);
+    }
+    assert!(stale.iter().all(|key| key.slot == stale[0].slot), "{stale:?}");
+}
+
+/// M2: the order of arming goes on where 32 bits end, and up to the end of 64.
+#[test]
+fn the_order_of_arming_holds_to_the_end_of_its_counter() {
+    for armings in [u64::from(u32::MAX) - 3, u64::MAX - 7] {
+        let mut wheel = Wheel::new(0);
+        wheel.armings = armings;
+        let keys = [0, 1, 2, 3, 4].map(|n| wheel.arm(DAY, n));
+        assert!(wheel.rearm(keys[0], DAY) && wheel.rearm(keys[2], DAY));
+        wheel.check_invariants();
+        assert_eq!(fire_all(&mut wheel, DAY), [1, 3, 4, 0, 2], "from {armings}");
+    }
+}
+
 #[test]
 fn a_payload_can_be_replaced_in_place() {
     let mut wheel = Wheel::new(0);

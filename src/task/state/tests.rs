@@ -153,3 +153,65 @@ fn completion_gives_the_reference_away_only_from_the_plain_state() {
         }
     }
 }
+
+impl State {
+    /// Makes the count of references another, at most the limit; returns what it was.
+    pub(crate) fn set_references(&self, references: usize) -> usize {
+        let now = self.load();
+        let word = references.min(FULL + 1) * REF + now.0 % REF;
+        self.0.store(word, Ordering::Relaxed);
+        now.references()
+    }
+}
+
+/// The word of a live task that has this many references.
+fn counted(references: usize) -> State {
+    State(AtomicUsize::new(references * REF + JOIN))
+}
+
+/// The most references that one more may be made from.
+const FULL: usize = MOST / REF;
+
+#[test]
+fn a_count_at_its_limit_takes_no_more_and_loses_none() {
+    let state = counted(FULL);
+    state.retain();
+    assert_eq!(state.load().references(), FULL + 1, "the last one that is given");
+    for _ in 0..3 {
+        let refused = std::panic::catch_unwind(|| state.retain()).expect_err("there is no room");
+        let message = refused.downcast_ref::<&str>().expect("a message");
+        assert_eq!(*message, "too many wakers of one task");
+        assert_eq!(state.load().0, (FULL + 1) * REF + JOIN, "the refused one was counted");
+    }
+    assert!(!state.release());
+    state.retain();
+}
+
+/// Those who are refused at once count on each other's undoing: the half above the limit is theirs.
+#[test]
+fn threads_that_are_refused_together_wrap_nothing() {
+    let state = counted(FULL + 1);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    let retain = std::panic::AssertUnwindSafe(|| state.retain());
+                    assert!(std::panic::catch_unwind(retain).is_err());
+                }
+            });
+        }
+    });
+    assert_eq!(state.load().0, (FULL + 1) * REF + JOIN);
+}
+
+/// Whatever the flags say, the count above them is the same, up to the limit.
+#[test]
+fn flags_and_count_keep_apart_at_the_limit() {
+    for flags in states().into_iter().map(|s| s.0 % REF) {
+        let state = State(AtomicUsize::new((FULL - 1) * REF + flags));
+        state.retain();
+        assert_eq!(state.load(), Snapshot(FULL * REF + flags));
+        let _ = state.take_in();
+        assert_eq!(state.load().references(), FULL, "{flags:#b}");
+    }
+}

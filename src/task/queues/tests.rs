@@ -1,0 +1,58 @@
+//! The count of polls in a task's notes, set near the end of its field.
+
+use alloc::boxed::Box;
+use core::future::poll_fn;
+use core::panic::Location;
+use core::task::Poll;
+
+use super::*;
+use crate::task::cell::{End, Origin};
+use crate::task::loop_side::{Enrolled, LoopSide};
+use crate::task::run::Ran;
+
+/// Sets a task's count of polls, as far as its notes hold it; its flags stay.
+fn set_polls(task: &Enrolled, polls: u64) {
+    // SAFETY: the registry's reference, which the test has, keeps it alive.
+    let header = unsafe { task.0.as_ref() };
+    let polls = u32::try_from(polls).expect("fits into the notes");
+    put(header, polls * POLL + flags(header) % POLL);
+}
+
+/// Runs the next task.
+fn run_once(side: &LoopSide) -> Ran<'_> {
+    side.resume();
+    side.begin_batch(1);
+    side.pop().expect("it has woken itself").run()
+}
+
+#[test]
+fn a_count_of_polls_outgrows_its_field_and_leaves_the_flags() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let mut left = 8;
+    let future = poll_fn(move |cx| {
+        left -= 1;
+        cx.waker().wake_by_ref();
+        if left == 0 { Poll::Ready(7) } else { Poll::Pending }
+    });
+    let origin = Origin { serial: 1, location: Location::caller() };
+    let (task, join) = side.spawn(future, (), origin);
+    for round in 0..2 {
+        let before = round * POLLS;
+        set_polls(&task, POLLS - 2);
+        assert_eq!(side.polls(&task), before + POLLS - 2);
+        for polls in [POLLS - 1, POLLS, POLLS + 1] {
+            assert!(matches!(run_once(&side), Ran::Pending));
+            assert_eq!(side.polls(&task), before + polls);
+            // SAFETY: as in `set_polls`.
+            let notes = flags(unsafe { task.0.as_ref() });
+            assert_eq!(notes % POLL, READY | ADOPTED, "the count has run into the flags");
+        }
+    }
+    assert!(matches!(run_once(&side), Ran::Pending));
+    let Ran::Ended(ending, End::Finished) = run_once(&side) else { panic!("it has not ended") };
+    assert!(ending.complete(task, &side).is_none());
+    assert!(side.queues(|queues| queues.carries.is_empty()), "the carry outlives its task");
+    assert!(matches!(run_once(&side), Ran::Nothing), "it woke itself in its last poll");
+    drop(join);
+}

@@ -1,0 +1,171 @@
+//! User code at its worst: what it can take with it, and what it cannot.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use sideloop::{
+    CancelRequest, JoinError, JoinHandle, LoopThread, Shutdown, TaskInfo, TaskState, yield_now,
+};
+
+use crate::child::{Ended, in_child};
+use crate::support::{Drops, Gate, Latch, Passed, join_err, join_ok, limited, loop_started};
+
+const SHORT: Duration = Duration::from_millis(20);
+
+// ───────────── what ends the process ─────────────
+
+fn recurse(depth: u64) -> u64 {
+    let frame = black_box([depth; 64]);
+    if depth == u64::MAX { 0 } else { recurse(depth + 1) + frame[7] }
+}
+
+/// H6: a task that runs out of stack ends the process with a word, and does not run on in other memory.
+#[test]
+fn a_stack_overflow_ends_the_process() {
+    let Some(Ended { status, output }) = in_child(|| {
+        let side = LoopThread::builder().stack_size(1 << 20).start().expect("starts");
+        let depth = side.handle().call(|| recurse(black_box(0))).join();
+        println!("it went on with {depth:?}");
+    }) else {
+        return;
+    };
+    assert!(!status.success() && !output.contains("it went on"), "{status}\n{output}");
+    let word =
+        ["has overflowed its stack", "stack-overflow"].iter().any(|word| output.contains(word));
+    assert!(word, "the process ended without a word: {status}\n{output}");
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a second panic");
+    }
+}
+
+/// X1: a local whose destructor panics while a panic unwinds through it aborts: so the language has it.
+#[test]
+fn a_panic_in_an_unwinding_frame_ends_the_process() {
+    let Some(Ended { status, output }) = in_child(|| {
+        let side = loop_started();
+        let task = side.handle().call(|| {
+            let _bomb = Bomb;
+            panic!("a first panic");
+        });
+        println!("it went on with {:?}", task.join());
+    }) else {
+        return;
+    };
+    assert!(!status.success() && !output.contains("it went on"), "{status}\n{output}");
+    assert!(output.contains("a first panic") && output.contains("a second panic"), "{output}");
+}
+
+// ───────────── what stops one loop ─────────────
+
+/// P1, P2, J2, O1: a poll without end stops its own loop; whoever does not wait for it without a limit goes on.
+#[test]
+fn an_endless_poll_stops_its_own_loop_alone() {
+    limited(|| {
+        let (stuck, other) = (loop_started(), loop_started());
+        let (told, drops) = (Latch::new("the poll has begun"), Drops::new());
+        let (begun, token, free) = (told.clone(), drops.token(), Arc::new(AtomicBool::new(false)));
+        let until = Arc::clone(&free);
+        let endless = stuck.handle().spawn(async move {
+            let _token = token;
+            begun.set();
+            while !until.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+            yield_now().await;
+        });
+        told.wait();
+        let before = Instant::now();
+        assert_eq!(endless.cancel(), CancelRequest::Requested);
+        let unrun = stuck.handle().spawn(async {});
+        let unrun = unrun.join_timeout(SHORT).expect_err("its loop is stuck");
+        assert!(before.elapsed() >= SHORT && !unrun.is_finished());
+        assert_eq!(stuck.handle().metrics().polls, 0, "the endless poll has not ended");
+        assert_eq!(join_ok(other.handle().call(|| 7)), 7, "another loop is stuck, too");
+        stuck.handle().shutdown(Shutdown::now());
+        assert!(stuck.handle().spawn(async {}).join().is_err());
+        free.store(true, Ordering::Relaxed);
+        assert!(matches!(join_err(endless), JoinError::Cancelled), "at its next suspension");
+        assert!(matches!(join_err(unrun), JoinError::Cancelled));
+        assert_eq!(drops.count(), 1);
+    });
+}
+
+/// Where a task finds the handle that it is to wait for.
+type Place = Arc<Mutex<Option<JoinHandle<()>>>>;
+
+/// Waits for the task whose handle is in `place` once `passed` has let it look.
+async fn wait_for(place: Place, passed: Passed) {
+    passed.await;
+    let other = place.lock().expect("nobody panics").take();
+    let _ = other.expect("it was put there").await;
+}
+
+/// C1, T4: two tasks that wait for each other wait at no cost, and a cancel of one frees the other.
+#[test]
+fn two_tasks_that_wait_for_each_other_can_be_freed() {
+    limited(|| {
+        let side = loop_started();
+        let (gate, places) = (Gate::new(), [Place::default(), Place::default()]);
+        let [first, second] = places
+            .each_ref()
+            .map(|place| side.handle().spawn(wait_for(place.clone(), gate.passed())));
+        let (cancel, other) = (first.canceller(), second.canceller());
+        *places[0].lock().expect("nobody panics") = Some(second);
+        *places[1].lock().expect("nobody panics") = Some(first);
+        gate.open();
+        let taken = || places.iter().all(|place| place.lock().expect("nobody panics").is_none());
+        let idle = |task: &TaskInfo| task.state == TaskState::Idle;
+        while !(taken() && join_ok(side.handle().tasks()).iter().all(idle)) {}
+        assert!(!cancel.is_finished() && !other.is_finished());
+        assert_eq!(cancel.cancel(), CancelRequest::Requested);
+        while !other.is_finished() {
+            join_ok(side.handle().call(|| ()));
+        }
+        let metrics = side.handle().metrics();
+        assert_eq!((metrics.cancelled, metrics.panicked, metrics.live), (1, 0, 0));
+    });
+}
+
+/// W1, T1: a task that floods its own loop with wakes from a thread costs a poll a round, no more.
+#[test]
+fn a_flood_of_wakes_holds_up_nobody() {
+    limited(|| {
+        let side = loop_started();
+        let (tell, told) = std::sync::mpsc::channel::<Waker>();
+        let mut tell = Some(tell);
+        let flooded = side.handle().spawn(std::future::poll_fn(move |cx| {
+            if let Some(tell) = tell.take() {
+                tell.send(cx.waker().clone()).expect("somebody listens");
+            }
+            Poll::<()>::Pending
+        }));
+        let waker = told.recv().expect("it is polled");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stops = Arc::clone(&stop);
+        let flood = std::thread::spawn(move || {
+            let mut wakes = 0_u64;
+            while !stops.load(Ordering::Relaxed) {
+                waker.wake_by_ref();
+                wakes += 1;
+            }
+            wakes
+        });
+        for n in 0..1000 {
+            assert_eq!(join_ok(side.handle().call(move || n)), n);
+        }
+        assert_eq!(flooded.cancel(), CancelRequest::Requested);
+        assert!(matches!(join_err(flooded), JoinError::Cancelled));
+        stop.store(true, Ordering::Relaxed);
+        let wakes = flood.join().expect("no panic");
+        let polls = side.handle().metrics().polls;
+        assert!(polls <= wakes + 1002, "{polls} polls for {wakes} wakes");
+    });
+}
