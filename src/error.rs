@@ -160,7 +160,6 @@ mod shell {
     pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
     /// Why a loop did not start. Nothing is left of it: no thread, no hook.
-    #[non_exhaustive]
     #[derive(Debug)]
     pub enum StartError {
         /// The operating system gave no thread.
@@ -174,8 +173,8 @@ mod shell {
     impl fmt::Display for StartError {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             match self {
-                Self::Thread(error) => write!(f, "the loop's thread could not be created: {error}"),
-                Self::Init(error) => write!(f, "the start hook failed: {error}"),
+                Self::Thread(_) => f.write_str("the loop's thread could not be created"),
+                Self::Init(_) => f.write_str("the start hook failed"),
                 Self::Panicked(payload) => {
                     write!(
                         f,
@@ -198,7 +197,6 @@ mod shell {
     }
 
     /// Why [`Handle::try_spawn`](crate::Handle::try_spawn) did not start a task; the future comes back.
-    #[non_exhaustive]
     pub enum SpawnError<F> {
         /// The loop was asked to shut down; nothing can be spawned on it again.
         Closed(F),

@@ -22,7 +22,7 @@ use crate::runtime::guards::Record;
 ///
 /// It protects from the poll on in which it is made: who wants a clean-up to run waits for a sign of
 /// life before cancelling. It may be sent to other threads, and outlive its task; then it does
-/// nothing.
+/// nothing. One that lives in the closure of a repeated call guards that call for good.
 ///
 /// # Examples
 ///
@@ -86,7 +86,9 @@ impl CancelGuard {
 
     /// Waits for a cancel. An abort is none: it ends the task without asking.
     ///
-    /// It may be awaited on any thread and executor, by several at once.
+    /// It may be awaited on any thread and executor, by several at once. Where the guard has outlived
+    /// its task it is over at once, as there is nothing left to be asked: [`CancelGuard::is_requested`]
+    /// tells the two apart.
     ///
     /// # Cancel safety
     ///

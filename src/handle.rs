@@ -11,12 +11,12 @@ use futures_task::{FutureObj, Spawn, SpawnError as Refused};
 use crate::error::{JoinError, SpawnError};
 use crate::id::TaskId;
 use crate::join::JoinHandle;
+use crate::runtime::context;
 use crate::runtime::guards::cancel_within;
 use crate::runtime::shared::{Patience, Refusal, Shared};
 use crate::shutdown::Shutdown;
 use crate::spawning::TaskBuilder;
 use crate::task::cell::Label;
-use crate::task::mailbox::Mailbox;
 use crate::task::state::{CancelRequest, Request};
 
 /// A loop, from any thread: spawns, calls, cancels by id, asks it to end.
@@ -186,6 +186,11 @@ impl Handle {
 
     /// Cancels a task by id, ahead of any backlog.
     ///
+    /// The loop looks for the task between two batches of polls: a task that is always ready may be
+    /// polled some times more, which a cancel by its own handle or a [`Canceller`](crate::Canceller)
+    /// prevents. Dropping what this returns lets the request take its course; cancelling it may take
+    /// the request back.
+    ///
     /// From any thread; it does not wait. The handle gives what the request found:
     /// [`CancelRequest::NotFound`] when the loop does not know the task (any more). A stale id, or one
     /// of another loop, touches nothing. After the loop's end the handle reports [`JoinError::Closed`].
@@ -276,7 +281,7 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn is_current(&self) -> bool {
-        Mailbox::is_current(&self.shared.mailbox)
+        context::home(&self.shared.mailbox).is_some_and(|local| local.scheduler.side.is_entered())
     }
 
     /// Whether the loop was asked to shut down, or has ended.

@@ -112,6 +112,9 @@ impl<T> JoinHandle<T> {
         if let Some(outcome) = self.join.try_take() {
             return Ok(outcome);
         }
+        if self.join.is_taken() {
+            return Ok(Err(JoinError::Closed));
+        }
         if limit.is_zero() {
             return Err(self);
         }
@@ -180,7 +183,8 @@ impl<T> JoinHandle<T> {
         self.canceller().cancel_within(grace)
     }
 
-    /// Ends the task at its next suspension, whatever it thinks of it. Does not wait.
+    /// Ends the task at its next suspension, whatever it thinks of it. Does not wait. After a cancel
+    /// the answer is `AlreadyRequested`, and it is an abort all the same.
     ///
     /// # Examples
     ///

@@ -34,8 +34,9 @@
 //! # Threads
 //!
 //! Handles may be used from any thread and anywhere: inside of polls, destructors, wakers and hooks.
-//! Futures, closures and what they own are polled and dropped on the loop's thread only. A method
-//! that would have to wait for the loop on the loop's own thread gives an error instead.
+//! Futures, closures and what they own are polled and dropped on the loop's thread only, once they
+//! were accepted; blocking jobs run, and end, on threads of their pool. A method that would have to
+//! wait for the loop on the loop's own thread gives an error instead.
 //!
 //! # Memory
 //!

@@ -155,7 +155,9 @@ impl Builder {
     ///
     /// At the bound [`Handle::try_spawn`](crate::Handle::try_spawn) gives the future back, and the
     /// others block the calling thread until there is room or the loop is asked to end: so the loop
-    /// must be running, or another thread have it driven. On the loop's own thread nothing blocks.
+    /// must be running, or another thread have it driven. On the loop's own thread nothing blocks; a loop
+    /// that submits to another one's full queue does. It bounds what waits to be taken in, not how many
+    /// tasks or blocking jobs there are.
     /// Wakes, cancels, shutdown and snapshots are not submissions.
     ///
     /// # Examples

@@ -84,6 +84,10 @@ impl Executor {
 
     /// Runs the loop until `future` is ready, blocking the thread when nothing is.
     ///
+    /// Inside of a task of another loop it holds that loop up until it is done; to wait there for a
+    /// task of that very loop is to wait for ever. For a host with an `on_wake` hook: what is
+    /// ready, or has come in, when it returns is told by no hook; the next turn is the host's to make.
+    ///
     /// The future need not be `'static` or `Send`, and is not a task: it has no id, and a panic in it
     /// reaches the caller. Tasks that are not finished stay, for the next time the loop is driven.
     ///
@@ -260,7 +264,7 @@ struct Resting<'a>(&'a Local);
 impl Drop for Resting<'_> {
     fn drop(&mut self) {
         if self.0.scheduler.is_idle() {
-            self.0.rest();
+            self.0.rest_at_last();
         }
     }
 }

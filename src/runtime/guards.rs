@@ -16,7 +16,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::local::Local;
-use super::shared::control;
+use super::shared::tell;
 use crate::error::{contain, discard, forget_payload};
 use crate::id::TaskId;
 use crate::scheduler::wheel::TimerKey;
@@ -34,6 +34,8 @@ pub(crate) struct Record {
 #[derive(Debug, Default)]
 struct Inner {
     guards: usize,
+    /// The task is let go: nothing will be requested of it any more.
+    ended: bool,
     /// Who waits for a request, by a number of its own.
     waiting: BTreeMap<u64, Waker>,
     next: u64,
@@ -66,12 +68,13 @@ impl Record {
         self.task.hurry(then);
     }
 
-    /// Leaves a waker, to be woken at the next request. `true`: there is one, nobody will wake.
+    /// Leaves a waker, to be woken at the next request. `true`: there is one, or there will be none, and
+    /// nobody will wake.
     pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) -> bool {
         let mut other = Some(waker.clone());
         let asked = {
             let mut inner = self.inner.lock();
-            let asked = self.task.is_asked();
+            let asked = self.task.is_asked() || inner.ended;
             if !asked {
                 let at = *key.get_or_insert(inner.next);
                 inner.next = inner.next.max(at + 1);
@@ -87,6 +90,12 @@ impl Record {
     pub(crate) fn unregister(&self, key: u64) {
         let waker = self.inner.lock().waiting.remove(&key);
         discard(waker);
+    }
+
+    /// The task is let go: who still waits need not.
+    fn end(&self) {
+        self.inner.lock().ended = true;
+        self.ask();
     }
 
     /// Wakes who waits for a request, which the state word shows by now.
@@ -144,7 +153,10 @@ impl Guards {
         }
         let kept = self.kept.borrow_mut().remove(&id.as_u64());
         let Some(Kept { record, abort }) = kept else { return };
-        discard(record);
+        if let Some(record) = record {
+            record.end();
+            discard(record);
+        }
         if let Some((_, key)) = abort {
             local.scheduler.disarm(key);
         }
@@ -186,7 +198,7 @@ pub(crate) fn cancel_within(task: TaskRef, grace: Duration) -> CancelRequest {
         task.request(Request::Abort);
     } else if pending && grace < Duration::MAX {
         let mailbox = task.mailbox().clone();
-        drop(control(&mailbox, move |local| local.guards.abort_after(task, grace, local)));
+        tell(&mailbox, move |local| local.guards.abort_after(task, grace, local));
     }
     answer
 }

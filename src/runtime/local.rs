@@ -130,7 +130,7 @@ impl Local {
     /// Whether a spawn on this thread is taken: until the request to end, and while draining from
     /// inside the run.
     pub(crate) fn accepts(&self) -> bool {
-        let inside = Mailbox::is_current(&self.shared.mailbox);
+        let inside = self.scheduler.side.is_entered();
         !self.shared.is_closed() || (inside && self.phase.get() <= Phase::Draining)
     }
 
@@ -241,6 +241,22 @@ impl Local {
     /// Declares the loop asleep for its host. `false`: there is something to do.
     pub(crate) fn rest(&self) -> bool {
         self.scheduler.side.park()
+    }
+
+    /// Declares the loop asleep, whatever was notified before, unless there is something to take in.
+    pub(crate) fn rest_at_last(&self) {
+        let mailbox = &self.shared.mailbox;
+        while !mailbox.has_any() {
+            self.scheduler.side.resume();
+            if !self.rest() {
+                continue;
+            }
+            // What was pushed in between may have notified a word that has been overwritten since.
+            if mailbox.has_any() {
+                mailbox.notify();
+            }
+            return;
+        }
     }
 
     /// Sleeps until something comes in or a deadline passes. The loop is idle.

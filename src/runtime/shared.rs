@@ -235,6 +235,24 @@ where
     }
 }
 
+/// Tells the loop of this mailbox something, ahead of any backlog, or at once if this is its thread. A
+/// loop without a shell hears nothing.
+#[track_caller]
+pub(crate) fn tell(mailbox: &Arc<Mailbox>, f: impl FnOnce(&Local) + Send + 'static) {
+    if let Some(local) = context::home(mailbox) {
+        f(&local);
+        return local.tell_host();
+    }
+    let message = async move {
+        if let Some(local) = context::current() {
+            f(&local);
+        }
+    };
+    let origin = origin(Location::caller());
+    let task = NewTask::new(message, (), origin, mailbox.clone(), Kind::Control);
+    drop(task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)));
+}
+
 /// Where a task of another thread comes from.
 fn origin(location: &'static Location<'static>) -> Origin {
     Origin { serial: id::draw(), location }

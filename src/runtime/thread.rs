@@ -19,7 +19,8 @@ use crate::shutdown::{Shutdown, ShutdownReport};
 ///
 /// Made by [`LoopThread::start`] or a [`Builder`]. Everything else is done through its [`Handle`].
 /// Dropping it aborts what lives and waits for the thread, as `shutdown(Shutdown::now())` does; on the
-/// loop's own thread it only asks for the end.
+/// loop's own thread it only asks for the end. Two loops whose tasks own each other's `LoopThread` wait
+/// for each other: keep it outside of loops.
 ///
 /// # Examples
 ///
@@ -31,6 +32,7 @@ use crate::shutdown::{Shutdown, ShutdownReport};
 /// side.shutdown(sideloop::Shutdown::now());
 /// # Ok(()) }
 /// ```
+#[must_use = "dropping it ends the loop"]
 pub struct LoopThread {
     handle: Handle,
     /// `None` once it was joined or let go.

@@ -200,6 +200,12 @@ impl<T> Join<T> {
         self.header().state.load().is_done()
     }
 
+    /// Whether the outcome was taken before.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken
+    }
+
     pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
         self.header().owner()
     }

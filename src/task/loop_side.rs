@@ -5,11 +5,12 @@
 //! to the registry and owns the loop's reference; a [`Popped`] one is to be run; an [`Ending`] one
 //! has its outcome in place and waits for the registry to let it go.
 
+use core::cell::Cell;
 use core::future::Future;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use super::cell::{Cell, End, Header, Label, Origin, Subject};
+use super::cell::{self, End, Header, Label, Origin, Subject};
 use super::injection::Chain;
 use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
@@ -26,6 +27,8 @@ use crate::sync::{self, Arc};
 #[derive(Debug)]
 pub(crate) struct LoopSide {
     mailbox: Arc<Mailbox>,
+    /// How often the run has been entered and not left.
+    depth: Cell<u32>,
     _on_its_thread: PhantomData<*const ()>,
 }
 
@@ -33,12 +36,13 @@ pub(crate) struct LoopSide {
 #[derive(Debug)]
 pub(crate) struct Entered<'a> {
     previous: *const (),
-    _side: PhantomData<&'a LoopSide>,
+    side: &'a LoopSide,
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         sync::replace_current(self.previous);
+        self.side.depth.set(self.side.depth.get() - 1);
     }
 }
 
@@ -125,7 +129,8 @@ impl Intake {
 
 impl LoopSide {
     pub(crate) fn new(unpark: Unpark) -> Self {
-        Self { mailbox: Arc::new(Mailbox::new(unpark)), _on_its_thread: PhantomData }
+        let mailbox = Arc::new(Mailbox::new(unpark));
+        Self { mailbox, depth: Cell::new(0), _on_its_thread: PhantomData }
     }
 
     pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
@@ -135,7 +140,13 @@ impl LoopSide {
     /// Enters the loop's run on this thread: wakes and requests of its tasks are local from here on.
     pub(crate) fn enter(&self) -> Entered<'_> {
         let previous = sync::replace_current(Mailbox::address(&self.mailbox));
-        Entered { previous, _side: PhantomData }
+        self.depth.set(self.depth.get() + 1);
+        Entered { previous, side: self }
+    }
+
+    /// Whether the thread is inside of the loop's run, also if it has entered another loop's since.
+    pub(crate) fn is_entered(&self) -> bool {
+        self.depth.get() > 0
     }
 
     /// Borrows the queues. `f` runs no user code.
@@ -155,11 +166,11 @@ impl LoopSide {
         label: L,
         origin: Origin,
     ) -> (Enrolled, Join<F::Output>) {
-        let layout = Cell::<F, L>::LAYOUT;
+        let layout = cell::Cell::<F, L>::LAYOUT;
         let (spare, block) = self.queues(|queues| (queues.spare(), queues.blocks.take(layout)));
         let owner = spare.unwrap_or_else(|| self.mailbox.clone());
         let state = State::new(false);
-        let task = Cell::allocate(future, label, origin, owner, state, ADOPTED, block);
+        let task = cell::Cell::allocate(future, label, origin, owner, state, ADOPTED, block);
         self.queues(|queues| {
             queues.fence();
             // SAFETY: on the loop's thread; the task has just been made.

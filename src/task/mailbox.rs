@@ -120,6 +120,11 @@ impl Mailbox {
         self.word.load(Ordering::Acquire) == PARKED
     }
 
+    /// Whether there is something to take in. A hint.
+    pub(crate) fn has_any(&self) -> bool {
+        self.stack.has_any()
+    }
+
     /// Whether something was pushed, or the loop notified, since it last looked. A hint.
     pub(crate) fn has_news(&self) -> bool {
         // ORDERING: Relaxed: who acts on the hint looks again, with the orderings of that look.

@@ -9,6 +9,7 @@
 mod child;
 mod support;
 
+mod embedding;
 mod endings;
 mod executor;
 mod groups;
