@@ -67,6 +67,10 @@ pub mod design {}
 #[doc = include_str!("../README.md")]
 mod readme {}
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod error;
 mod id;
 mod sync;

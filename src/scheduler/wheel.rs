@@ -39,6 +39,8 @@
 
 mod filing;
 #[cfg(any(test, fuzzing))]
+pub(crate) mod history;
+#[cfg(any(test, fuzzing))]
 mod invariants;
 mod level;
 #[cfg(any(test, fuzzing))]

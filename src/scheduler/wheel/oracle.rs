@@ -94,17 +94,28 @@ impl Pair {
 
     /// One step with one unit of budget. `true`: there may be more to do.
     pub(crate) fn step(&mut self, now: u64) -> bool {
-        let mut budget = 1;
-        match self.wheel.step(now, &mut budget) {
-            Step::Fired(name) => assert_eq!(Some(name), self.oracle.fire(now), "fired at {now}"),
-            Step::More => assert_eq!(budget, 0, "stopped early at {now}"),
+        self.step_within(now, &mut 1) != Step::Idle
+    }
+
+    /// One step, and what it came to.
+    pub(crate) fn step_within(&mut self, now: u64, budget: &mut usize) -> Step<()> {
+        let before = *budget;
+        match self.wheel.step(now, budget) {
+            Step::Fired(name) => {
+                assert_eq!(Some(name), self.oracle.fire(now), "fired at {now}");
+                assert!(*budget < before, "firing cost nothing at {now}");
+                Step::Fired(())
+            }
+            Step::More => {
+                assert_eq!(*budget, 0, "stopped early at {now}");
+                Step::More
+            }
             Step::Idle => {
                 let next = self.oracle.next_deadline();
                 assert!(next.is_none_or(|next| next > now), "{next:?} is due at {now}");
-                return false;
+                Step::Idle
             }
         }
-        true
     }
 
     /// Steps until nothing is due; the number of steps that took.

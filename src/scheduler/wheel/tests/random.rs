@@ -1,28 +1,15 @@
-//! Random sequences of operations, wheel against oracle.
+//! Random histories, wheel against oracle.
 
-use alloc::vec::Vec;
+use std::path::Path;
 
+use arbitrary::Unstructured;
 use proptest::prelude::*;
 
-use super::{Pair, SECOND};
+use super::Pair;
+use crate::scheduler::wheel::history::{History, STARTS, limit};
 use crate::scheduler::wheel::level::LEVELS;
 
 const SEEDS: u64 = 3_000;
-
-/// Where a loop may stand when a wheel begins: near each power of two at which something could
-/// wrap.
-const STARTS: [u64; 10] = [
-    0,
-    SECOND,
-    (1 << 30) - 100,
-    (1 << 36) - 100,
-    (1 << 60) - 100,
-    (1 << 60) + 100,
-    (1 << 63) - 100,
-    (1 << 63) + 100,
-    u64::MAX - SECOND,
-    u64::MAX - 100,
-];
 
 /// Sebastiano Vigna's splitmix64.
 struct Random(u64);
@@ -38,59 +25,40 @@ impl Random {
     fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
-
-    /// A distance: about every level's limits, of any magnitude, or one of a few, so that some are
-    /// equal.
-    fn delta(&mut self) -> u64 {
-        match self.below(4) {
-            0 => limit(self.below(LEVELS as u64) as u32, 62 + self.below(3)) - 1 + self.below(3),
-            1 => self.next() >> self.below(64),
-            2 => self.below(4) * 500,
-            _ => self.below(200),
-        }
-    }
 }
 
-/// So many slots of level `level`, or the greatest distance but one.
-fn limit(level: u32, slots: u64) -> u64 {
-    8_u64.pow(level).saturating_mul(slots).min(u64::MAX - 1)
-}
-
-/// One random change or step at `now`; the time of the next.
-fn act(pair: &mut Pair, random: &mut Random, now: u64) -> u64 {
-    let name = pair.armed().saturating_sub(1 + random.below(24) as usize);
-    let deadline = now.saturating_add(random.delta());
-    match random.below(16) {
-        0..5 => drop(pair.arm(deadline)),
-        5 => drop(pair.arm(now.saturating_sub(random.delta()))),
-        6 | 7 if pair.armed() > 0 => pair.cancel(name),
-        8 | 9 if pair.armed() > 0 => pair.rearm(name, deadline),
-        10 if pair.armed() > 0 => pair.check_timer(name),
-        11 => pair.check(),
-        12 => drop(pair.run_until(now)),
-        13 => return deadline,
-        14 => return pair.wheel.next_deadline().unwrap_or(now).saturating_sub(random.below(2)),
-        _ => drop(pair.step(now)),
-    }
-    // Seldom, the clock steps back.
-    if random.below(64) == 0 { now.saturating_sub(random.delta()) } else { now }
+/// The history that the fuzz target makes of these bytes.
+fn history_of(bytes: &[u8]) -> History {
+    let mut bytes = Unstructured::new(bytes);
+    History::draw(&mut |limit| bytes.int_in_range(0..=limit - 1).unwrap_or(0))
 }
 
 #[test]
 fn every_seed_agrees_with_the_oracle() {
     for seed in 0..SEEDS {
         let mut random = Random(seed);
-        let start = STARTS[(seed % STARTS.len() as u64) as usize];
-        let (mut pair, mut now) = (Pair::new(start), start);
-        for turn in 0..120 {
-            now = act(&mut pair, &mut random, now);
-            if turn % 40 == seed % 40 {
-                pair.wheel.check_invariants();
-            }
-        }
-        pair.run_until(u64::MAX);
-        assert!(pair.wheel.is_empty(), "seed {seed}");
+        let history = History::draw(&mut |limit| random.below(limit));
+        let ran = std::panic::catch_unwind(|| history.run());
+        assert!(ran.is_ok(), "seed {seed}: {history:?}");
     }
+}
+
+/// What the fuzzer has found so far, and what it needs to get everywhere; see `fuzz/README.md`.
+#[test]
+fn what_the_fuzzer_found_agrees_with_the_oracle() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let mut replayed = 0;
+    for folder in ["regressions/wheel", "corpus/wheel"] {
+        let Ok(files) = std::fs::read_dir(fuzz.join(folder)) else { continue };
+        for path in files.map(|file| file.expect("a file of a folder").path()) {
+            let bytes = std::fs::read(&path).expect("an input of the fuzzer");
+            let ran = std::panic::catch_unwind(|| history_of(&bytes).run());
+            assert!(ran.is_ok(), "{}: {:?}", path.display(), history_of(&bytes));
+            replayed += 1;
+        }
+    }
+    // The folder is not part of the published package.
+    assert!(replayed > 0 || !fuzz.exists(), "there is nothing to replay");
 }
 
 /// At the limits of every level, from several bases, each one armed twice and walked through in
@@ -139,56 +107,6 @@ fn a_walk_in_small_steps_agrees_with_the_oracle() {
     }
 }
 
-#[derive(Debug, Clone)]
-enum Operation {
-    Arm(u64),
-    Cancel(prop::sample::Index),
-    Rearm(prop::sample::Index, u64),
-    Pass(u64),
-    Back(u64),
-    Steps(u8),
-    Check,
-}
-
-fn any_delta() -> impl Strategy<Value = u64> {
-    let limits = (0..LEVELS as u32, 62..65_u64, 0..3_u64);
-    prop_oneof![
-        0..70_u64,
-        (0..5_u64).prop_map(|i| i * 300),
-        (any::<u64>(), 0..64_u32).prop_map(|(x, shift)| x >> shift),
-        limits.prop_map(|(level, slots, off)| limit(level, slots) - 1 + off),
-    ]
-}
-
-fn any_operation() -> impl Strategy<Value = Operation> {
-    prop_oneof![
-        4 => any_delta().prop_map(Operation::Arm),
-        2 => any::<prop::sample::Index>().prop_map(Operation::Cancel),
-        1 => (any::<prop::sample::Index>(), any_delta()).prop_map(|(i, d)| Operation::Rearm(i, d)),
-        2 => any_delta().prop_map(Operation::Pass),
-        1 => any_delta().prop_map(Operation::Back),
-        3 => (1..12_u8).prop_map(Operation::Steps),
-        1 => Just(Operation::Check),
-    ]
-}
-
-/// Does one operation; the time after it.
-fn apply(pair: &mut Pair, operation: Operation, now: u64) -> u64 {
-    match operation {
-        Operation::Arm(delta) => drop(pair.arm(now.saturating_add(delta))),
-        Operation::Cancel(_) | Operation::Rearm(..) if pair.armed() == 0 => {}
-        Operation::Cancel(index) => pair.cancel(index.index(pair.armed())),
-        Operation::Rearm(index, delta) => {
-            pair.rearm(index.index(pair.armed()), now.saturating_add(delta));
-        }
-        Operation::Pass(delta) => return now.saturating_add(delta),
-        Operation::Back(delta) => return now.saturating_sub(delta),
-        Operation::Steps(count) => drop((0..count).all(|_| pair.step(now))),
-        Operation::Check => pair.check(),
-    }
-    now
-}
-
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 256,
@@ -197,17 +115,7 @@ proptest! {
     })]
 
     #[test]
-    fn any_sequence_agrees_with_the_oracle(
-        start in prop::sample::select(&STARTS[..]),
-        operations in prop::collection::vec(any_operation(), 0..100),
-    ) {
-        let (mut pair, mut now) = (Pair::new(start), start);
-        let operations: Vec<_> = operations;
-        for operation in operations {
-            now = apply(&mut pair, operation, now);
-        }
-        pair.wheel.check_invariants();
-        pair.run_until(u64::MAX);
-        prop_assert!(pair.wheel.is_empty());
+    fn any_history_agrees_with_the_oracle(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        history_of(&bytes).run();
     }
 }

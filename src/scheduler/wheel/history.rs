@@ -1,0 +1,175 @@
+//! Histories of a wheel: what may be done to one, in any order, and the check after each deed.
+//!
+//! A history is drawn from a source of [choices](Choose): a seeded generator in the unit tests, the
+//! bytes of the fuzzer in `fuzz/`. So both look for the same faults, and one input means the same to
+//! both.
+
+use alloc::vec::Vec;
+
+use super::Step;
+use super::level::LEVELS;
+use super::oracle::Pair;
+
+/// Where a wheel may stand when it begins: at each power of two where something could wrap.
+pub(crate) const STARTS: [u64; 7] =
+    [0, 1_000_000_000, 1 << 30, 1 << 36, 1 << 60, 1 << 63, u64::MAX];
+
+/// The most operations of one history.
+const LONGEST: u64 = 64;
+
+/// A source of choices: a number below the limit, which is not 0.
+pub(crate) trait Choose: FnMut(u64) -> u64 {}
+
+impl<F: FnMut(u64) -> u64> Choose for F {}
+
+/// One deed. Timers are named by how many were armed after them; times are distances from now.
+#[derive(Debug, Clone)]
+pub(crate) enum Operation {
+    Arm(u64),
+    ArmInThePast(u64),
+    /// So many timers, each that much after the one before; the second half in reverse.
+    ArmMany {
+        first: u64,
+        apart: u64,
+        count: u64,
+    },
+    Rearm(usize, u64),
+    RearmInThePast(usize, u64),
+    Cancel(usize),
+    /// Time passes.
+    Pass(u64),
+    /// Time passes up to the next deadline, or until just before it.
+    PassToNext {
+        before: bool,
+    },
+    /// The clock steps back.
+    Back(u64),
+    /// So much work is done at once; what is left of it is left.
+    Advance {
+        budget: usize,
+    },
+    /// All that is due is done.
+    RunOut,
+    Look(usize),
+}
+
+/// The beginning of a wheel, and what is then done to it.
+#[derive(Debug, Clone)]
+pub(crate) struct History {
+    start: u64,
+    operations: Vec<Operation>,
+}
+
+impl History {
+    pub(crate) fn draw(choose: &mut impl Choose) -> Self {
+        let start = start(choose);
+        let count = choose(LONGEST) + 1;
+        Self { start, operations: (0..count).map(|_| Operation::draw(choose)).collect() }
+    }
+
+    /// Does all of it to a wheel and to its oracle, and runs both out. Panics where they differ, and
+    /// where an invariant of the wheel is broken.
+    pub(crate) fn run(&self) {
+        let (mut pair, mut now) = (Pair::new(self.start), self.start);
+        for operation in &self.operations {
+            now = operation.apply(&mut pair, now);
+            pair.wheel.check_invariants();
+        }
+        pair.check();
+        pair.run_until(u64::MAX);
+        pair.wheel.check_invariants();
+        assert!(pair.wheel.is_empty(), "run out");
+    }
+}
+
+impl Operation {
+    fn draw(choose: &mut impl Choose) -> Self {
+        match choose(16) {
+            0..5 => Self::Arm(distance(choose)),
+            5 => Self::ArmInThePast(distance(choose)),
+            6 => {
+                let (first, apart) = (distance(choose), distance(choose));
+                Self::ArmMany { first, apart, count: choose(80) }
+            }
+            7 => Self::Rearm(choose(24) as usize, distance(choose)),
+            8 => Self::RearmInThePast(choose(24) as usize, distance(choose)),
+            9 => Self::Cancel(choose(100) as usize),
+            10 => Self::Pass(distance(choose)),
+            11 => Self::PassToNext { before: choose(2) == 0 },
+            12 => Self::Back(distance(choose)),
+            13 => Self::Advance { budget: choose(40) as usize },
+            14 => Self::RunOut,
+            _ => Self::Look(choose(24) as usize),
+        }
+    }
+
+    /// Does it at `now`; the time of the next.
+    fn apply(&self, pair: &mut Pair, now: u64) -> u64 {
+        let at = |distance: u64| now.saturating_add(distance);
+        match *self {
+            Self::Arm(distance) => drop(pair.arm(at(distance))),
+            Self::ArmInThePast(distance) => drop(pair.arm(now.saturating_sub(distance))),
+            Self::ArmMany { first, apart, count } => {
+                for n in 0..count {
+                    let n = if n < count / 2 { n } else { count - n };
+                    pair.arm(at(first).saturating_add(apart.saturating_mul(n)));
+                }
+            }
+            Self::Rearm(back, distance) => with(pair, back, |p, name| p.rearm(name, at(distance))),
+            Self::RearmInThePast(back, distance) => {
+                with(pair, back, |p, name| p.rearm(name, now.saturating_sub(distance)));
+            }
+            Self::Cancel(back) => with(pair, back, Pair::cancel),
+            Self::Pass(distance) => return at(distance),
+            Self::PassToNext { before } => {
+                let next = pair.wheel.next_deadline().unwrap_or(now);
+                return now.max(next.saturating_sub(before.into()));
+            }
+            Self::Back(distance) => return now.saturating_sub(distance),
+            Self::Advance { mut budget } => {
+                while pair.step_within(now, &mut budget) == Step::Fired(()) {}
+            }
+            Self::RunOut => drop(pair.run_until(now)),
+            Self::Look(back) => {
+                with(pair, back, Pair::check_timer);
+                pair.check();
+            }
+        }
+        now
+    }
+}
+
+/// Does something to the timer that was armed before the last `back`, if there is one.
+fn with(pair: &mut Pair, back: usize, deed: impl FnOnce(&mut Pair, usize)) {
+    if let Some(name) = pair.armed().checked_sub(1 + back) {
+        deed(pair, name);
+    }
+}
+
+/// About one of the [`STARTS`].
+fn start(choose: &mut impl Choose) -> u64 {
+    let near = STARTS[choose(STARTS.len() as u64) as usize];
+    near.saturating_add(choose(200)).saturating_sub(choose(200))
+}
+
+/// Something that a wheel may be asked for: about a level's limits, any magnitude, or one of a few,
+/// so that some are equal.
+fn distance(choose: &mut impl Choose) -> u64 {
+    match choose(4) {
+        0 => {
+            let (level, slots) = (choose(LEVELS as u64) as u32, 62 + choose(3));
+            limit(level, slots) - 1 + choose(3)
+        }
+        1 => {
+            let bits = choose(64);
+            choose(u64::MAX) >> bits
+        }
+        2 => choose(4) * 500,
+        _ => choose(200),
+    }
+}
+
+/// So many slots of level `level`, or the greatest distance but one.
+pub(crate) fn limit(level: u32, slots: u64) -> u64 {
+    8_u64.pow(level).saturating_mul(slots).min(u64::MAX - 1)
+}
