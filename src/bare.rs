@@ -148,6 +148,8 @@ impl Host for Inner {
 
     fn returns(&self) {}
 
+    fn wake_main(&self) {}
+
     fn asked(&self, _: TaskId) {}
 
     fn retired(&self, _: TaskId) {}
@@ -241,7 +243,7 @@ impl Future for Sleep {
         match self.state {
             Wait::Over => return Poll::Ready(()),
             Wait::New => {
-                let key = self.inner.scheduler.arm(self.deadline, cx.waker().clone());
+                let key = self.inner.scheduler.arm(self.deadline, cx.waker());
                 self.state = Wait::Armed(key);
             }
             Wait::Armed(key) if self.inner.scheduler.swap_waker(key, cx.waker()).is_none() => {

@@ -8,6 +8,7 @@ pub(crate) mod executor;
 pub(crate) mod gate;
 pub(crate) mod guards;
 pub(crate) mod local;
+pub(crate) mod main_future;
 pub(crate) mod park;
 pub(crate) mod shared;
 pub(crate) mod slack;

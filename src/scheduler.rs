@@ -4,21 +4,24 @@
 //! ready tasks. Deterministic: no thread, no clock, no blocking; what it needs of the world it asks
 //! its [`Host`]. Every borrow here is short, and none is open while user code runs.
 
+mod alarm;
 mod host;
 mod index;
 mod registry;
+mod timers;
 pub(crate) mod wheel;
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::Future;
 use core::panic::Location;
-use core::task::Waker;
 
+use self::alarm::Alarm;
+pub(crate) use self::alarm::HostWaker;
 pub(crate) use self::host::{Activity, Details, Ended, Host};
 use self::registry::{Entry, Registry};
-use self::wheel::{Step, TimerKey, Wheel};
-use crate::error::{JoinError, contain, discard, forget_payload};
+use self::wheel::Wheel;
+use crate::error::JoinError;
 use crate::id::{Serials, TaskId};
 pub(crate) use crate::task::cell::Subject;
 use crate::task::cell::{End, Label, Origin};
@@ -27,11 +30,7 @@ use crate::task::loop_side::{Intake, LoopSide, News};
 use crate::task::run::{Ending, Ran};
 use crate::task::shuffle::Shuffle;
 use crate::task::state::{CancelRequest, Request};
-use crate::tick::{NEVER, Tick};
-
-/// How much timer work is done between two batches of polls: one unit for each fired timer and for
-/// each that is filed anew.
-const TIMER_BUDGET: usize = 256;
+use crate::tick::Tick;
 
 /// What a turn did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,7 +45,9 @@ pub(crate) struct Done {
 pub(crate) struct Scheduler {
     pub(crate) side: LoopSide,
     registry: RefCell<Registry>,
-    timers: RefCell<Wheel<Waker>>,
+    timers: RefCell<Wheel<Alarm>>,
+    /// The waker of the future that the host itself polls beside the tasks.
+    pub(crate) host_waker: HostWaker,
     serials: Serials,
     /// What the order of each batch is drawn from, if it is drawn.
     shuffle: Option<RefCell<Shuffle>>,
@@ -58,6 +59,7 @@ impl Scheduler {
             side,
             registry: RefCell::default(),
             timers: RefCell::new(Wheel::new(0)),
+            host_waker: HostWaker::default(),
             serials: Serials::default(),
             shuffle: None,
         }
@@ -102,7 +104,10 @@ impl Scheduler {
     /// 1. What other threads sent.
     #[inline]
     pub(crate) fn take_in_all(&self, host: &impl Host) {
-        self.take_in(self.side.take_all(), host);
+        let intake = self.side.take_all();
+        if !intake.is_empty() {
+            self.take_in(intake, host);
+        }
     }
 
     fn take_in(&self, mut intake: Intake, host: &impl Host) {
@@ -127,32 +132,6 @@ impl Scheduler {
                         host.lost(lost);
                     }
                 }
-            }
-        }
-    }
-
-    /// 2. Deadlines that passed. One timer at a time: its waker is user code.
-    #[inline]
-    fn fire_timers(&self, host: &impl Host, done: &mut Done) {
-        if self.timers.borrow().is_empty() {
-            return;
-        }
-        let (now, mut budget) = (host.now(), TIMER_BUDGET);
-        loop {
-            let step = self.timers.borrow_mut().step(now, &mut budget);
-            match step {
-                Step::Fired(waker) => {
-                    done.fired += 1;
-                    self.side.tally().timers_fired.add(1);
-                    if let Err(payload) = contain(|| waker.wake()) {
-                        forget_payload(payload);
-                    }
-                }
-                Step::More => {
-                    done.more_timers = true;
-                    return;
-                }
-                Step::Idle => return,
             }
         }
     }
@@ -324,54 +303,6 @@ impl Scheduler {
         self.end_all(host);
         self.side.resume();
         self.run_batch(host, usize::MAX, &mut Done::default());
-    }
-
-    /// Forgets all timers, one by one: dropping a waker is user code.
-    pub(crate) fn disarm_all(&self) {
-        loop {
-            let step = self.timers.borrow_mut().step(NEVER, &mut TIMER_BUDGET.clone());
-            match step {
-                Step::Fired(waker) => discard(waker),
-                Step::More => {}
-                Step::Idle => return,
-            }
-        }
-    }
-
-    /// Arms a timer that wakes `waker`.
-    pub(crate) fn arm(&self, deadline: Tick, waker: Waker) -> TimerKey {
-        self.side.tally().timers_armed.add(1);
-        self.timers.borrow_mut().arm(deadline, waker)
-    }
-
-    /// Has the timer wake `waker` instead. `None`: it has fired, or was cancelled.
-    pub(crate) fn swap_waker(&self, key: TimerKey, waker: &Waker) -> Option<()> {
-        if self.timers.borrow_mut().payload_mut(key)?.will_wake(waker) {
-            return Some(());
-        }
-        // Clone and drop are user code: outside of the borrow.
-        let mut other = waker.clone();
-        core::mem::swap(self.timers.borrow_mut().payload_mut(key)?, &mut other);
-        discard(other);
-        Some(())
-    }
-
-    /// Moves a timer. `false`: it has fired, or was cancelled.
-    pub(crate) fn rearm(&self, key: TimerKey, deadline: Tick) -> bool {
-        let armed = self.timers.borrow_mut().rearm(key, deadline);
-        self.side.tally().timers_armed.add(armed.into());
-        armed
-    }
-
-    /// Cancels a timer, if it has not fired.
-    pub(crate) fn disarm(&self, key: TimerKey) {
-        let waker = self.timers.borrow_mut().cancel(key);
-        discard(waker);
-    }
-
-    /// The next deadline, exact.
-    pub(crate) fn next_deadline(&self) -> Option<Tick> {
-        self.timers.borrow_mut().next_deadline()
     }
 }
 

@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_task::{ArcWake, waker_ref};
+use futures_task::waker_ref;
 
 use super::builder::Builder;
 use super::context;
 use super::local::Local;
+use super::main_future::{Beside, Main};
 use crate::handle::Handle;
 use crate::join::JoinHandle;
 use crate::shutdown::ShutdownReport;
 use crate::spawning::LocalHandle;
-use crate::sync::{Arc as Owner, AtomicUsize, Ordering};
-use crate::task::mailbox::Mailbox;
 
 /// A loop on the caller's thread, driven by the caller. Neither `Send` nor `Sync`.
 ///
@@ -106,9 +105,10 @@ impl Executor {
         let local = &*self.local;
         let _resting = Resting(local);
         let _entered = local.scheduler.side.enter();
-        let main =
-            Arc::new(Main { woken: AtomicUsize::new(1), mailbox: local.shared.mailbox.clone() });
+        local.forget_reading();
+        let main = Arc::new(Main::of(local));
         let waker = waker_ref(&main);
+        let _beside = Beside::new(local, &main, &waker);
         let mut cx = Context::from_waker(&waker);
         let mut future = pin!(future);
         loop {
@@ -225,6 +225,7 @@ impl Executor {
     pub fn turn(&mut self) -> Turn {
         let local = &*self.local;
         let _entered = local.scheduler.side.enter();
+        local.forget_reading();
         let done = local.turn();
         local.is_over();
         let idle = local.scheduler.is_idle() && !done.more_timers && local.rest();
@@ -266,32 +267,6 @@ impl Drop for Resting<'_> {
         if self.0.scheduler.is_idle() {
             self.0.rest_at_last();
         }
-    }
-}
-
-/// The waker of `block_on`'s future.
-struct Main {
-    woken: AtomicUsize,
-    mailbox: Owner<Mailbox>,
-}
-
-impl Main {
-    fn is_woken(&self) -> bool {
-        // ORDERING: Relaxed: a hint before parking; the mailbox's sleep word decides.
-        self.woken.load(Ordering::Relaxed) != 0
-    }
-
-    fn take(&self) -> bool {
-        // ORDERING: AcqRel, paired with the swap in `wake_by_ref`: the poll sees what was written before.
-        self.is_woken() && self.woken.swap(0, Ordering::AcqRel) != 0
-    }
-}
-
-impl ArcWake for Main {
-    fn wake_by_ref(main: &Arc<Self>) {
-        // ORDERING: AcqRel: Release, paired with `take`.
-        main.woken.swap(1, Ordering::AcqRel);
-        main.mailbox.notify();
     }
 }
 

@@ -173,7 +173,7 @@ impl Guards {
         if before.is_some_and(|(sooner, _)| sooner <= at) {
             return;
         }
-        let key = local.scheduler.arm(at, Waker::from(Arc::new(Abort(task))));
+        let key = local.scheduler.arm(at, &Waker::from(Arc::new(Abort(task))));
         self.kept.borrow_mut().entry(serial).or_default().abort = Some((at, key));
         if let Some((_, key)) = before {
             local.scheduler.disarm(key);

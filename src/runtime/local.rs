@@ -1,6 +1,7 @@
 //! One loop on its thread: the scheduler, its clock and hooks, and the way it ends.
 
 mod host;
+mod parking;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::guards::Guards;
+use super::main_future::Main;
 use super::shared::Shared;
 use super::watchdog::{Busy, Watchdog};
 use crate::error::discard;
@@ -31,6 +33,9 @@ use crate::tick::{NEVER, Tick};
 
 /// How many weak references a loop keeps for the timers to come.
 const TIES: usize = 1024;
+
+/// After more polls than this the time is asked for anew.
+const FEW: usize = 4;
 
 /// What a loop is built with.
 pub(crate) struct Settings {
@@ -67,6 +72,10 @@ pub(crate) struct Local {
     phase: Cell<Phase>,
     /// The time of this turn, once it was asked for.
     now: Cell<Option<Tick>>,
+    /// What the clock said when a task last asked, of late: see [`Self::read_clock`].
+    read: Cell<Option<Instant>>,
+    /// What wakes the future that is polled beside the tasks, if there is one.
+    pub(super) main: RefCell<Option<Arc<Main>>>,
     report: RefCell<ShutdownReport>,
     /// Whether the way in is closed.
     closed: Cell<bool>,
@@ -104,6 +113,8 @@ impl Local {
             watchdog: settings.watchdog,
             phase: Cell::new(Phase::Running),
             now: Cell::new(None),
+            read: Cell::new(None),
+            main: RefCell::default(),
             report: RefCell::default(),
             closed: Cell::new(false),
         })
@@ -165,11 +176,15 @@ impl Local {
     #[inline]
     pub(crate) fn turn(&self) -> Done {
         self.scheduler.side.resume();
-        self.now.set(None);
+        self.now.set(self.read.take().map(|at| self.shared.clock.tick(at)));
         if self.shared.is_closed() {
             self.advance_shutdown();
         }
-        self.scheduler.turn(self, self.batch)
+        let done = self.scheduler.turn(self, self.batch);
+        if done.polls > FEW {
+            self.forget_reading();
+        }
+        done
     }
 
     /// Goes from phase to phase as the plan has it.
@@ -238,74 +253,6 @@ impl Local {
         }
     }
 
-    /// Declares the loop asleep for its host. `false`: there is something to do.
-    pub(crate) fn rest(&self) -> bool {
-        self.scheduler.side.park()
-    }
-
-    /// Declares the loop asleep, whatever was notified before, unless there is something to take in.
-    pub(crate) fn rest_at_last(&self) {
-        let mailbox = &self.shared.mailbox;
-        while !mailbox.has_any() {
-            self.scheduler.side.resume();
-            if !self.rest() {
-                continue;
-            }
-            // What was pushed in between may have notified a word that has been overwritten since.
-            if mailbox.has_any() {
-                mailbox.notify();
-            }
-            return;
-        }
-    }
-
-    /// Sleeps until something comes in or a deadline passes. The loop is idle.
-    pub(crate) fn park(&self) {
-        let deadline = self.next_deadline();
-        if deadline.is_some_and(|tick| self.has_come(tick)) {
-            return;
-        }
-        let deadline = deadline.and_then(|tick| self.shared.clock.instant(tick));
-        if self.spin_until(deadline) || !self.scheduler.side.park() {
-            return;
-        }
-        self.tally().parks.add(1);
-        self.parker.wait_while(|| self.shared.mailbox.is_parked(), deadline);
-        // Only a producer that unparks replaces the word of a sleeping loop.
-        self.tally().unparks.add((!self.shared.mailbox.is_parked()).into());
-        self.scheduler.side.resume();
-    }
-
-    /// Whether there is no sleeping until `tick`: it has come, or time is virtual and jumps there.
-    fn has_come(&self, tick: Tick) -> bool {
-        let Shared { clock, mailbox, .. } = &*self.shared;
-        if !clock.is_virtual() {
-            return tick <= clock.now();
-        }
-        // What came in meanwhile is older than the jump: the next turn is for that. What was sent
-        // before this look, as far as any thread can tell, is seen by it.
-        if !mailbox.has_news() {
-            clock.jump(tick);
-        }
-        true
-    }
-
-    /// Looks around for a while before sleeping. `true`: there is something to do.
-    fn spin_until(&self, deadline: Option<Instant>) -> bool {
-        if self.spin.is_zero() {
-            return false;
-        }
-        let begun = Instant::now();
-        while begun.elapsed() < self.spin {
-            let due = deadline.is_some_and(|at| at <= Instant::now());
-            if due || self.shared.mailbox.has_news() {
-                return true;
-            }
-            std::hint::spin_loop();
-        }
-        false
-    }
-
     fn tally(&self) -> &Tally {
         self.scheduler.side.tally()
     }
@@ -313,6 +260,7 @@ impl Local {
     /// Runs turns until the loop was asked to end and has.
     pub(crate) fn run(&self) -> ShutdownReport {
         let _entered = self.scheduler.side.enter();
+        self.forget_reading();
         loop {
             let done = self.turn();
             if self.is_over() {

@@ -25,6 +25,8 @@ pub(crate) trait Host {
     fn begins(&self, subject: Subject);
     /// It came back.
     fn returns(&self);
+    /// A timer of the host's own future is due: see [`HostWaker`](super::alarm::HostWaker).
+    fn wake_main(&self);
     /// A guarded task is asked to end: who waits for that is to be woken.
     fn asked(&self, id: TaskId);
     /// A task is let go: nothing need be kept for it any more.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use slab::Slab;
 
+use super::alarm::Lent;
 use super::index::Index;
 use crate::id::{NO_KEY, TaskId};
 use crate::task::loop_side::Enrolled;
@@ -60,6 +61,13 @@ impl Registry {
 
     pub(crate) fn get(&self, id: TaskId) -> Option<&Entry> {
         self.entries.get(self.find(id)?)
+    }
+
+    /// The task that armed a timer, if it has not ended.
+    #[inline]
+    pub(crate) fn get_lent(&self, lent: Lent) -> Option<&Entry> {
+        let entry = self.entries.get(lent.key as usize)?;
+        (Lent::to(entry.task.id()) == lent).then_some(entry)
     }
 
     #[inline]

@@ -128,6 +128,10 @@ impl Chain {
         Self(done)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_null()
+    }
+
     /// The next cell. Its link has been read: the caller may clear its `QUEUED`.
     #[inline]
     pub(super) fn next(&mut self) -> Option<NonNull<Header>> {

@@ -9,6 +9,7 @@ use core::cell::Cell;
 use core::future::Future;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
+use core::task::Waker;
 
 use super::cell::{self, End, Header, Label, Origin, Subject};
 use super::injection::Chain;
@@ -19,8 +20,9 @@ use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
 use super::state::{CancelRequest, Request, State};
 use super::tally::Tally;
+use super::waker::is_of;
 use crate::error::{JoinError, PanicPayload};
-use crate::id::TaskId;
+use crate::id::{NO_KEY, TaskId};
 use crate::sync::{self, Arc};
 
 /// The loop's side. Neither `Send` nor `Sync`; there is one for each mailbox.
@@ -114,6 +116,10 @@ impl Enrolled {
 }
 
 impl Intake {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes the next cell in, in the order in which they came.
     pub(crate) fn next(&mut self, side: &LoopSide) -> Option<News> {
         while let Some(task) = self.0.next() {
@@ -275,6 +281,20 @@ impl LoopSide {
     pub(crate) fn running(&self) -> Option<TaskId> {
         // SAFETY: a task that is being run is alive (I3).
         self.queues(|queues| queues.running()).map(|task| unsafe { task.as_ref() }.id())
+    }
+
+    /// The task that is being polled, if `waker` is a waker of it and the registry has it.
+    #[inline]
+    pub(crate) fn lent_to(&self, waker: &Waker) -> Option<TaskId> {
+        let task = self.queues(|queues| queues.running()).filter(|task| is_of(waker, *task))?;
+        // SAFETY: a task that is being run is alive (I3).
+        Some(unsafe { task.as_ref() }.id()).filter(|id| id.key() != NO_KEY)
+    }
+
+    /// Wakes a task that the loop knows, from inside its run.
+    pub(crate) fn wake(&self, task: &Enrolled) {
+        // SAFETY: on the loop's thread, and the loop's reference keeps the task alive.
+        unsafe { queues::wake(&self.mailbox, task.0) };
     }
 
     /// A reference to the task that is being polled or dropped.

@@ -98,6 +98,12 @@ unsafe fn drop_waker(data: *const ()) {
     }
 }
 
+/// Whether `waker` is a waker of this task; compares addresses only.
+#[inline]
+pub(super) fn is_of(waker: &Waker, task: NonNull<Header>) -> bool {
+    ptr::eq(waker.vtable(), &raw const VTABLE) && ptr::eq(waker.data(), task.as_ptr().cast())
+}
+
 /// A waker in one word: a task's own as its header pointer, any other in a box, marked by the low bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Packed(*const u8);

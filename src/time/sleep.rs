@@ -193,7 +193,7 @@ impl Future for Sleep {
                 self.disarm();
             }
         }
-        let key = local.scheduler.arm(tick, cx.waker().clone());
+        let key = local.scheduler.arm(tick, cx.waker());
         self.entry = Some(Entry { key, home: local.tie() });
         Poll::Pending
     }

@@ -1,19 +1,26 @@
 //! Timers: what frees an entry, and timers that are polled, reset and dropped elsewhere.
 
-use std::future::Future;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use sideloop::time::{self, Sleep};
-use sideloop::{Executor, Handle, Shutdown};
+use sideloop::{Builder, Executor, Handle, Shutdown};
 
 use crate::support::{CountingWaker, Latch, join_ok, limited, loop_started};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Where the clock of a loop with virtual time stands.
+fn start_of(executor: &mut Executor) -> Instant {
+    executor.block_on(async { time::now() })
+}
 
 fn poll_with(sleep: &mut Pin<Box<Sleep>>, waker: &Waker) -> Poll<()> {
     sleep.as_mut().poll(&mut Context::from_waker(waker))
@@ -36,6 +43,81 @@ fn a_dropped_timer_lets_go_of_its_waker() {
                 assert_eq!(Arc::strong_count(&counter), 2, "the entry is still there");
             }
         }));
+    });
+}
+
+/// M6: a timer that outlives the task which armed it wakes nobody, also not who got its place.
+#[test]
+fn a_timer_that_outlives_its_task_wakes_no_later_one() {
+    limited(|| {
+        let mut executor = Builder::new().virtual_time(0).build();
+        let kept = Rc::new(RefCell::new(Box::pin(time::sleep_until(start_of(&mut executor) + MS))));
+        let keeper = kept.clone();
+        let first = executor.spawn_local(poll_fn(move |cx| {
+            assert!(keeper.borrow_mut().as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        }));
+        executor.run_until_idle();
+        assert!(first.is_finished());
+        let polls = Rc::new(Cell::new(0));
+        let counted = polls.clone();
+        let later = executor.spawn_local(poll_fn(move |_| {
+            counted.set(counted.get() + 1);
+            Poll::<()>::Pending
+        }));
+        executor.advance(10 * MS);
+        assert_eq!((polls.get(), executor.handle().metrics().timers_fired), (1, 1));
+        assert!(!later.is_finished(), "it was never ready");
+    });
+}
+
+/// A timer that one task armed and another polls on wakes the second.
+#[test]
+fn a_timer_wakes_the_task_that_polled_it_last() {
+    limited(|| {
+        let mut executor = Builder::new().virtual_time(0).build();
+        let sleep =
+            Rc::new(RefCell::new(Box::pin(time::sleep_until(start_of(&mut executor) + MS))));
+        let polls = Rc::new(RefCell::new(Vec::new()));
+        for name in ["first", "last"] {
+            let (sleep, polls) = (sleep.clone(), polls.clone());
+            let poll = poll_fn(move |cx| {
+                polls.borrow_mut().push(name);
+                sleep.borrow_mut().as_mut().poll(cx)
+            });
+            executor.spawn_local(poll).detach();
+        }
+        executor.advance(10 * MS);
+        assert_eq!(*polls.borrow(), ["first", "last", "last"]);
+    });
+}
+
+/// The future of `block_on` is woken by its timers, also by one that an earlier `block_on` armed.
+#[test]
+fn a_timer_wakes_the_future_that_is_blocked_on() {
+    limited(|| {
+        let mut executor = Builder::new().virtual_time(0).build();
+        let mut sleep = Box::pin(time::sleep_until(start_of(&mut executor) + MS));
+        executor.block_on(async {
+            let armed = poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_pending()));
+            assert!(armed.await);
+        });
+        executor.block_on(sleep);
+        assert_eq!(executor.handle().metrics().timers_fired, 1);
+    });
+}
+
+/// Tasks that look at the clock in every poll, which spares the loop a look of its own, delay no timer.
+#[test]
+fn a_loop_whose_tasks_read_the_clock_still_fires_its_timers() {
+    limited(|| {
+        sideloop::block_on(async {
+            let sleep = sideloop::spawn_local(time::sleep(MS));
+            while !sleep.is_finished() {
+                assert!(time::now() > Instant::now().checked_sub(HOUR).expect("a late hour"));
+                sideloop::yield_now().await;
+            }
+        });
     });
 }
 

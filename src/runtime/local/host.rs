@@ -72,6 +72,12 @@ impl Host for Local {
         }
     }
 
+    fn wake_main(&self) {
+        if let Some(main) = &*self.main.borrow() {
+            main.wake_here();
+        }
+    }
+
     fn asked(&self, id: TaskId) {
         self.guards.ask(id);
     }

@@ -21,6 +21,9 @@ impl<T> Wheel<T> {
         }
         assert_eq!(self.levels[0].unsorted, 0, "level 0 is always sorted");
         assert_eq!(filed, self.entries.len(), "each entry is in one place");
+        for (id, entry) in &self.entries {
+            assert!(entry.deadline >= self.soonest, "{id} is due before {}", self.soonest);
+        }
         for (&key, &id) in &self.strays {
             let entry = &self.entries[id as usize];
             assert_eq!((entry.deadline, entry.arming), key, "a stray is under its own key");

@@ -1,0 +1,95 @@
+//! How the loop waits, and what the time is when it does not.
+
+use std::time::Instant;
+
+use super::Local;
+use crate::runtime::shared::Shared;
+use crate::tick::Tick;
+
+impl Local {
+    /// The time now, for user code that asks in its poll. It is good enough for the next turn, too, if
+    /// that comes soon: to decide what is due an earlier time is never wrong, only late.
+    #[inline]
+    pub(crate) fn read_clock(&self) -> Instant {
+        let clock = &self.shared.clock;
+        let now = clock.now_instant();
+        if !clock.is_virtual() {
+            self.read.set(Some(now));
+        }
+        now
+    }
+
+    /// Has the next turn read the clock itself.
+    pub(crate) fn forget_reading(&self) {
+        self.read.set(None);
+    }
+
+    /// Declares the loop asleep for its host. `false`: there is something to do.
+    pub(crate) fn rest(&self) -> bool {
+        self.scheduler.side.park()
+    }
+
+    /// Declares the loop asleep, whatever was notified before, unless there is something to take in.
+    pub(crate) fn rest_at_last(&self) {
+        let mailbox = &self.shared.mailbox;
+        while !mailbox.has_any() {
+            self.scheduler.side.resume();
+            if !self.rest() {
+                continue;
+            }
+            // What was pushed in between may have notified a word that has been overwritten since.
+            if mailbox.has_any() {
+                mailbox.notify();
+            }
+            return;
+        }
+    }
+
+    /// Sleeps until something comes in or a deadline passes. The loop is idle.
+    pub(crate) fn park(&self) {
+        self.forget_reading();
+        let deadline = self.next_deadline();
+        if deadline.is_some_and(|tick| self.has_come(tick)) {
+            return;
+        }
+        let deadline = deadline.and_then(|tick| self.shared.clock.instant(tick));
+        if self.spin_until(deadline) || !self.scheduler.side.park() {
+            return;
+        }
+        self.tally().parks.add(1);
+        self.parker.wait_while(|| self.shared.mailbox.is_parked(), deadline);
+        // Only a producer that unparks replaces the word of a sleeping loop.
+        self.tally().unparks.add((!self.shared.mailbox.is_parked()).into());
+        self.scheduler.side.resume();
+    }
+
+    /// Whether there is no sleeping until `tick`: it has come, or time is virtual and jumps there.
+    fn has_come(&self, tick: Tick) -> bool {
+        let Shared { clock, mailbox, .. } = &*self.shared;
+        if !clock.is_virtual() {
+            return tick <= clock.now();
+        }
+        // What came in meanwhile is older than the jump: the next turn is for that. What was sent
+        // before this look, as far as any thread can tell, is seen by it.
+        if !mailbox.has_news() {
+            clock.jump(tick);
+        }
+        true
+    }
+
+    /// Looks around for a while before sleeping. `true`: there is something to do.
+    fn spin_until(&self, deadline: Option<Instant>) -> bool {
+        if self.spin.is_zero() {
+            return false;
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < self.spin {
+            let due = deadline.is_some_and(|at| at <= Instant::now());
+            if due || self.shared.mailbox.has_news() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
+    }
+}
