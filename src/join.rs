@@ -238,6 +238,9 @@ impl<T> JoinHandle<T> {
         if let Some(outcome) = self.join.try_take() {
             return Some(outcome);
         }
+        if let Some(outcome) = park::look(|| self.join.try_take()) {
+            return Some(outcome);
+        }
         park::block(deadline, |waker| self.join.poll(&mut Context::from_waker(waker)))
     }
 }

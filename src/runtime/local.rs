@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use self::parking::Patience;
 use super::clock::Clock;
 use super::guards::Guards;
 use super::main_future::Main;
@@ -66,7 +67,7 @@ pub(crate) struct Local {
     ties: RefCell<Vec<Weak<Shared>>>,
     parker: Arc<Monitor>,
     batch: usize,
-    spin: Duration,
+    patience: Patience,
     on_panic: Option<PanicHook>,
     watchdog: Option<Watchdog>,
     phase: Cell<Phase>,
@@ -108,7 +109,7 @@ impl Local {
             ties: RefCell::default(),
             parker,
             batch: settings.batch,
-            spin: settings.spin,
+            patience: Patience::of(settings.spin),
             on_panic: settings.on_panic,
             watchdog: settings.watchdog,
             phase: Cell::new(Phase::Running),
