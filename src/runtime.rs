@@ -14,3 +14,6 @@ pub(crate) mod shared;
 pub(crate) mod slack;
 pub(crate) mod thread;
 pub(crate) mod watchdog;
+
+#[cfg(all(test, not(loom), target_has_atomic = "64"))]
+mod tests;

@@ -4,6 +4,8 @@
 //! interleaving; otherwise they are those of `core` and `alloc`. No other file names an atomic module.
 //! The place where a thread waits is here too, for the protocols of the shell that are modelled.
 
+#[cfg(all(test, not(loom), feature = "std", target_has_atomic = "64"))]
+pub(crate) mod counted;
 #[cfg(any(test, not(target_has_atomic = "64")))]
 mod wide;
 
@@ -17,11 +19,20 @@ pub(crate) use self::real::*;
 pub(crate) mod fixed {
     #[cfg(any(test, not(target_has_atomic = "64")))]
     pub(crate) use core::sync::atomic::AtomicU32 as Half;
-    #[cfg(target_has_atomic = "64")]
+    #[cfg(all(target_has_atomic = "64", not(all(test, not(loom), feature = "std"))))]
     pub(crate) use core::sync::atomic::AtomicU64 as Counter;
     #[cfg(not(target_has_atomic = "64"))]
     pub(crate) use core::sync::atomic::AtomicUsize as Counter;
     pub(crate) use core::sync::atomic::Ordering;
+
+    #[cfg(all(test, not(loom), feature = "std", target_has_atomic = "64"))]
+    pub(crate) use super::counted::AtomicU64 as Counter;
+
+    /// What is counted.
+    #[cfg(all(test, not(loom), feature = "std", target_has_atomic = "64"))]
+    pub(crate) mod plain {
+        pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
+    }
 
     #[cfg(not(target_has_atomic = "64"))]
     pub(crate) use super::wide::Wide as Serial;
@@ -49,8 +60,14 @@ pub(crate) mod fixed {
 
 #[cfg(not(loom))]
 mod real {
+    #[cfg(not(all(test, feature = "std", target_has_atomic = "64")))]
     pub(crate) use alloc::sync::Arc;
-    pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+    pub(crate) use core::sync::atomic::Ordering;
+    #[cfg(not(all(test, feature = "std", target_has_atomic = "64")))]
+    pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
+
+    #[cfg(all(test, feature = "std", target_has_atomic = "64"))]
+    pub(crate) use super::counted::{Arc, AtomicPtr, AtomicU32, AtomicUsize};
 
     /// `core`'s cell with loom's interface: the pointer is lent to a closure.
     #[derive(Debug)]

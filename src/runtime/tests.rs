@@ -1,0 +1,112 @@
+//! What the hot paths cost in read-modify-writes, each counted on its thread when the loop is warm.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::task::{Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use super::executor::Executor;
+use crate::runtime::builder::Builder;
+use crate::sync::counted::exchanges;
+use crate::{spawn_local, time, yield_now};
+
+const LONG: Duration = Duration::from_secs(99);
+
+/// How many read-modify-writes one more repetition of `f` makes, in a task of a warm loop.
+fn each<F: Future>(f: impl Fn() -> F + 'static) -> usize {
+    let f = Rc::new(f);
+    let mut executor = Builder::new().virtual_time(0).build();
+    let mut repeat = move |times: usize| {
+        let f = f.clone();
+        let task = async move {
+            for _ in 0..times {
+                f().await;
+            }
+        };
+        let task = executor.spawn_local(task);
+        exchanges(|| executor.block_on(task).expect("nothing panics"))
+    };
+    repeat(20);
+    let [few, many] = [10, 30].map(repeat);
+    assert_eq!((many - few) % 20, 0, "each costs the same: {few} for 10, {many} for 30");
+    (many - few) / 20
+}
+
+async fn turns(count: usize) {
+    for _ in 0..count {
+        yield_now().await;
+    }
+}
+
+#[test]
+fn tasks_cost_so_many_read_modify_writes_on_the_loop() {
+    assert_eq!(each(yield_now), 0, "a wake of itself, and a poll");
+    let detached = || async {
+        spawn_local(async {}).detach();
+        turns(2).await;
+    };
+    assert_eq!(each(detached), 2, "spawn, poll and complete; the handle's end");
+    let late = || async {
+        let task = spawn_local(async {});
+        turns(2).await;
+        task.await.expect("it ends");
+    };
+    assert_eq!(each(late), 1, "spawn, poll, complete, and a join after the end");
+    let awaited = || async { spawn_local(async {}).await.expect("it ends") };
+    assert_eq!(each(awaited), 5, "the same, and a join that waits: a waker that is kept and lent");
+    let aborted = || async {
+        let task = spawn_local(pending::<()>());
+        turns(2).await;
+        task.abort();
+        turns(2).await;
+        assert!(task.await.is_err());
+    };
+    assert_eq!(each(aborted), 2, "spawn, abort, and a join after the end");
+}
+
+#[test]
+fn timers_cost_no_read_modify_write() {
+    let cancelled = || async {
+        let mut sleep = pin!(time::sleep(LONG));
+        let armed = poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_pending()));
+        assert!(armed.await);
+    };
+    assert_eq!(each(cancelled), 0, "armed and cancelled");
+    let limited = || async { time::timeout(LONG, yield_now()).await.expect("in time") };
+    assert_eq!(each(limited), 0, "a limit that is not reached");
+    assert_eq!(each(|| time::sleep(Duration::ZERO)), 0, "armed and fired");
+}
+
+/// How many read-modify-writes `f` makes on a thread of its own.
+fn elsewhere(f: impl FnOnce() + Send) -> usize {
+    thread::scope(|scope| scope.spawn(|| exchanges(f)).join().expect("nothing panics"))
+}
+
+#[test]
+fn messages_cost_so_many_read_modify_writes() {
+    let mut executor = Executor::new();
+    let handle = executor.handle().clone();
+    executor.run_until_idle();
+    let mut first = None;
+    let asleep = elsewhere(|| first = Some(handle.call(|| ())));
+    assert_eq!(asleep, 4, "a call to a loop that sleeps: reference, serial, push, bell");
+    assert_eq!(elsewhere(|| handle.call(|| ()).detach()), 4, "one behind it, and its handle's end");
+    executor.run_until_idle();
+    let join = || assert!(first.take().expect("it was called").join().is_ok());
+    assert_eq!(elsewhere(join), 1, "a join after the end, and the task's: the reference");
+    let (send, receive) = mpsc::channel::<Waker>();
+    let woken = poll_fn(move |cx| {
+        let _ = send.send(cx.waker().clone());
+        Poll::<()>::Pending
+    });
+    executor.spawn_local(woken).detach();
+    executor.run_until_idle();
+    let waker = receive.recv().expect("it was polled");
+    assert_eq!(elsewhere(|| waker.wake_by_ref()), 3, "a wake: word, push, bell");
+    assert_eq!(elsewhere(|| waker.wake_by_ref()), 1, "and another, before the poll: the word");
+    let turn = exchanges(|| assert!(executor.turn().polls == 1));
+    assert_eq!(turn, 5, "a turn: wakes up, takes all, takes one in, its poll clones, sleeps");
+}
