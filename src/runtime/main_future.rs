@@ -77,7 +77,7 @@ pub(super) struct Beside<'a> {
 
 impl<'a> Beside<'a> {
     pub(super) fn new(local: &'a Local, main: &Arc<Main>, waker: &Waker) -> Self {
-        let main = local.main.borrow_mut().replace(main.clone());
+        let main = local.main.replace(Some(main.clone()));
         let waker = local.scheduler.host_waker.replace(HostWaker::of(waker));
         Self { local, main, waker }
     }
@@ -85,7 +85,7 @@ impl<'a> Beside<'a> {
 
 impl Drop for Beside<'_> {
     fn drop(&mut self) {
-        *self.local.main.borrow_mut() = self.main.take();
+        self.local.main.replace(self.main.take());
         self.local.scheduler.host_waker.replace(mem::take(&mut self.waker));
     }
 }
