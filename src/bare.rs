@@ -74,7 +74,7 @@ impl Loop {
     /// causes it, once for each change from idle to ready.
     #[must_use]
     pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
-        let scheduler = Scheduler::new(LoopSide::new(alloc::boxed::Box::new(unpark)));
+        let scheduler = Scheduler::new(LoopSide::new(alloc::boxed::Box::new(unpark)), 0);
         scheduler.side.park();
         Self { inner: Rc::new(Inner { scheduler, now: Cell::new(0) }) }
     }

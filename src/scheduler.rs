@@ -54,11 +54,12 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(crate) fn new(side: LoopSide) -> Self {
+    /// An empty one; `start` is the time by now.
+    pub(crate) fn new(side: LoopSide, start: Tick) -> Self {
         Self {
             side,
             registry: RefCell::default(),
-            timers: RefCell::new(Wheel::new(0)),
+            timers: RefCell::new(Wheel::new(start)),
             host_waker: HostWaker::default(),
             serials: Serials::default(),
             shuffle: None,

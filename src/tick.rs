@@ -1,8 +1,8 @@
-//! Time as the scheduler sees it: whole nanoseconds since its loop began, told to it as an argument.
+//! Time as the scheduler sees it: whole nanoseconds, told to it as an argument.
 
 use core::time::Duration;
 
-/// A point of a loop's time: nanoseconds since the loop began (584 years fit).
+/// A point of a loop's time, in nanoseconds (584 years fit).
 pub(crate) type Tick = u64;
 
 /// The deadline that never comes.

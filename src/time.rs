@@ -90,5 +90,5 @@ use crate::runtime::context;
 /// ```
 #[must_use]
 pub fn now() -> Instant {
-    context::current().map_or_else(Instant::now, |local| local.read_clock())
+    context::current().map_or_else(Instant::now, |local| local.shared.clock.now_instant())
 }

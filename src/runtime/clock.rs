@@ -1,44 +1,79 @@
-//! The loop's clock: the only place that reads one.
+//! The clocks: the only place that reads one, and where an `Instant` becomes a number.
 //!
-//! It is the system's, or a virtual one, which stands still until it is told to jump. Either counts
-//! from the instant at which the loop was built, so that an `Instant` means the same to both.
+//! All real clocks of a process count from one instant, so that a deadline is one number for all
+//! loops. A virtual clock stands still until it is told to jump, and begins with the same number in
+//! every run: what it does may depend on nothing else.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::tick::{NEVER, Tick, nanos};
 
-/// The last moment of a virtual clock, 584 years on: at [`NEVER`] what never comes would come.
+/// The tick at which counting begins: two years of earlier instants have ticks, too, and 582 later ones.
+const FIRST: Tick = 1 << 56;
+
+/// The last moment of a virtual clock: at [`NEVER`] what never comes would come.
 const LAST: Tick = NEVER - 1;
 
-/// A clock that counts nanoseconds from the loop's beginning.
+/// The instant of [`FIRST`].
+fn origin() -> Instant {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    *ORIGIN.get_or_init(Instant::now)
+}
+
+/// An instant as a number, exact: nanoseconds, the same for all loops.
+#[inline]
+pub(crate) fn tick(at: Instant) -> Tick {
+    let origin = origin();
+    match at.checked_duration_since(origin) {
+        Some(after) => FIRST.saturating_add(nanos(after)),
+        None => FIRST.saturating_sub(nanos(origin.saturating_duration_since(at))),
+    }
+}
+
+/// The other way; `None` for [`NEVER`] and for what an `Instant` cannot hold.
+pub(crate) fn instant(tick: Tick) -> Option<Instant> {
+    match tick.checked_sub(FIRST) {
+        _ if tick == NEVER => None,
+        Some(after) => origin().checked_add(Duration::from_nanos(after)),
+        None => origin().checked_sub(Duration::from_nanos(FIRST - tick)),
+    }
+}
+
+/// The tick that is `duration` after `tick`; [`NEVER`] if that never comes.
+#[inline]
+pub(crate) fn later(tick: Tick, duration: Duration) -> Tick {
+    tick.saturating_add(nanos(duration))
+}
+
+/// What a loop lives by. Its ticks are those of all, or, by a virtual clock, its own.
 #[derive(Debug)]
 pub(crate) enum Clock {
     /// The system's.
-    Real(Instant),
-    /// Jumps. Read from any thread; a lock, because not every target has 64-bit atomics.
-    Virtual(Instant, Mutex<Tick>),
+    Real,
+    /// Jumps. Its ticks are so many less than those of all; read from any thread, by a lock, because
+    /// not every target has 64-bit atomics.
+    Virtual(Tick, Mutex<Tick>),
 }
 
 impl Clock {
-    pub(crate) fn real() -> Self {
-        Self::Real(Instant::now())
-    }
-
+    /// A virtual clock that stands at the present instant.
     pub(crate) fn at_rest() -> Self {
-        Self::Virtual(Instant::now(), Mutex::new(0))
+        origin(); // before now, which may be the first that anybody asks for
+        Self::Virtual(tick(Instant::now()).saturating_sub(FIRST), Mutex::new(FIRST))
     }
 
     pub(crate) fn is_virtual(&self) -> bool {
         matches!(self, Self::Virtual(..))
     }
 
-    /// The time now.
+    /// The time now, in the loop's ticks.
     #[inline]
     pub(crate) fn now(&self) -> Tick {
         match self {
-            Self::Real(origin) => nanos(origin.elapsed()),
+            Self::Real => tick(Instant::now()),
             Self::Virtual(_, now) => *now.lock(),
         }
     }
@@ -46,15 +81,15 @@ impl Clock {
     /// The same as an instant of the standard library.
     pub(crate) fn now_instant(&self) -> Instant {
         match self {
-            Self::Real(_) => Instant::now(),
+            Self::Real => Instant::now(),
             // An `Instant` holds 584 years everywhere; if not, it stands still at the beginning.
-            Self::Virtual(origin, now) => self.instant(*now.lock()).unwrap_or(*origin),
+            Self::Virtual(..) => self.instant(self.now()).unwrap_or_else(origin),
         }
     }
 
     /// The tick that is `duration` from now, as far as time goes.
     pub(crate) fn after(&self, duration: Duration) -> Tick {
-        self.now().saturating_add(nanos(duration)).min(LAST)
+        later(self.now(), duration).min(LAST)
     }
 
     /// Has a virtual clock stand at `tick`, unless that has passed. The real one goes its own way.
@@ -65,19 +100,30 @@ impl Clock {
         }
     }
 
-    /// `at` on this clock, exact; what lies before the loop's beginning is its beginning.
-    pub(crate) fn tick(&self, at: Instant) -> Tick {
-        nanos(at.saturating_duration_since(self.origin()))
+    /// A tick of all loops in the ticks of this one.
+    #[inline]
+    pub(crate) fn own(&self, tick: Tick) -> Tick {
+        match self {
+            Self::Virtual(less, _) if tick != NEVER => tick.saturating_sub(*less),
+            _ => tick,
+        }
     }
 
-    /// A tick as an instant; `None` for [`NEVER`] and for what an `Instant` cannot hold.
+    /// A tick of this loop in the ticks of all.
+    #[inline]
+    pub(crate) fn common(&self, tick: Tick) -> Tick {
+        match self {
+            Self::Virtual(less, _) => tick.saturating_add(*less),
+            Self::Real => tick,
+        }
+    }
+
+    /// A tick of this loop as an instant; `None` as in [`instant`].
     pub(crate) fn instant(&self, tick: Tick) -> Option<Instant> {
-        if tick == NEVER { None } else { self.origin().checked_add(Duration::from_nanos(tick)) }
-    }
-
-    fn origin(&self) -> Instant {
-        let (Self::Real(origin) | Self::Virtual(origin, _)) = self;
-        *origin
+        match self {
+            Self::Real => instant(tick),
+            Self::Virtual(less, _) => instant(tick)?.checked_add(Duration::from_nanos(*less)),
+        }
     }
 }
 
@@ -87,31 +133,51 @@ mod tests {
 
     #[test]
     fn a_tick_and_its_instant_are_the_same_nanosecond() {
-        for clock in [Clock::real(), Clock::at_rest()] {
-            let at = clock.instant(1_234_567_891).unwrap();
-            assert_eq!(clock.tick(at), 1_234_567_891);
-            assert_eq!(clock.instant(NEVER), None);
-            assert_eq!(clock.tick(clock.origin() - Duration::from_nanos(1)), 0);
+        let far = Duration::from_secs(100 * 365 * 24 * 3600);
+        let now = Instant::now();
+        for at in [Some(now), now.checked_add(far), now.checked_sub(Duration::from_nanos(7))] {
+            assert_eq!(at.and_then(|at| instant(tick(at))), at);
         }
+        assert_eq!(instant(NEVER), None);
+        assert_eq!(tick(origin()), FIRST);
+        assert_eq!(tick(origin() + Duration::from_nanos(3)), FIRST + 3);
+    }
+
+    #[test]
+    fn what_is_too_far_is_never() {
+        let years = |years: u64| Duration::from_secs(years * 365 * 24 * 3600);
+        assert!(later(FIRST, years(580)) < NEVER);
+        assert_eq!(later(FIRST, years(590)), NEVER);
+        assert_eq!(later(FIRST, Duration::MAX), NEVER);
+        assert_eq!(later(NEVER, Duration::ZERO), NEVER);
+    }
+
+    #[test]
+    fn a_virtual_clock_begins_with_the_same_tick_each_time() {
+        let clock = Clock::at_rest();
+        assert_eq!(clock.now(), FIRST);
+        let now = tick(Instant::now());
+        assert_eq!((clock.common(clock.own(now)), clock.own(NEVER)), (now, NEVER));
+        assert!(clock.own(now) >= FIRST, "the clock began before this");
+        assert_eq!((Clock::Real.own(now), Clock::Real.common(now)), (now, now));
     }
 
     #[test]
     fn a_virtual_clock_only_jumps_and_never_back() {
         let clock = Clock::at_rest();
-        assert_eq!((clock.now(), clock.now_instant()), (0, clock.origin()));
-        clock.jump(7);
-        clock.jump(3);
-        assert_eq!((clock.now(), clock.tick(clock.now_instant())), (7, 7));
+        let begun = clock.now_instant();
+        clock.jump(FIRST + 7);
+        clock.jump(FIRST + 3);
+        assert_eq!(clock.now(), FIRST + 7);
+        assert_eq!(clock.now_instant(), begun + Duration::from_nanos(7));
     }
 
     #[test]
     fn a_virtual_clock_stops_short_of_never() {
         let clock = Clock::at_rest();
-        clock.jump(7);
-        assert_eq!(clock.after(Duration::from_nanos(5)), 12);
+        assert_eq!(clock.after(Duration::from_nanos(5)), FIRST + 5);
         assert_eq!(clock.after(Duration::MAX), NEVER - 1);
         clock.jump(NEVER);
         assert_eq!((clock.now(), clock.after(Duration::from_nanos(1))), (NEVER - 1, NEVER - 1));
-        assert_eq!(clock.tick(clock.now_instant()), NEVER - 1);
     }
 }

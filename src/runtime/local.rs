@@ -8,7 +8,7 @@ use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::parking::Patience;
 use super::clock::Clock;
@@ -73,8 +73,8 @@ pub(crate) struct Local {
     phase: Cell<Phase>,
     /// The time of this turn, once it was asked for.
     now: Cell<Option<Tick>>,
-    /// What the clock said when a task last asked, of late: see [`Self::read_clock`].
-    read: Cell<Option<Instant>>,
+    /// What the clock said when a task last asked, if that was just now: see [`Self::read_clock`].
+    read: Cell<Option<Tick>>,
     /// What wakes the future that is polled beside the tasks, if there is one.
     pub(super) main: RefCell<Option<Arc<Main>>>,
     report: RefCell<ShutdownReport>,
@@ -100,10 +100,11 @@ impl Local {
             blocking_threads: settings.blocking_threads,
             busy: settings.watchdog.as_ref().map(Watchdog::busy),
         };
-        let clock = settings.virtual_time.map_or_else(Clock::real, |_| Clock::at_rest());
+        let clock = settings.virtual_time.map_or(Clock::Real, |_| Clock::at_rest());
         let shared = Arc::new(Shared::new(side.mailbox().clone(), clock, limits));
         Rc::new(Self {
-            scheduler: Scheduler::new(side).drawn_from(settings.virtual_time.unwrap_or(0)),
+            scheduler: Scheduler::new(side, shared.clock.now())
+                .drawn_from(settings.virtual_time.unwrap_or(0)),
             shared,
             guards: Guards::default(),
             ties: RefCell::default(),
@@ -177,7 +178,7 @@ impl Local {
     #[inline]
     pub(crate) fn turn(&self) -> Done {
         self.scheduler.side.resume();
-        self.now.set(self.read.take().map(|at| self.shared.clock.tick(at)));
+        self.now.set(self.read.take());
         if self.shared.is_closed() {
             self.advance_shutdown();
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::runtime::clock::{instant, later, tick};
 use crate::runtime::context;
 use crate::runtime::local::Local;
 use crate::runtime::shared::Shared;
@@ -33,7 +34,8 @@ const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// });
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep::at(super::now().checked_add(duration))
+    let now = context::current().map_or_else(|| tick(Instant::now()), |local| local.read_clock());
+    Sleep { deadline: later(now, duration), entry: None, elapsed: false }
 }
 
 /// Waits until `at`. A deadline that has passed yields once.
@@ -66,8 +68,8 @@ pub fn sleep_until(at: Instant) -> Sleep {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
-    /// `None`: never.
-    deadline: Option<Instant>,
+    /// In the ticks of all loops; may be `NEVER`.
+    deadline: Tick,
     entry: Option<Entry>,
     elapsed: bool,
 }
@@ -103,20 +105,20 @@ impl Entry {
 impl Sleep {
     /// Waits until `deadline`; `None` never comes.
     pub(super) fn at(deadline: Option<Instant>) -> Self {
-        Self { deadline, entry: None, elapsed: false }
+        Self { deadline: deadline.map_or(NEVER, tick), entry: None, elapsed: false }
     }
 
     /// The instant it waits for; for one that never ends, an instant in the far future.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         let far = || Instant::now().checked_add(FAR).unwrap_or_else(Instant::now);
-        self.deadline.unwrap_or_else(far)
+        instant(self.deadline).unwrap_or_else(far)
     }
 
     /// Whether it has ended, or its deadline has passed and a poll will say so.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
-        self.elapsed || self.deadline.is_some_and(|at| at <= super::now())
+        self.elapsed || self.deadline != NEVER && self.deadline <= tick(super::now())
     }
 
     /// Waits until `at` instead, also after it has ended. Who waits for it need not poll it again.
@@ -138,18 +140,15 @@ impl Sleep {
     /// ```
     pub fn reset(self: Pin<&mut Self>, at: Instant) {
         let this = self.get_mut();
-        this.deadline = Some(at);
+        this.deadline = tick(at);
+        let deadline = this.deadline;
         this.elapsed = false;
         if let Some(entry) = &this.entry {
             entry.change(move |local, key| {
-                local.scheduler.rearm(key, local.shared.clock.tick(at));
+                local.scheduler.rearm(key, local.shared.clock.own(deadline));
                 local.tell_host();
             });
         }
-    }
-
-    fn tick(&self, local: &Local) -> Tick {
-        self.deadline.map_or(NEVER, |at| local.shared.clock.tick(at))
     }
 
     /// Takes the timer out of its wheel, wherever that is.
@@ -175,7 +174,7 @@ impl Future for Sleep {
         let Some(local) = context::current() else {
             panic!("a timer was polled outside of a sideloop loop: there is no clock here");
         };
-        let tick = self.tick(&local);
+        let tick = local.shared.clock.own(self.deadline);
         if let Some(entry) = &self.entry {
             if entry.is_of(&local) {
                 if local.scheduler.swap_waker(entry.key, cx.waker()).is_some() {
