@@ -26,8 +26,8 @@
 //!   thread (50 µs unless set; see `PR_SET_TIMERSLACK` in [prctl(2)]) and by some microseconds of
 //!   scheduling, on Windows by up to the timer resolution of the system, about 16 ms unless set.
 //! - *The turn that runs.* Due timers fire between two batches of polls, so they wait for at most one
-//!   batch, and for a few polls more where the time was read for a new timer just before; a poll that
-//!   computes for a second makes every timer a second late.
+//!   batch; a poll that computes for a second makes every timer a second late, and the poll after it
+//!   may, too, where the time was read before the first.
 //! - *Other timers.* A turn fires or moves a bounded number of them, then polls, so a flood of timers
 //!   delays its own last ones, and nobody else for long.
 //!

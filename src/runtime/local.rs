@@ -178,11 +178,17 @@ impl Local {
     #[inline]
     pub(crate) fn turn(&self) -> Done {
         self.scheduler.side.resume();
-        self.now.set(self.read.take());
+        let read = self.read.take();
+        self.now.set(read);
         if self.shared.is_closed() {
+            // The request may have come after the reading, and its limits may have passed.
+            self.now.set(None);
             self.advance_shutdown();
         }
-        let done = self.scheduler.turn(self, self.batch);
+        // What came due since the reading waits for the rest of the last batch already.
+        let batch =
+            if read.is_some() { self.batch.saturating_sub(FEW - 1).max(1) } else { self.batch };
+        let done = self.scheduler.turn(self, batch);
         if done.polls > FEW {
             self.forget_reading();
         }

@@ -68,8 +68,8 @@ impl Scheduler {
     /// Arms a timer that wakes `waker`.
     #[inline]
     pub(crate) fn arm(&self, deadline: Tick, waker: &Waker) -> TimerKey {
-        self.side.tally().timers_armed.add(1);
         let alarm = self.alarm(waker);
+        self.side.tally().timers_armed.add(1);
         self.timers.borrow_mut().arm(deadline, alarm)
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 use std::time::Duration;
 
-use sideloop::{Builder, JoinError, JoinHandle, Shutdown, StartError, time};
+use sideloop::{Builder, Executor, JoinError, JoinHandle, Shutdown, StartError, time};
 
 use crate::child::isolated;
 use crate::panics::Bomb;
@@ -290,6 +290,22 @@ fn a_task_that_wakes_a_panicking_waker_ends_only_itself() {
         held.release();
         assert!(matches!(join_err(bad), JoinError::Panicked(_)));
         assert_eq!(join_ok(good), 1);
+    });
+}
+
+/// X1: a timer whose waker cannot be cloned is not armed, and not counted as armed.
+#[test]
+fn a_timer_whose_waker_cannot_be_cloned_is_not_armed() {
+    limited(|| {
+        let mut executor = Executor::new();
+        let mut sleep = Box::pin(time::sleep(Duration::from_secs(3600)));
+        let task = executor.spawn_local(async move {
+            let _ = sleep.as_mut().poll(&mut Context::from_waker(&clone_panics()));
+        });
+        executor.run_until_idle();
+        assert!(matches!(join_err(task), JoinError::Panicked(_)));
+        assert_eq!(executor.handle().metrics().timers_armed, 0);
+        assert_eq!(executor.turn().next_deadline, None);
     });
 }
 

@@ -1,11 +1,14 @@
 //! The report of a shutdown: exactly what was left, by id, name and spawn location.
 
+use std::cell::Cell;
 use std::future::pending;
+use std::rc::Rc;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sideloop::{
     Builder, CancelRequest, Executor, Handle, JoinError, JoinHandle, Shutdown, TaskId, TaskInfo,
+    current, time, yield_now,
 };
 
 use crate::shutdown::drain;
@@ -243,4 +246,29 @@ fn the_stop_hook_finds_the_loop_closed() {
         assert!(matches!(late, Err(JoinError::Closed)), "{late:?}");
         assert!(matches!(stuck, Err(JoinError::Cancelled | JoinError::Closed)), "{stuck:?}");
     });
+}
+
+/// H1: limits that are over at the request end what is ready in the very next turn, also where the task
+/// that asked had made a timer before.
+#[test]
+fn limits_of_zero_leave_no_poll_for_the_next_turn() {
+    for how in [Shutdown::now(), Shutdown::graceful(Duration::MAX)] {
+        limited(move || {
+            let mut executor = Builder::new().batch(1).build();
+            let polls = Rc::new(Cell::new(0));
+            let counted = polls.clone();
+            let asks = async move {
+                let read = time::sleep(Duration::ZERO).deadline();
+                while Instant::now() <= read {}
+                current().shutdown(how);
+                counted.set(1);
+                yield_now().await;
+                counted.set(2);
+            };
+            executor.spawn_local(asks).detach();
+            let report = executor.run();
+            let ended = report.aborted.len() + report.cancelled.len();
+            assert_eq!((polls.get(), ended, report.finished), (1, 1, 0), "{report:?}");
+        });
+    }
 }

@@ -5,7 +5,7 @@ mod idle;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
@@ -140,6 +140,44 @@ fn a_due_timer_waits_one_batch_at_most() {
         let waited = polls.load(Ordering::SeqCst) - before;
         assert!(waited <= 16, "waited for {waited} polls");
         stop.store(true, Ordering::SeqCst);
+    });
+}
+
+/// T1: so does one that comes due just after a task has looked at the clock.
+#[test]
+fn a_timer_due_since_the_last_look_at_the_clock_waits_one_batch_at_most() {
+    const BATCH: usize = 4;
+    limited(|| {
+        let mut executor = Builder::new().batch(BATCH).build();
+        let (fired, waker) = CountingWaker::new();
+        let (due, waited) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let passed = due.clone();
+        let arms = executor.spawn_local(async move {
+            let mut sleep = Box::pin(time::sleep(Duration::from_micros(1)));
+            assert!(sleep.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            while std::time::Instant::now() <= sleep.deadline() {}
+            passed.store(true, Ordering::SeqCst);
+            std::future::pending::<()>().await;
+        });
+        let spins: Vec<_> = (0..BATCH)
+            .map(|_| {
+                let (fired, due, waited) = (fired.clone(), due.clone(), waited.clone());
+                executor.spawn_local(async move {
+                    while fired.count() == 0 {
+                        waited.fetch_add(due.load(Ordering::SeqCst).into(), Ordering::SeqCst);
+                        yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        executor.block_on(async move {
+            for task in spins {
+                task.await.expect("it ends");
+            }
+        });
+        arms.abort();
+        let waited = waited.load(Ordering::SeqCst);
+        assert!(waited <= BATCH, "waited for {waited} polls");
     });
 }
 

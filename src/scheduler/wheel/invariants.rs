@@ -15,6 +15,8 @@ impl<T> Wheel<T> {
             assert_eq!(self.ends_of_empty_lists(level), NONE, "an empty slot, level {level}");
             let mut occupied = ring.occupied;
             while occupied != 0 {
+                let bound = ring.slots[occupied.trailing_zeros() as usize].bound;
+                assert!(bound >= self.soonest, "bound {bound} is before {}", self.soonest);
                 filed += self.check_list(level, occupied.trailing_zeros() as usize);
                 occupied &= occupied - 1;
             }
