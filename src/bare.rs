@@ -18,7 +18,8 @@
 //! });
 //! let waiting = bare.turn(0);
 //! assert_eq!((waiting.idle, waiting.next_deadline), (true, Some(1_000)));
-//! assert!(bare.turn(1_000).polls > 0 && task.is_finished());
+//! while !bare.turn(1_000).idle {}
+//! assert!(task.is_finished());
 //! ```
 
 use alloc::rc::Rc;
@@ -47,6 +48,23 @@ const BATCH: usize = 64;
 ///
 /// Dropping it drops what still lives; handles of tasks that it never took in report
 /// [`JoinError::Closed`], those of others [`JoinError::Cancelled`].
+///
+/// # Examples
+///
+/// ```
+/// use sideloop::bare::Loop;
+///
+/// let mut bare = Loop::new(|| ());
+/// let (remote, timer) = (bare.remote(), bare.timer());
+/// let sum = bare.spawn_local(async move {
+///     let part = remote.spawn(async { 40 });
+///     timer.sleep_until(5).await;
+///     part.await.map(|part| part + 2)
+/// });
+/// while !bare.turn(0).idle {}
+/// while !bare.turn(5).idle {}
+/// assert!(sum.is_finished());
+/// ```
 pub struct Loop {
     inner: Rc<Inner>,
 }
@@ -57,6 +75,17 @@ struct Inner {
 }
 
 /// What a turn did, and what comes next.
+///
+/// # Examples
+///
+/// ```
+/// let mut bare = sideloop::bare::Loop::new(|| ());
+/// let timer = bare.timer();
+/// bare.spawn_local(async move { timer.sleep_until(20).await }).detach();
+/// let turn = bare.turn(10);
+/// assert_eq!((turn.polls, turn.fired), (1, 0));
+/// assert!(turn.idle && turn.next_deadline == Some(20)); // until then there is nothing to do
+/// ```
 #[derive(Debug, Clone)]
 pub struct Turn {
     /// How many tasks were polled.
@@ -162,6 +191,17 @@ impl fmt::Debug for Loop {
 }
 
 /// A [`Loop`] from other threads. Outlives the loop.
+///
+/// # Examples
+///
+/// ```
+/// let mut bare = sideloop::bare::Loop::new(|| ());
+/// let remote = bare.remote();
+/// let other = std::thread::spawn(move || remote.spawn(async { 6 * 7 }));
+/// let task = other.join().unwrap();
+/// bare.turn(0);
+/// assert!(task.is_finished());
+/// ```
 #[derive(Debug, Clone)]
 pub struct Remote {
     mailbox: Arc<Mailbox>,
@@ -194,6 +234,22 @@ impl Remote {
 }
 
 /// The timers of a [`Loop`], for its tasks. Not `Send`.
+///
+/// # Examples
+///
+/// ```
+/// use sideloop::bare::Loop;
+///
+/// let mut bare = Loop::new(|| ());
+/// let timer = bare.timer();
+/// let late = bare.spawn_local(async move {
+///     timer.sleep_until(7).await;
+///     assert_eq!(timer.now(), 9);
+/// });
+/// while !bare.turn(0).idle {}
+/// while !bare.turn(9).idle {} // late, never early
+/// assert!(late.is_finished());
+/// ```
 #[derive(Clone)]
 pub struct Timer {
     inner: Rc<Inner>,
@@ -223,6 +279,15 @@ impl fmt::Debug for Timer {
 /// # Cancel safety
 ///
 /// Strict: dropping it frees its timer at once; polling it again later goes on waiting.
+///
+/// # Examples
+///
+/// ```
+/// let mut bare = sideloop::bare::Loop::new(|| ());
+/// let sleep = bare.timer().sleep_until(3);
+/// bare.spawn_local(sleep).detach();
+/// assert_eq!(bare.turn(0).next_deadline, Some(3));
+/// ```
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
     inner: Rc<Inner>,

@@ -19,13 +19,30 @@ use crate::task::state::{CancelRequest, Request};
 /// # Examples
 ///
 /// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let side = sideloop::LoopThread::start()?;
 /// let task = side.handle().spawn(std::future::pending::<()>());
 /// let canceller = task.canceller();
 /// std::thread::spawn(move || canceller.cancel());
 /// assert!(task.join().is_err());
 /// # Ok(()) }
+/// # #[cfg(not(feature = "std"))] fn main() {}
+/// ```
+///
+/// ```
+/// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sideloop::{CancelRequest, LoopThread};
+/// use std::time::Duration;
+///
+/// let side = LoopThread::start()?;
+/// let task = side.handle().spawn(std::future::pending::<()>());
+/// let stop = task.canceller();
+/// assert!(stop.id() == task.id() && !stop.is_finished());
+/// assert_eq!(stop.cancel_within(Duration::from_secs(1)), CancelRequest::Requested);
+/// assert!(task.join().is_err());
+/// assert_eq!(stop.abort(), CancelRequest::Finished);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "std"))] fn main() {}
 /// ```
 #[derive(Debug, Clone)]
 pub struct Canceller {
@@ -75,13 +92,36 @@ impl Canceller {
 /// # Examples
 ///
 /// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let side = sideloop::LoopThread::start()?;
 /// let task = side.handle().spawn(std::future::pending::<()>());
 /// let canceller = task.canceller();
 /// drop(task.cancel_on_drop());
 /// assert_ne!(canceller.cancel(), sideloop::CancelRequest::Requested);
 /// # Ok(()) }
+/// # #[cfg(not(feature = "std"))] fn main() {}
+/// ```
+///
+/// ```
+/// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sideloop::{CancelRequest, LoopThread};
+/// use std::time::Duration;
+///
+/// let side = LoopThread::start()?;
+/// let sum = side.handle().spawn(async { 1 + 1 }).cancel_on_drop();
+/// let (id, stop) = (sum.id(), sum.canceller());
+/// let sum = sum.into_inner(); // from here on its drop detaches the task
+/// assert!(sum.id() == id && sum.join()? == 2);
+/// assert_eq!(stop.cancel(), CancelRequest::Finished);
+///
+/// let stuck = side.handle().spawn(std::future::pending::<()>()).cancel_on_drop();
+/// assert!(!stuck.is_finished());
+/// assert_eq!(stuck.cancel(), CancelRequest::Requested);
+/// stuck.cancel_within(Duration::from_secs(1)); // it may be asked again, or
+/// stuck.abort(); // not be asked any more
+/// assert!(sideloop::block_on(stuck).is_err());
+/// # Ok(()) }
+/// # #[cfg(not(feature = "std"))] fn main() {}
 /// ```
 #[derive(Debug)]
 #[must_use = "dropping it cancels the task"]

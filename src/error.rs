@@ -100,6 +100,21 @@ impl PanicPayload {
     }
 
     /// The payload itself, as `std::panic::catch_unwind` gives it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{JoinError, LoopThread};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let task = side.handle().call(|| std::panic::panic_any(404));
+    /// let Err(JoinError::Panicked(payload)) = task.join() else { panic!("it panics") };
+    /// assert!(payload.message().is_none()); // it is not a string
+    /// assert_eq!(payload.into_inner().downcast_ref(), Some(&404));
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
+    /// ```
     #[must_use]
     pub fn into_inner(self) -> Box<dyn Any + Send> {
         #[cfg(feature = "std")]
@@ -113,6 +128,23 @@ impl PanicPayload {
     /// # Panics
     ///
     /// Always, with the original payload: that is what it is for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{JoinError, LoopThread};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let task = side.handle().call(|| panic!("out of paper"));
+    /// let relay = std::thread::spawn(|| match task.join() {
+    ///     Err(JoinError::Panicked(payload)) => payload.resume(), // as if it had panicked there
+    ///     _ => (),
+    /// });
+    /// assert_eq!(relay.join().unwrap_err().downcast_ref(), Some(&"out of paper"));
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
+    /// ```
     #[cfg(feature = "std")]
     pub fn resume(self) -> ! {
         std::panic::resume_unwind(self.into_inner())
@@ -157,9 +189,32 @@ mod shell {
     use core::fmt;
 
     /// Any error of the user's, as [`Builder::on_start`](crate::Builder::on_start) may return it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::{BoxError, Builder};
+    ///
+    /// fn open_device(name: &str) -> Result<(), BoxError> {
+    ///     Err(format!("no device {name}").into())
+    /// }
+    /// assert!(Builder::new().on_start(|| open_device("hci0")).start().is_err());
+    /// ```
     pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
     /// Why a loop did not start. Nothing is left of it: no thread, no hook.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::{Builder, StartError};
+    ///
+    /// let failed = Builder::new().on_start(|| panic!("no licence")).start();
+    /// let Err(StartError::Panicked(payload)) = failed else { panic!("it starts") };
+    /// assert_eq!(payload.message(), Some("no licence"));
+    /// let failed = Builder::new().name("a\0b").start();
+    /// assert!(matches!(failed, Err(StartError::Thread(_))));
+    /// ```
     #[derive(Debug)]
     pub enum StartError {
         /// The operating system gave no thread.
@@ -197,6 +252,18 @@ mod shell {
     }
 
     /// Why [`Handle::try_spawn`](crate::Handle::try_spawn) did not start a task; the future comes back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::{Executor, Shutdown};
+    ///
+    /// let executor = Executor::new();
+    /// executor.handle().shutdown(Shutdown::now());
+    /// let refused = executor.handle().try_spawn(async { 42 }).unwrap_err();
+    /// assert_eq!(refused.to_string(), "the loop has shut down");
+    /// assert_eq!(sideloop::block_on(refused.into_inner()), 42); // so it is run here
+    /// ```
     pub enum SpawnError<F> {
         /// The loop was asked to shut down; nothing can be spawned on it again.
         Closed(F),
@@ -235,6 +302,26 @@ mod shell {
     impl<F> core::error::Error for SpawnError<F> {}
 
     /// What [`CancelGuard::run`](crate::CancelGuard::run) gives instead of a value: a cancel was first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{CancelGuard, Cancelled, LoopThread};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let (alive, is_alive) = std::sync::mpsc::channel();
+    /// let task = side.handle().spawn(async move {
+    ///     let guard = CancelGuard::new();
+    ///     alive.send(()).unwrap();
+    ///     guard.run(std::future::pending::<()>()).await?;
+    ///     Ok::<_, Cancelled>(())
+    /// });
+    /// is_alive.recv()?;
+    /// task.cancel();
+    /// assert_eq!(task.join()?, Err(Cancelled)); // the task's own value
+    /// # Ok(()) }
+    /// ```
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     pub struct Cancelled;
 

@@ -188,6 +188,22 @@ impl fmt::Debug for CancelGuard {
 /// # Cancel safety
 ///
 /// Strict: the request stays pending until it is refused.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sideloop::{CancelGuard, LoopThread, time};
+/// use std::time::Duration;
+///
+/// let side = LoopThread::start()?;
+/// let calm = side.handle().spawn(async {
+///     let guard = CancelGuard::new();
+///     time::timeout(Duration::from_millis(1), guard.requested()).await
+/// });
+/// assert!(calm.join()?.is_err()); // nobody asked within the limit
+/// # Ok(()) }
+/// ```
 #[must_use = "futures do nothing unless awaited"]
 pub struct Requested<'a> {
     record: &'a Record,

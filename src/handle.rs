@@ -193,7 +193,9 @@ impl Handle {
     ///
     /// From any thread; it does not wait. The handle gives what the request found:
     /// [`CancelRequest::NotFound`] when the loop does not know the task (any more). A stale id, or one
-    /// of another loop, touches nothing. After the loop's end the handle reports [`JoinError::Closed`].
+    /// of another loop, touches nothing. Asked on the loop's own thread, where the answer is there at
+    /// once, it may not know yet what another thread has spawned since the turn began. After the loop's
+    /// end the handle reports [`JoinError::Closed`].
     ///
     /// # Examples
     ///
@@ -214,6 +216,21 @@ impl Handle {
 
     /// Cancels a task by id, and aborts it if it still runs after `grace`:
     /// [`JoinHandle::cancel_within`](crate::JoinHandle::cancel_within) for who has the id alone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{CancelRequest, LoopThread};
+    /// use std::time::Duration;
+    ///
+    /// let side = LoopThread::start()?;
+    /// let stuck = side.handle().spawn(std::future::pending::<()>());
+    /// let request = side.handle().cancel_within(stuck.id(), Duration::from_secs(1));
+    /// assert_eq!(request.join()?, CancelRequest::Requested);
+    /// assert!(stuck.join().is_err());
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn cancel_within(&self, id: TaskId, grace: Duration) -> JoinHandle<CancelRequest> {
         JoinHandle::new(self.shared.control(move |local| {

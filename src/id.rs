@@ -46,6 +46,17 @@ impl TaskId {
     }
 
     /// The id as a number: unique in the process, increasing, and of no further meaning.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let id = side.handle().call(|| ()).id();
+    /// assert_eq!(id.to_string(), id.as_u64().to_string()); // for logs and other languages
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
+    /// ```
     #[must_use]
     pub const fn as_u64(self) -> u64 {
         self.serial

@@ -32,13 +32,14 @@ use crate::task::state::{CancelRequest, Request};
 /// # Examples
 ///
 /// ```
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let side = sideloop::LoopThread::start()?;
 /// let blocking = side.handle().spawn(async { "from a thread" });
 /// assert_eq!(blocking.join()?, "from a thread");
 /// let awaited = side.handle().spawn(async { "from another executor" });
 /// assert_eq!(sideloop::block_on(awaited)?, "from another executor");
 /// # Ok(()) }
+/// # #[cfg(not(feature = "std"))] fn main() {}
 /// ```
 pub struct JoinHandle<T> {
     join: Join<T>,
@@ -50,6 +51,18 @@ impl<T> JoinHandle<T> {
     }
 
     /// The task's id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let task = side.handle().spawn(async { sideloop::current_task() });
+    /// let id = task.id(); // known before the task begins
+    /// assert_eq!(task.join()?, Some(id));
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
+    /// ```
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.join.id()
@@ -126,6 +139,20 @@ impl<T> JoinHandle<T> {
     }
 
     /// Whether the task has ended. Once true, `join` does not block, from whichever thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let task = side.handle().call(|| 1);
+    /// while !task.is_finished() {
+    ///     std::thread::yield_now(); // a game draws its next frame here
+    /// }
+    /// assert_eq!(task.join()?, 1);
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
+    /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.join.is_done()
@@ -140,7 +167,7 @@ impl<T> JoinHandle<T> {
     /// # Examples
     ///
     /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use sideloop::{CancelRequest, JoinError, LoopThread};
     ///
     /// let side = LoopThread::start()?;
@@ -148,6 +175,7 @@ impl<T> JoinHandle<T> {
     /// assert_eq!(stuck.cancel(), CancelRequest::Requested);
     /// assert!(matches!(stuck.join(), Err(JoinError::Cancelled)));
     /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
     /// ```
     pub fn cancel(&self) -> CancelRequest {
         self.join.request(Request::Cancel)
@@ -189,7 +217,7 @@ impl<T> JoinHandle<T> {
     /// # Examples
     ///
     /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use sideloop::{JoinError, LoopThread};
     ///
     /// let side = LoopThread::start()?;
@@ -197,12 +225,26 @@ impl<T> JoinHandle<T> {
     /// stuck.abort();
     /// assert!(matches!(stuck.join(), Err(JoinError::Cancelled)));
     /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
     /// ```
     pub fn abort(&self) -> CancelRequest {
         self.join.request(Request::Abort)
     }
 
     /// A handle that can ask this task to end, and do nothing else; any number of clones.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let task = side.handle().spawn(std::future::pending::<()>());
+    /// let stop = task.canceller();
+    /// let button = std::thread::spawn(move || stop.cancel()); // while this thread joins
+    /// assert!(task.join().is_err());
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
+    /// ```
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         Canceller::new(self.join.task())
@@ -214,9 +256,35 @@ impl<T> JoinHandle<T> {
     }
 
     /// Lets the task go on without a handle. Its result is dropped on the loop's thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// side.handle().spawn(async move { tell.send("done") }).detach();
+    /// assert_eq!(told.recv()?, "done");
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
+    /// ```
     pub fn detach(self) {}
 
     /// Ties the task to the handle: dropping what this returns cancels the task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let stuck = side.handle().spawn(std::future::pending::<()>()).cancel_on_drop();
+    /// let outer = side.handle().spawn(stuck); // it owns the other one now
+    /// outer.cancel();
+    /// assert!(outer.join().is_err()); // and has taken it along
+    /// assert!(side.shutdown(sideloop::Shutdown::now().drain(std::time::Duration::MAX)).aborted.is_empty());
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
+    /// ```
     #[must_use = "dropping it cancels the task"]
     pub fn cancel_on_drop(self) -> CancelOnDrop<T> {
         CancelOnDrop::new(self)

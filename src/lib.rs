@@ -54,12 +54,12 @@
 //!
 //! - `std` (default): threads, parking, clocks, handles. Without it the crate is `no_std + alloc`, and
 //!   offers the tasks, queues and timers in [`bare`].
-#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(not(any(feature = "std", test)), no_std)] // the tests may use it
 #![cfg_attr(not(feature = "std"), allow(dead_code))] // what only the shell uses
 
 extern crate alloc;
 
-#[cfg(any(doc, doctest))]
+#[cfg(any(doc, all(doctest, feature = "std")))]
 #[doc = include_str!("design.md")]
 pub mod design {}
 

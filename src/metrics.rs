@@ -11,6 +11,18 @@ use crate::runtime::local::Local;
 use crate::task::tally::Tally;
 
 /// What is known of one task.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// side.handle().task().name("feed").spawn(std::future::pending::<()>()).detach();
+/// for task in side.handle().tasks().join()? {
+///     println!("{} {:?} from {}: {} polls in {:?}", task.id, task.name, task.location, task.polls, task.age);
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct TaskInfo {
     /// Its id.
@@ -31,7 +43,9 @@ pub struct TaskInfo {
 ///
 /// At rest `spawned = finished + cancelled + panicked + live`. A submission counts from when the loop
 /// has taken it in. Read from another thread while the loop runs, the numbers are each true, and of
-/// slightly different moments.
+/// slightly different moments. A counter that has come to its end begins again at zero: after 2^64, or
+/// after 2^32 on a target without atomics of 64 bits. There a difference of two readings is to be taken
+/// modulo 2^32, and `live`, which is one, is right until `spawned` has come to that end.
 ///
 /// # Examples
 ///
@@ -104,6 +118,18 @@ impl Metrics {
 }
 
 /// What a task is doing.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sideloop::{TaskState, current};
+///
+/// let side = sideloop::LoopThread::start()?;
+/// let looks = side.handle().spawn(async { current().tasks().await });
+/// assert_eq!(looks.join()??[0].state, TaskState::Running); // itself
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TaskState {
     /// It waits to be woken.
@@ -137,6 +163,19 @@ impl Handle {
     }
 
     /// The loop's counters. From any thread; it asks nothing of the loop, which may be stuck.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let (go_on, until) = std::sync::mpsc::channel::<()>();
+    /// let stuck = side.handle().call(move || until.recv().is_err());
+    /// while side.handle().metrics().live == 0 {} // answers though the loop is stuck
+    /// drop(go_on);
+    /// assert!(stuck.join()?);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         let shared = self.shared();

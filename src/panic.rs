@@ -28,6 +28,21 @@ pub(crate) type PanicHook = Box<dyn Fn(&TaskPanic<'_>) + Send>;
 /// assert!(told.recv()?.starts_with("Some(\"nobody looks\")"));
 /// # Ok(()) }
 /// ```
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::mpsc;
+///
+/// let (tell, told) = mpsc::channel();
+/// let side = sideloop::LoopThread::builder()
+///     .on_panic(move |panic| drop(tell.send((panic.id(), panic.name().map(String::from)))))
+///     .start()?;
+/// let task = side.handle().task().name("parser").spawn(async { panic!("bad input") });
+/// let id = task.id();
+/// task.detach();
+/// assert_eq!(told.recv()?, (id, Some(String::from("parser"))));
+/// # Ok(()) }
+/// ```
 pub struct TaskPanic<'a>(&'a Lost);
 
 impl<'a> TaskPanic<'a> {

@@ -30,6 +30,18 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Aborts everything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown};
+    ///
+    /// let side = LoopThread::start()?;
+    /// side.handle().spawn(std::future::pending::<()>()).detach();
+    /// assert_eq!(side.shutdown(Shutdown::now()).aborted.len(), 1);
+    /// # Ok(()) }
+    /// ```
     pub const fn now() -> Self {
         Self { drain: Duration::ZERO, grace: None }
     }
@@ -86,6 +98,24 @@ pub(crate) enum Phase {
 }
 
 /// What became of the tasks from the request to shut down on.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sideloop::{LoopThread, Shutdown};
+/// use std::time::Duration;
+///
+/// let side = LoopThread::start()?;
+/// side.handle().task().name("feed").spawn(std::future::pending::<()>()).detach();
+/// let report = side.shutdown(Shutdown::graceful(Duration::from_secs(1)));
+/// for task in &report.cancelled {
+///     println!("{:?} was cancelled", task.name);
+/// }
+/// assert_eq!((report.finished, report.cancelled.len()), (0, 1));
+/// assert!(report.aborted.is_empty() && report.panicked.is_empty());
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct ShutdownReport {
     /// How many tasks ended with a value.

@@ -26,6 +26,18 @@ use crate::runtime::local::Local;
 /// assert_eq!(named.join()?, 2);
 /// # Ok(()) }
 /// ```
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// sideloop::block_on(async {
+///     let handle = sideloop::current();
+///     let here = handle.task().name("here").spawn_local(async { Rc::new(1) });
+///     let made = handle.task().name("made").spawn_with(|| async { 2 });
+///     let file = handle.task().name("file").spawn_blocking(|| 3);
+///     assert_eq!(*here.await.unwrap() + made.await.unwrap() + file.await.unwrap(), 6);
+/// });
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a builder spawns nothing until it is told to"]
 pub struct TaskBuilder<'a> {
@@ -129,6 +141,16 @@ impl LocalHandle {
     /// # Panics
     ///
     /// Outside of a loop's run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let length = sideloop::block_on(async {
+    ///     let here = sideloop::LocalHandle::current();
+    ///     here.spawn_local(async { std::rc::Rc::new([0; 8]) }).await.unwrap().len()
+    /// });
+    /// assert_eq!(length, 8);
+    /// ```
     #[must_use]
     #[track_caller]
     pub fn current() -> Self {
@@ -274,6 +296,17 @@ pub fn yield_now() -> YieldNow {
 /// # Cancel safety
 ///
 /// Strict: dropping it loses nothing.
+///
+/// # Examples
+///
+/// ```
+/// use std::task::{Context, Poll, Waker};
+///
+/// let mut pause = std::pin::pin!(sideloop::yield_now());
+/// let mut cx = Context::from_waker(Waker::noop());
+/// assert!(std::future::Future::poll(pause.as_mut(), &mut cx).is_pending());
+/// assert!(std::future::Future::poll(pause.as_mut(), &mut cx).is_ready());
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct YieldNow {

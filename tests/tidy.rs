@@ -5,6 +5,8 @@
 
 #[path = "tidy/documented.rs"]
 mod documented;
+#[path = "tidy/examples.rs"]
+mod examples;
 #[path = "tidy/layout.rs"]
 mod layout;
 #[path = "tidy/lexer.rs"]
@@ -134,6 +136,11 @@ fn public_items_are_documented() {
 #[test]
 fn futures_state_their_cancel_safety() {
     documented::futures_state_their_cancel_safety(package()).demand();
+}
+
+#[test]
+fn what_is_public_is_shown() {
+    examples::what_is_public_is_shown(package()).demand();
 }
 
 #[test]

@@ -89,6 +89,19 @@ impl Builder {
     }
 
     /// Has `f` run on the loop's thread last, when nothing of the loop is left. A panic in it is swallowed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{Builder, Shutdown};
+    ///
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let side = Builder::new().on_stop(move || drop(tell.send("closed"))).start()?;
+    /// side.shutdown(Shutdown::now());
+    /// assert_eq!(told.try_recv()?, "closed");
+    /// # Ok(()) }
+    /// ```
     pub fn on_stop<F>(mut self, f: F) -> Self
     where
         F: FnOnce() + Send + 'static,
@@ -139,6 +152,17 @@ impl Builder {
     ///
     /// From 1 to 65 536, to which other values are brought: without a limit one busy task would
     /// starve everything that comes from outside.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut executor = sideloop::Builder::new().batch(2).build();
+    /// for _ in 0..5 {
+    ///     executor.spawn_local(async {}).detach();
+    /// }
+    /// assert_eq!(executor.turn().polls, 2);
+    /// assert_eq!(executor.run_until_idle(), 3);
+    /// ```
     pub fn batch(mut self, polls: usize) -> Self {
         self.settings.batch = polls.clamp(1, MOST_BATCH);
         self
@@ -201,6 +225,18 @@ impl Builder {
 
     /// Most threads of the pool of [`Handle::spawn_blocking`](crate::Handle::spawn_blocking); at least
     /// one, 16 unless set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // A library that may be used by one thread at a time.
+    /// let side = sideloop::Builder::new().blocking_threads(1).start()?;
+    /// let first = side.handle().spawn_blocking(std::thread::current);
+    /// let second = side.handle().spawn_blocking(std::thread::current);
+    /// assert_eq!(first.join()?.id(), second.join()?.id());
+    /// # Ok(()) }
+    /// ```
     pub fn blocking_threads(mut self, most: usize) -> Self {
         self.settings.blocking_threads = most;
         self
@@ -211,6 +247,21 @@ impl Builder {
     ///
     /// Each poll then costs two reads of the clock and two locks. An idle loop is left alone. A panic
     /// in `f` is swallowed. It reports and does nothing else: nobody can end a poll from outside.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let side = sideloop::Builder::new()
+    ///     .watchdog(std::time::Duration::from_millis(5), move |stall| drop(tell.send(stall.id())))
+    ///     .start()?;
+    /// let (go_on, until) = std::sync::mpsc::channel::<()>();
+    /// let stuck = side.handle().call(move || until.recv().is_err());
+    /// assert_eq!(told.recv()?, stuck.id());
+    /// drop(go_on);
+    /// # Ok(()) }
+    /// ```
     pub fn watchdog<F>(mut self, limit: Duration, f: F) -> Self
     where
         F: Fn(&Stall) + Send + 'static,

@@ -31,12 +31,35 @@ use crate::spawning::LocalHandle;
 /// let task = executor.spawn_local(async { 2 });
 /// assert_eq!(executor.block_on(async { task.await.unwrap() + 1 }), 3);
 /// ```
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// let mut executor = sideloop::Executor::new();
+/// let handle = executor.handle().clone();
+/// let one = std::thread::spawn(move || handle.spawn(async { 1 })).join().unwrap();
+/// let two = executor.local_handle().spawn_local(async { Rc::new(2) });
+/// assert_eq!(executor.block_on(async { one.await.unwrap() + *two.await.unwrap() }), 3);
+/// ```
 pub struct Executor {
     local: Rc<Local>,
     handle: Handle,
 }
 
 /// What one turn did, and what comes next.
+///
+/// # Examples
+///
+/// ```
+/// use sideloop::{Builder, time};
+/// use std::time::Duration;
+///
+/// let mut executor = Builder::new().virtual_time(0).build();
+/// executor.spawn_local(async { time::sleep(Duration::from_secs(60)).await }).detach();
+/// let turn = executor.turn();
+/// assert_eq!((turn.polls, turn.fired, turn.idle), (1, 0, true));
+/// assert!(turn.next_deadline.is_some()); // the host sleeps until then, or until `on_wake`
+/// ```
 #[derive(Debug, Clone)]
 pub struct Turn {
     /// How many tasks were polled.

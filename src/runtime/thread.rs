@@ -97,6 +97,14 @@ impl LoopThread {
     }
 
     /// Begins a loop with other settings: [`Builder::new`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::builder().name("audio").start()?;
+    /// # Ok(()) }
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
@@ -153,6 +161,19 @@ impl LoopThread {
     ///
     /// On the loop's own thread it does not wait: it returns at once what is known so far, and the
     /// loop goes on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown, current};
+    ///
+    /// let side = LoopThread::start()?;
+    /// side.handle().call(|| current().shutdown(Shutdown::now())).detach(); // the user asks to quit
+    /// let report = side.join();
+    /// assert_eq!(report.finished, 1);
+    /// # Ok(()) }
+    /// ```
     pub fn join(mut self) -> ShutdownReport {
         let Some(thread) = self.thread.take() else { return ShutdownReport::default() };
         let shared = self.handle.shared();

@@ -44,6 +44,24 @@ pub(crate) type StallHook = Box<dyn Fn(&Stall) + Send>;
 /// assert!(call.join()?);
 /// # Ok(()) }
 /// ```
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// let (tell, told) = std::sync::mpsc::channel();
+/// let side = sideloop::LoopThread::builder()
+///     .watchdog(Duration::from_millis(5), move |stall| {
+///         let name = stall.name().unwrap_or("a task without a name");
+///         let _ = tell.send(format!("{name} is stuck, from {}", stall.location().file()));
+///     })
+///     .start()?;
+/// let (go_on, until) = std::sync::mpsc::channel::<()>();
+/// side.handle().task().name("hog").spawn(async move { until.recv().is_err() }).detach();
+/// assert!(told.recv()?.starts_with("hog is stuck"));
+/// drop(go_on);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Stall {
     subject: Subject,

@@ -59,6 +59,23 @@ const REF: usize = 1 << 10;
 const MOST: usize = usize::MAX / 2;
 
 /// What a request to end a task found. Of several callers exactly one is told `Requested`.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sideloop::{CancelRequest, LoopThread};
+///
+/// let side = LoopThread::start()?;
+/// let task = side.handle().spawn(std::future::pending::<()>());
+/// let (id, stop) = (task.id(), task.canceller());
+/// assert_eq!(stop.cancel(), CancelRequest::Requested);
+/// assert!(task.join().is_err());
+/// assert_eq!(stop.cancel(), CancelRequest::Finished);
+/// assert_eq!(side.handle().cancel(id).join()?, CancelRequest::NotFound);
+/// # Ok(()) }
+/// # #[cfg(not(feature = "std"))] fn main() {}
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CancelRequest {
     /// This call made the request.

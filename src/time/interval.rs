@@ -66,6 +66,26 @@ pub fn interval_at(first: Instant, period: Duration) -> Result<Interval, ZeroPer
 }
 
 /// What an [`Interval`] does about the grid points that had passed when a tick was delivered.
+///
+/// # Examples
+///
+/// ```
+/// use sideloop::Builder;
+/// use sideloop::time::{self, MissedTick};
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), sideloop::ZeroPeriod> {
+/// Builder::new().virtual_time(0).build().block_on(async {
+///     let mut samples = time::interval(Duration::from_secs(1))?;
+///     samples.missed_tick(MissedTick::Burst); // none may be left out
+///     let start = samples.tick().await.scheduled;
+///     time::sleep(Duration::from_secs(3)).await; // something took long
+///     assert_eq!(samples.tick().await.scheduled - start, Duration::from_secs(1));
+///     assert_eq!(samples.tick().await.scheduled - start, Duration::from_secs(2));
+///     Ok(())
+/// })
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum MissedTick {
     /// Skips them: the next tick is the next grid point to come. The grid stays.
@@ -79,6 +99,25 @@ pub enum MissedTick {
 }
 
 /// One tick of an [`Interval`].
+///
+/// # Examples
+///
+/// ```
+/// use sideloop::{Builder, time};
+/// use std::time::Duration;
+///
+/// # fn main() -> Result<(), sideloop::ZeroPeriod> {
+/// Builder::new().virtual_time(0).build().block_on(async {
+///     let mut clock = time::interval(Duration::from_secs(1))?;
+///     let first = clock.tick().await;
+///     time::sleep(Duration::from_millis(3500)).await; // something took long
+///     let late = clock.tick().await;
+///     assert_eq!(late.scheduled - first.scheduled, clock.period());
+///     assert_eq!(late.missed, 2); // they are skipped
+///     Ok(())
+/// })
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tick {
     /// The grid point that was waited for; the delivery is never before it.
@@ -178,6 +217,15 @@ impl Interval {
     }
 
     /// The time between two grid points.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), sideloop::ZeroPeriod> {
+    /// let minute = std::time::Duration::from_secs(60);
+    /// assert_eq!(sideloop::time::interval(minute)?.period(), minute);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn period(&self) -> Duration {
         self.grid.period

@@ -65,6 +65,21 @@ pub fn sleep_until(at: Instant) -> Sleep {
 /// # Cancel safety
 ///
 /// Strict: dropping it frees its timer at once; polling it again later goes on waiting.
+///
+/// # Examples
+///
+/// ```
+/// use sideloop::{Builder, time};
+/// use std::time::Duration;
+///
+/// Builder::new().virtual_time(0).build().block_on(async {
+///     let mut nap = time::sleep(Duration::from_secs(60));
+///     assert_eq!(nap.deadline(), time::now() + Duration::from_secs(60));
+///     assert!(!nap.is_elapsed());
+///     (&mut nap).await;
+///     assert!(nap.is_elapsed());
+/// });
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {

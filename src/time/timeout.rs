@@ -94,6 +94,20 @@ pin_project! {
 
 impl<F> Timeout<F> {
     /// The inner future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::future::{Ready, ready};
+    /// use std::pin::Pin;
+    /// use std::time::Duration;
+    ///
+    /// let mut limited = sideloop::time::timeout(Duration::from_secs(1), ready(7));
+    /// let inner: &Ready<i32> = limited.get_ref();
+    /// *limited.get_mut() = ready(8);
+    /// *Pin::new(&mut limited).get_pin_mut() = ready(9);
+    /// assert_eq!(sideloop::block_on(limited), Ok(9));
+    /// ```
     pub fn get_ref(&self) -> &F {
         &self.future
     }

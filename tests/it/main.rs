@@ -15,6 +15,7 @@ mod executor;
 mod groups;
 mod intervals;
 mod joining;
+mod regressions;
 mod seed;
 mod spawning;
 mod start;
