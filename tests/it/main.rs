@@ -16,6 +16,7 @@ mod groups;
 mod intervals;
 mod joining;
 mod seed;
+mod simulation;
 mod spawning;
 mod start;
 mod stress;
