@@ -9,8 +9,8 @@ use super::turns::{Drive, Phase};
 impl Model {
     // ───────────── spawns (P3, P4, P7) ─────────────
 
-    /// A new task. Whether it is taken.
-    pub(crate) fn spawn(&mut self, afar: bool, output_panics: bool) -> bool {
+    /// A new task, which is taken or refused.
+    pub(crate) fn spawn(&mut self, afar: bool, output_panics: bool) {
         let new = self.tasks.len();
         self.tasks.push(Task { handle: true, output_panics, ..Task::default() });
         let drains = !afar && self.inside() && self.phase <= Phase::Draining;
@@ -32,7 +32,6 @@ impl Model {
             self.enqueue(new);
             self.tell_host();
         }
-        taken
     }
 
     /// Something was changed from outside of the run: the host is to know (G2).
