@@ -47,8 +47,10 @@ pub(crate) fn run(program: &Program, victim: Option<(usize, u64)>) -> Result<Vec
     // What is left may come back here: the world goes when it is gone.
     drop(world(|world| std::mem::take(&mut world.tasks)));
     let world = replace_world(None).expect("it was put there");
-    let leaks = world.watchers.iter().any(|watcher| watcher.strong_count() > 0);
-    let fault = world.model.fault.or(leaks.then(|| "a foreign waker is not dropped".into()));
+    let wakers = world.watchers.iter().filter(|watcher| watcher.strong_count() > 0).count();
+    let left = (wakers, world.model.outputs);
+    let leak = (left != (0, 0)).then(|| format!("{left:?} foreign wakers and outputs are left"));
+    let fault = world.model.fault.or(leak);
     fault.map_or(Ok(world.model.tasks.iter().map(|task| task.polls).collect()), Err)
 }
 

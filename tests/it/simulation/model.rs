@@ -196,6 +196,8 @@ pub(crate) struct Model {
     /// Panics that nobody joins, in order: the tasks.
     pub(crate) lost: Vec<usize>,
     pub(crate) hook_calls: usize,
+    /// Made and not dropped.
+    pub(crate) outputs: usize,
     /// What is dropped on another thread, by right.
     pub(crate) afar: usize,
     /// What requests by id from another thread found.

@@ -261,6 +261,7 @@ impl Model {
         let kept = record.handle && record.end == Some(End::Finished);
         let twice = record.output == Output::Dropped;
         record.output = Output::Dropped;
+        self.outputs -= 1;
         self.check(!kept && !twice, || format!("output {task} is dropped, {twice}"));
     }
 
@@ -300,6 +301,7 @@ impl Model {
             let moves = afar && record.end == Some(End::Finished);
             record.output = if moves { Output::Dropped } else { record.output };
             self.afar += usize::from(moves);
+            self.outputs -= usize::from(moves);
         } else {
             self.push(Entry::Courier(task));
         }

@@ -142,7 +142,10 @@ impl Future for Body {
             }
             return Poll::Pending;
         }
-        model(|model| model.tasks[me].result = Some(End::Finished));
+        model(|model| {
+            model.tasks[me].result = Some(End::Finished);
+            model.outputs += 1;
+        });
         let panics = world(|world| world.tasks[me].script.output_panics);
         Poll::Ready(Output { task: me, home: self.home, afar: self.afar.clone(), panics })
     }
