@@ -123,7 +123,7 @@ impl Scheduler {
                 }
                 News::Control(task) => {
                     let (ending, _) = match self.side.run_now(&task) {
-                        Ran::Ended(ending, end) => (ending, end),
+                        Ran::Ended(ending, end) | Ran::Dropped(ending, end) => (ending, end),
                         // Control requests are ready at once; this is for the type's sake.
                         Ran::Pending | Ran::Nothing | Ran::Asked(_) => {
                             self.side.end(&task, JoinError::Closed)
@@ -175,17 +175,19 @@ impl Scheduler {
             if WATCHED {
                 host.returns();
             }
-            match ran {
-                Ran::Pending => uncounted += 1,
-                Ran::Nothing | Ran::Asked(_) => {}
-                Ran::Ended(ending, how) => {
-                    uncounted += u32::from(how != End::Cancelled);
-                    self.side.count(uncounted);
-                    all += uncounted as usize;
-                    uncounted = 0;
-                    self.retire(ending, how, host);
+            let (ending, how, polls) = match ran {
+                Ran::Pending => {
+                    uncounted += 1;
+                    continue;
                 }
-            }
+                Ran::Nothing | Ran::Asked(_) => continue,
+                Ran::Ended(ending, how) => (ending, how, uncounted + 1),
+                Ran::Dropped(ending, how) => (ending, how, uncounted),
+            };
+            self.side.count(polls);
+            all += polls as usize;
+            uncounted = 0;
+            self.retire(ending, how, host);
         }
         self.side.count(uncounted);
         all + uncounted as usize

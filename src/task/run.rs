@@ -40,8 +40,10 @@ pub(crate) enum Ran<'a> {
     Nothing,
     /// It has not been polled: who waits for a request comes first.
     Asked(Asked<'a>),
-    /// It ended. Two words, so that it travels in registers.
+    /// Its poll ended it.
     Ended(Ending<'a>, End),
+    /// It has not been polled: it was asked to end, and did.
+    Dropped(Ending<'a>, End),
 }
 
 /// While it lives, the task's code runs. A guard, because a panic is not caught without `std`.
@@ -88,7 +90,7 @@ impl<'a> Popped<'a> {
             return Ran::Asked(Asked(self.0, PhantomData));
         }
         let (ending, end) = self.end(JoinError::Cancelled);
-        Ran::Ended(ending, end)
+        Ran::Dropped(ending, end)
     }
 
     /// Drops the task's future. Runs user code, and contains it.

@@ -17,6 +17,7 @@ mod intervals;
 mod joining;
 mod regressions;
 mod seed;
+mod simulation;
 mod spawning;
 mod start;
 mod stress;

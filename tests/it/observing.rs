@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sideloop::{Builder, Executor, JoinError, Shutdown, TaskState, time, yield_now};
 
-use crate::support::{Gate, Latch, hold, join_err, join_ok, limited, loop_started};
+use crate::support::{Drops, Gate, Latch, hold, join_err, join_ok, limited, loop_started};
 
 /// O1: each live task once, in spawn order, with name, place, state and polls.
 #[test]
@@ -88,6 +88,27 @@ fn at_rest_the_counters_balance() {
         assert_eq!(now.spawned, now.finished + now.cancelled + now.panicked + now.live);
         assert!(now.polls > 10 * 2 + 10 && now.local_wakes >= 10, "{now:?}");
         drop(live);
+    });
+}
+
+/// O1: a task that is dropped is not polled by that, also if its destructor panics.
+#[test]
+fn a_drop_is_no_poll() {
+    limited(|| {
+        let mut executor = Executor::new();
+        for polls in [0, 1] {
+            let token = Drops::new().token_then(|| std::panic::resume_unwind(Box::new("dropped")));
+            let task = executor.spawn_local(async move {
+                let _token = token;
+                pending::<()>().await;
+            });
+            let before = executor.handle().metrics().polls;
+            assert_eq!((0..polls).map(|_| executor.turn().polls).sum::<usize>(), polls);
+            task.cancel();
+            assert_eq!(executor.turn().polls, 0);
+            assert_eq!(executor.handle().metrics().polls - before, polls as u64);
+            assert!(matches!(join_err(task), JoinError::Panicked(_)));
+        }
     });
 }
 

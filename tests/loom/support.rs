@@ -90,7 +90,7 @@ impl Model {
                 Ran::Asked(asked) => asked.run(&self.side),
                 ran => ran,
             };
-            if let Ran::Ended(ending, _) = ran {
+            if let Ran::Ended(ending, _) | Ran::Dropped(ending, _) = ran {
                 self.retire(ending);
             }
         }

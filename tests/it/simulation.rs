@@ -1,0 +1,120 @@
+//! Thousands of small programs on virtual time, each against a plain model of the whole executor.
+//!
+//! A seed draws a program: tasks that yield, wait, sleep, join, guard themselves, refuse, panic and do
+//! things to each other, from this thread and from another one; destructors, outputs, wakers and hooks
+//! that panic; a script of what is done from outside, shutdown included. The model predicts each poll and
+//! each drop, in order, what each call answers, what each handle gives, and every counter. So whatever
+//! is lost, done twice, done too late or out of order is a fault, and is told with its seed.
+//!
+//! `SIDELOOP_SEED=n` runs one seed alone, and prints its program; `SIDELOOP_SEEDS=n` so many of them.
+//! The fuzzer runs the same programs, drawn from its own bytes: see `fuzz/README.md`.
+
+mod deeds;
+mod drive;
+mod model;
+mod program;
+mod rules;
+mod turns;
+mod world;
+
+use std::ops::Range;
+use std::path::Path;
+use std::{env, fs};
+
+use arbitrary::Unstructured;
+
+use crate::support::{BODY, within};
+use program::{Choices, Program};
+
+/// How many seeds are run, unless the environment says otherwise.
+const SEEDS: u64 = 3_000;
+/// How many tasks of a program are cancelled, after each of their polls.
+const MOST_VICTIMS: usize = 12;
+
+fn from_environment(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+/// The program that these bytes are.
+fn program_of(bytes: &[u8]) -> Program {
+    Choices(&mut Unstructured::new(bytes)).program()
+}
+
+/// The bytes of a seed, by SplitMix64.
+fn bytes_of(seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let next = || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    };
+    std::iter::repeat_with(next).take(64).flat_map(u64::to_le_bytes).collect()
+}
+
+#[track_caller]
+fn demand(name: &str, program: &Program, victim: Option<(usize, u64)>) -> Vec<u64> {
+    match drive::run(program, victim) {
+        Ok(polls) => polls,
+        Err(fault) => panic!("{name}: {fault}\ncancelled after a poll: {victim:?}\n{program}"),
+    }
+}
+
+/// The seeds to be run, or one in so many of them.
+fn seeds(one_in: u64) -> Range<u64> {
+    match from_environment("SIDELOOP_SEED") {
+        Some(one) => one..one + 1,
+        None => 0..from_environment("SIDELOOP_SEEDS").unwrap_or(SEEDS).div_ceil(one_in),
+    }
+}
+
+/// Runs the program of one seed, which is told if that hangs, too.
+fn run_seed(seed: u64, then: fn(&str, &Program, Vec<u64>)) {
+    let name = format!("SIDELOOP_SEED={seed}");
+    within(&name.clone(), BODY, move || {
+        let program = program_of(&bytes_of(seed));
+        if env::var_os("SIDELOOP_SEED").is_some() {
+            println!("{program}");
+        }
+        let polls = demand(&name, &program, None);
+        then(&name, &program, polls);
+    });
+}
+
+/// P6, T1, M2, C1, X1, H4: each program does what the model says.
+#[test]
+fn every_seed_does_what_the_model_says() {
+    seeds(1).for_each(|seed| run_seed(seed, |_, _, _| ()));
+}
+
+/// C1, C5: whichever of its tasks is cancelled, after whichever poll.
+#[test]
+fn a_cancel_at_any_suspension_does_what_the_model_says() {
+    seeds(20).for_each(|seed| {
+        run_seed(seed, |name, program, polls| {
+            for (task, polls) in polls.into_iter().enumerate().take(MOST_VICTIMS) {
+                for poll in 1..=polls {
+                    demand(name, program, Some((task, poll)));
+                }
+            }
+        });
+    });
+}
+
+/// P6, T1: what the fuzzer keeps, and what it found, does what the model says.
+#[test]
+fn what_the_fuzzer_found_does_what_the_model_says() {
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let mut replayed = 0;
+    for folder in ["regressions/scheduler", "corpus/scheduler"] {
+        let Ok(files) = fs::read_dir(fuzz.join(folder)) else { continue };
+        for path in files.map(|file| file.expect("a file of a folder").path()) {
+            let name = path.display().to_string();
+            let program = program_of(&fs::read(&path).expect("an input of the fuzzer"));
+            within(&name.clone(), BODY, move || demand(&name, &program, None));
+            replayed += 1;
+        }
+    }
+    // The folder is not part of the published package.
+    assert!(replayed > 0 || !fuzz.exists(), "there is nothing to replay");
+}

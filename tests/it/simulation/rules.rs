@@ -1,0 +1,321 @@
+//! The model's rules: what each deed does to each task, and what it answers.
+
+use super::model::{
+    Answer, End, Entry, Joiner, Model, NEVER, Nap, Output, Protection, Task, Timer,
+};
+use super::program::{How, Shut};
+use super::turns::{Drive, Phase};
+
+impl Model {
+    // ───────────── spawns (P3, P4, P7) ─────────────
+
+    /// A new task, which is taken or refused.
+    pub(crate) fn spawn(&mut self, afar: bool, output_panics: bool) {
+        let new = self.tasks.len();
+        self.tasks.push(Task { handle: true, output_panics, ..Task::default() });
+        let drains = !afar && self.inside() && self.phase <= Phase::Draining;
+        let taken = self.phase < Phase::Ended && (self.plan.is_none() || drains);
+        if !taken {
+            self.refusing = !afar;
+            if afar {
+                self.afar += 1;
+                self.tasks[new].end = Some(End::Closed);
+            }
+        } else if afar {
+            self.tasks[new].posted = true;
+            self.tasks[new].woken = true;
+            self.push(Entry::Task(new));
+        } else {
+            self.tasks[new].known = true;
+            self.counts.spawned += 1;
+            self.left = self.left.min(self.ready.len());
+            self.enqueue(new);
+            self.tell_host();
+        }
+    }
+
+    /// Something was changed from outside of the run: the host is to know (G2).
+    pub(crate) fn tell_host(&mut self) {
+        if !self.inside() {
+            self.notify();
+        }
+    }
+
+    // ───────────── wakes (W2, W4) ─────────────
+
+    pub(crate) fn enqueue(&mut self, task: usize) {
+        let record = &mut self.tasks[task];
+        if record.end.is_none() && !record.ready {
+            record.ready = true;
+            self.ready.push_back(task);
+        }
+    }
+
+    pub(crate) fn urge(&mut self, task: usize) {
+        let record = &mut self.tasks[task];
+        if record.lives() && !record.urgent {
+            record.urgent = true;
+            self.urgent.push_back(task);
+        }
+    }
+
+    pub(crate) fn wake(&mut self, task: usize, local: bool) {
+        if local {
+            self.counts.local_wakes += 1;
+            return self.enqueue(task);
+        }
+        let record = &mut self.tasks[task];
+        if record.end.is_none() {
+            record.woken = true;
+            self.post(task);
+        }
+    }
+
+    fn post(&mut self, task: usize) {
+        if !std::mem::replace(&mut self.tasks[task].posted, true) {
+            self.push(Entry::Task(task));
+        }
+    }
+
+    // ───────────── requests and guards (C1–C7) ─────────────
+
+    pub(crate) fn request(&mut self, task: usize, abort: bool, local: bool) -> Answer {
+        let record = &mut self.tasks[task];
+        if record.end.is_some() {
+            return Answer::Finished;
+        }
+        let pending = record.is_requested();
+        let changes = if abort { !record.abort } else { !pending };
+        record.abort |= abort;
+        record.cancel |= !abort && !pending;
+        if local {
+            self.urge(task);
+        } else if changes {
+            self.post(task);
+        }
+        if pending { Answer::Already } else { Answer::Requested }
+    }
+
+    /// A request by handle.
+    pub(crate) fn ask(&mut self, task: usize, how: How, local: bool) -> Answer {
+        let answer = self.request(task, how == How::Abort, local);
+        let How::Within(grace) = how else { return answer };
+        if answer == Answer::Finished || self.over {
+            return answer;
+        }
+        match grace {
+            Some(0) => drop(self.request(task, true, local)),
+            None => {}
+            Some(grace) => {
+                self.abort_at(task, self.now.saturating_add(grace));
+                self.tell_host();
+            }
+        }
+        answer
+    }
+
+    /// A request by id, as the loop finds it.
+    pub(crate) fn ask_by_id(&mut self, task: usize, how: How) -> Answer {
+        if !self.tasks[task].lives() {
+            return Answer::NotFound;
+        }
+        self.ask(task, how, true)
+    }
+
+    fn abort_at(&mut self, task: usize, at: u64) {
+        let before = self.tasks[task].grace;
+        if before.is_some_and(|(sooner, _)| sooner <= at) {
+            return;
+        }
+        self.tasks[task].grace = Some(self.arm(at, Timer::Grace(task)));
+        if let Some(before) = before {
+            self.timers.remove(&before);
+        }
+    }
+
+    pub(crate) fn guard(&mut self, task: usize) {
+        let record = &mut self.tasks[task];
+        if record.guards == 0 && record.protection == Protection::None {
+            record.protection = Protection::Guarded;
+        }
+        record.guards += 1;
+    }
+
+    pub(crate) fn unguard(&mut self, task: usize) {
+        let record = &mut self.tasks[task];
+        record.guards -= 1;
+        if record.guards > 0 {
+            return;
+        }
+        if record.protection == Protection::Guarded {
+            record.protection = if record.cancel { Protection::Decided } else { Protection::None };
+        }
+        if record.is_requested() {
+            self.urge(task);
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, task: usize) -> bool {
+        let record = &mut self.tasks[task];
+        let open = record.protection == Protection::Guarded && !record.abort && record.cancel;
+        record.cancel &= !open;
+        open
+    }
+
+    // ───────────── timers (M1–M6) ─────────────
+
+    fn arm(&mut self, deadline: u64, timer: Timer) -> (u64, u64) {
+        self.arms += 1;
+        self.counts.armed += 1;
+        self.timers.insert((deadline, self.arms), timer);
+        (deadline, self.arms)
+    }
+
+    pub(crate) fn sleep(&mut self, task: usize, deadline: u64) {
+        self.tasks[task].nap = Nap { deadline, ..Nap::default() };
+    }
+
+    /// Whether the sleep is over.
+    pub(crate) fn poll_sleep(&mut self, task: usize) -> bool {
+        let nap = self.tasks[task].nap;
+        if nap.timer.is_some() {
+            return false;
+        }
+        if nap.entry && nap.deadline <= self.now {
+            return true;
+        }
+        let timer = Some(self.arm(nap.deadline, Timer::Nap(task)));
+        self.tasks[task].nap = Nap { entry: true, timer, ..nap };
+        false
+    }
+
+    pub(crate) fn reset(&mut self, task: usize, deadline: u64) {
+        let Nap { entry, timer, .. } = self.tasks[task].nap;
+        self.tasks[task].nap.deadline = deadline;
+        if let Some(timer) = timer {
+            self.timers.remove(&timer);
+            self.tasks[task].nap.timer = Some(self.arm(deadline, Timer::Nap(task)));
+        }
+        if entry {
+            self.tell_host();
+        }
+    }
+
+    pub(crate) fn wake_up(&mut self, task: usize) {
+        let timer = std::mem::take(&mut self.tasks[task].nap).timer;
+        timer.map(|timer| self.timers.remove(&timer));
+    }
+
+    pub(crate) fn fire(&mut self, timer: Timer) {
+        self.counts.fired += 1;
+        self.fired += 1;
+        match timer {
+            Timer::Nap(task) => {
+                self.tasks[task].nap.timer = None;
+                self.wake(task, true);
+            }
+            Timer::Grace(task) => drop(self.request(task, true, true)),
+        }
+    }
+
+    // ───────────── ends and outcomes (J1–J6, X1, X2, H2) ─────────────
+
+    /// A task's future is gone.
+    pub(crate) fn complete(&mut self, task: usize, end: End) {
+        let record = &mut self.tasks[task];
+        record.end = Some(end);
+        let (grace, joiner) = (record.grace.take(), record.joiner.take());
+        if end == End::Finished {
+            record.output = Output::Kept;
+        }
+        if !record.known {
+            return;
+        }
+        match end {
+            End::Finished => self.counts.finished += 1,
+            End::Panicked(_) => self.counts.panicked += 1,
+            End::Cancelled | End::Closed => self.counts.cancelled += 1,
+        }
+        self.note_end(task, end);
+        grace.map(|timer| self.timers.remove(&timer));
+        match joiner {
+            Some(Joiner::Task(other)) => self.wake(other, true),
+            Some(Joiner::Foreign) => self.tasks[task].foreign_wakes += 1,
+            None => {}
+        }
+        if !self.tasks[task].handle {
+            self.lose(task);
+        }
+    }
+
+    /// The outcome goes to who joins.
+    pub(crate) fn take(&mut self, task: usize) -> Option<End> {
+        let record = &mut self.tasks[task];
+        (record.handle, record.joiner, record.output) = (false, None, Output::Gone);
+        record.end
+    }
+
+    /// An output is dropped by the loop, or by who joined.
+    pub(crate) fn drop_output(&mut self, task: usize) {
+        let record = &mut self.tasks[task];
+        let kept = record.handle && record.end == Some(End::Finished);
+        let twice = record.output == Output::Dropped;
+        record.output = Output::Dropped;
+        self.outputs -= 1;
+        self.check(!kept && !twice, || format!("output {task} is dropped, {twice}"));
+    }
+
+    fn note_end(&mut self, task: usize, end: End) {
+        if self.plan.is_none() && !matches!(self.drive, Drive::Close) {
+            return;
+        }
+        let record = &self.tasks[task];
+        let heeded = record.cancel && record.protection != Protection::None;
+        match end {
+            End::Panicked(_) => self.report.panicked.push(record.id),
+            End::Finished if !heeded || record.abort => self.report.finished += 1,
+            End::Cancelled if record.abort => self.report.aborted.push(record.id),
+            _ => self.report.cancelled.push(record.id),
+        }
+    }
+
+    /// The loop drops an outcome that nobody wants: of a panic it tells.
+    pub(crate) fn lose(&mut self, task: usize) {
+        let record = &self.tasks[task];
+        let late = record.end == Some(End::Finished) && record.output_panics;
+        if late || matches!(record.end, Some(End::Panicked(_))) {
+            self.lost.push(task);
+        }
+    }
+
+    /// The handle goes, with whatever outcome it has not given.
+    pub(crate) fn drop_handle(&mut self, task: usize, afar: bool) {
+        let record = &mut self.tasks[task];
+        record.handle = false;
+        record.joiner = None;
+        let plain = !matches!(record.end, Some(End::Finished | End::Panicked(_)));
+        if plain {
+            return;
+        }
+        if self.shut {
+            let moves = afar && record.end == Some(End::Finished);
+            record.output = if moves { Output::Dropped } else { record.output };
+            self.afar += usize::from(moves);
+            self.outputs -= usize::from(moves);
+        } else {
+            self.push(Entry::Courier(task));
+        }
+    }
+
+    pub(crate) fn shut_down(&mut self, how: Shut) {
+        let span = |span: Option<u64>| span.unwrap_or(NEVER);
+        let cancel = self.now.saturating_add(span(how.drain));
+        let (cancel, abort) = match how.grace {
+            None => (NEVER, cancel),
+            Some(grace) => (cancel, cancel.saturating_add(span(grace))),
+        };
+        let earlier = self.plan.unwrap_or((NEVER, NEVER));
+        self.plan = Some((cancel.min(earlier.0), abort.min(earlier.1)));
+        self.notify();
+    }
+}

@@ -1,0 +1,375 @@
+//! Programs, run: their tasks on a real executor, each deed told to the model.
+//!
+//! All of it lies in a thread-local, so that a task is a number and may be spawned from any thread.
+//! No deed is done while that is borrowed: it may come back here by a destructor, a waker or a hook.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use sideloop::time::{self, Sleep};
+use sideloop::{
+    CancelGuard, CancelRequest, Handle, JoinError, JoinHandle, TaskId, current_task, yield_now,
+};
+
+use super::deeds::{cancel_by_id, perform};
+use super::model::{Blame, End, Joiner, Model, NEVER, Waits};
+use super::program::{How, Script, Span, Step, Via};
+
+thread_local! {
+    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+}
+
+/// What belongs to one run of a program.
+pub(crate) struct World {
+    pub(crate) model: Model,
+    pub(crate) scripts: Vec<Rc<Script>>,
+    pub(crate) handle: Handle,
+    pub(crate) origin: Instant,
+    pub(crate) tasks: Vec<Record>,
+    /// Requests by id that another thread made.
+    pub(crate) pending: Vec<JoinHandle<CancelRequest>>,
+    pub(crate) watchers: Vec<Weak<Foreign>>,
+    /// The ids that the hook for panics was told.
+    pub(crate) lost: Vec<u64>,
+    /// This task is cancelled after that poll.
+    pub(crate) victim: Option<(usize, u64)>,
+    pub(crate) afar: Arc<AtomicUsize>,
+}
+
+/// What is kept of a task.
+pub(crate) struct Record {
+    pub(crate) script: Rc<Script>,
+    pub(crate) id: Option<TaskId>,
+    pub(crate) handle: Option<JoinHandle<Output>>,
+    pub(crate) waker: Option<Waker>,
+    body: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    pub(crate) sleep: Option<Pin<Box<Sleep>>>,
+    pub(crate) foreign_wakes: u64,
+}
+
+impl Record {
+    pub(crate) fn new(script: Rc<Script>) -> Self {
+        let (id, handle, waker, body, sleep) = (None, None, None, None, None);
+        Self { script, id, handle, waker, body, sleep, foreign_wakes: 0 }
+    }
+}
+
+/// The payload of a panic that the program has planned.
+struct Planned(usize, Blame);
+
+/// Where a panic unwinds already a second one would end the process: then it is left out.
+fn panic_as_planned(task: usize, blame: Blame) {
+    if !thread::panicking() {
+        resume_unwind(Box::new(Planned(task, blame)));
+    }
+}
+
+/// A look at the world, for as long as nothing of the crate's is called.
+pub(crate) fn world<R>(look: impl FnOnce(&mut World) -> R) -> R {
+    WORLD.with_borrow_mut(|world| look(world.as_mut().expect("a program is being run")))
+}
+
+/// Puts a new world in place of the one that was there.
+pub(crate) fn replace_world(new: Option<World>) -> Option<World> {
+    WORLD.with_borrow_mut(|world| std::mem::replace(world, new))
+}
+
+pub(crate) fn model<R>(look: impl FnOnce(&mut Model) -> R) -> R {
+    world(|world| look(&mut world.model))
+}
+
+pub(crate) fn check(holds: bool, what: impl FnOnce() -> String) {
+    model(|model| model.check(holds, what));
+}
+
+/// On another thread, which is over when this returns.
+pub(crate) fn afar<R: Send>(deed: impl FnOnce() -> R + Send) -> R {
+    thread::scope(|scope| scope.spawn(deed).join().expect("a deed afar does not panic"))
+}
+
+// ───────────── a task ─────────────
+
+/// A task's future: a number, for the rest is in the world. Dropped on another thread it only counts that.
+pub(crate) struct Body {
+    pub(crate) task: usize,
+    pub(crate) home: ThreadId,
+    pub(crate) afar: Arc<AtomicUsize>,
+}
+
+/// What a task gives.
+pub(crate) struct Output {
+    pub(crate) task: usize,
+    home: ThreadId,
+    afar: Arc<AtomicUsize>,
+    pub(crate) panics: bool,
+}
+
+impl Future for Body {
+    type Output = Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output> {
+        let (me, thread) = (self.task, thread::current().id());
+        let (id, now) = (current_task(), time::now());
+        let body = world(|world| {
+            world.model.begin_poll(me);
+            let (record, truth) = (&mut world.tasks[me], &world.model.tasks[me]);
+            let at = world.origin + Duration::from_nanos(world.model.now);
+            let holds = thread == self.home && id.is_some_and(|id| id.as_u64() == truth.id);
+            let holds = holds && now == at;
+            world.model.check(holds, || format!("polled on {thread:?} as {id:?} at {now:?}"));
+            let waker = record.waker.get_or_insert_with(|| cx.waker().clone());
+            let same = waker.will_wake(cx.waker());
+            world.model.check(same, || format!("{me} has two wakers"));
+            record.body.take()
+        });
+        let mut body = body.unwrap_or_else(|| {
+            let script = world(|world| world.tasks[me].script.clone());
+            Box::pin(follow(me, script))
+        });
+        if body.as_mut().poll(cx).is_pending() {
+            world(|world| world.tasks[me].body = Some(body));
+            let polls = model(|model| model.tasks[me].polls);
+            if world(|world| world.victim) == Some((me, polls)) {
+                cancel_by_id(me, How::Cancel, Via::Here);
+            }
+            return Poll::Pending;
+        }
+        model(|model| {
+            model.tasks[me].result = Some(End::Finished);
+            model.outputs += 1;
+        });
+        let panics = world(|world| world.tasks[me].script.output_panics);
+        Poll::Ready(Output { task: me, home: self.home, afar: self.afar.clone(), panics })
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if thread::current().id() != self.home {
+            self.afar.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+        let me = self.task;
+        let body = world(|world| {
+            world.model.begin_drop(me);
+            world.tasks[me].body.take()
+        });
+        drop(body);
+        let script = world(|world| world.tasks[me].script.clone());
+        if let Some(act) = script.on_drop {
+            perform(act);
+        }
+        model(|model| model.end_drop(me, script.drop_panics));
+        if script.drop_panics {
+            panic_as_planned(me, Blame::Drop);
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if thread::current().id() != self.home {
+            self.afar.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+        model(|model| model.drop_output(self.task));
+        if self.panics {
+            panic_as_planned(self.task, Blame::Drop);
+        }
+    }
+}
+
+/// Does what the script says, step by step.
+async fn follow(me: usize, script: Rc<Script>) {
+    let mut guards = Vec::new();
+    for step in &script.steps {
+        match *step {
+            Step::Act(act) => perform(act),
+            Step::Yield => {
+                waits_for(me, Waits::Nothing);
+                model(|model| model.wake(me, true));
+                yield_now().await;
+            }
+            Step::Wait => wait(me).await,
+            Step::Sleep(span) => nap(me, span).await,
+            Step::Join(task) => join(me, task).await,
+            Step::Guard => guards.push(Guard::new(me)),
+            Step::Unguard => drop(guards.pop()),
+            Step::Requested => {
+                if let Some(Guard(guard, _)) = guards.last() {
+                    requested(me, guard).await;
+                }
+            }
+            Step::Refuse => {
+                if let Some(Guard(guard, _)) = guards.last() {
+                    let (refused, truth) = (guard.refuse(), model(|model| model.refuse(me)));
+                    check(refused == truth, || format!("refused {me}: {refused}"));
+                }
+            }
+            Step::Panic => {
+                model(|model| model.tasks[me].result = Some(End::Panicked(Blame::Poll)));
+                panic_as_planned(me, Blame::Poll);
+            }
+        }
+    }
+}
+
+/// A guard of which the model knows.
+struct Guard(CancelGuard, usize);
+
+impl Guard {
+    fn new(me: usize) -> Self {
+        model(|model| model.guard(me));
+        Self(CancelGuard::new(), me)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        model(|model| model.unguard(self.1));
+    }
+}
+
+fn waits_for(me: usize, what: Waits) {
+    model(|model| model.tasks[me].waits = what);
+}
+
+async fn wait(me: usize) {
+    let mut waited = false;
+    poll_fn(|_| {
+        waits_for(me, Waits::Wake);
+        if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+async fn requested(me: usize, guard: &CancelGuard) {
+    let mut requested = guard.requested();
+    poll_fn(|cx| {
+        let asked = Pin::new(&mut requested).poll(cx);
+        waits_for(me, Waits::Request);
+        let truth = model(|model| model.tasks[me].cancel);
+        check(asked.is_ready() == truth, || format!("requested {me}: {asked:?}"));
+        asked
+    })
+    .await;
+}
+
+/// Takes the sleep of its task out of the world when it goes.
+struct Nap(usize);
+
+impl Drop for Nap {
+    fn drop(&mut self) {
+        let sleep = world(|world| {
+            world.model.wake_up(self.0);
+            world.tasks[self.0].sleep.take()
+        });
+        drop(sleep);
+    }
+}
+
+async fn nap(me: usize, span: Span) {
+    let sleep = Box::pin(time::sleep(span.map_or(Duration::MAX, Duration::from_nanos)));
+    world(|world| {
+        let deadline = span.map_or(NEVER, |span| world.model.now.saturating_add(span));
+        world.model.sleep(me, deadline);
+        world.tasks[me].sleep = Some(sleep);
+    });
+    let _nap = Nap(me);
+    poll_fn(|cx| {
+        let mut sleep = world(|world| world.tasks[me].sleep.take()).expect("it is there");
+        let slept = sleep.as_mut().poll(cx);
+        let truth = world(|world| {
+            world.tasks[me].sleep = Some(sleep);
+            world.model.tasks[me].waits = Waits::Sleep;
+            world.model.poll_sleep(me)
+        });
+        check(slept.is_ready() == truth, || format!("slept {me}: {slept:?}"));
+        slept
+    })
+    .await;
+}
+
+async fn join(me: usize, task: usize) {
+    poll_fn(|cx| {
+        let (task, handle) = world(|world| {
+            let task = task % world.tasks.len();
+            (task, world.tasks[task].handle.take())
+        });
+        let Some(handle) = handle else { return Poll::Ready(()) };
+        waits_for(me, Waits::Join);
+        poll_handle(task, handle, cx, Joiner::Task(me))
+    })
+    .await;
+}
+
+/// Polls a handle that was taken out of the world, and puts it back if it is not ready.
+pub(crate) fn poll_handle(
+    task: usize,
+    mut handle: JoinHandle<Output>,
+    cx: &mut Context<'_>,
+    joiner: Joiner,
+) -> Poll<()> {
+    match Pin::new(&mut handle).poll(cx) {
+        Poll::Pending => {
+            world(|world| {
+                world.tasks[task].handle = Some(handle);
+                let truth = &mut world.model.tasks[task];
+                truth.joiner = Some(joiner);
+                let lives = truth.end.is_none();
+                world.model.check(lives, || format!("joined {task}, which has ended: pending"));
+            });
+            Poll::Pending
+        }
+        Poll::Ready(outcome) => {
+            check_outcome(task, outcome);
+            Poll::Ready(())
+        }
+    }
+}
+
+/// The outcome that a handle gave is the one that the model knows.
+pub(crate) fn check_outcome(task: usize, outcome: Result<Output, JoinError>) {
+    let end = match outcome {
+        Ok(mut output) => {
+            output.panics = false;
+            let truth = model(|model| model.take(output.task));
+            check(output.task == task && truth == Some(End::Finished), || {
+                format!("joined {task}: the output of {}, {truth:?}", output.task)
+            });
+            return;
+        }
+        Err(JoinError::Cancelled) => Some(End::Cancelled),
+        Err(JoinError::Closed) => Some(End::Closed),
+        Err(JoinError::Panicked(payload)) => match payload.into_inner().downcast::<Planned>() {
+            Ok(planned) if planned.0 == task => Some(End::Panicked(planned.1)),
+            _ => None,
+        },
+        Err(_) => None,
+    };
+    let truth = model(|model| model.take(task));
+    check(end.is_some() && end == truth, || format!("joined {task}: {end:?}, not {truth:?}"));
+}
+
+/// A waker of no loop.
+pub(crate) struct Foreign {
+    pub(crate) task: usize,
+    pub(crate) panics: bool,
+}
+
+impl Wake for Foreign {
+    fn wake(self: Arc<Self>) {
+        world(|world| world.tasks[self.task].foreign_wakes += 1);
+        if self.panics {
+            panic_as_planned(self.task, Blame::Poll);
+        }
+    }
+}
