@@ -1,8 +1,8 @@
 //! The clocks: the only place that reads one, and where an `Instant` becomes a number.
 //!
 //! All real clocks of a process count from one instant, so that a deadline is one number for all
-//! loops. A virtual clock stands still until it is told to jump, and begins with the same number in
-//! every run: what it does may depend on nothing else.
+//! loops. A virtual clock stands still until it is told to jump, and begins with zero in every run:
+//! what it does may depend on nothing else.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ fn origin() -> Instant {
 
 /// An instant as a number, exact: nanoseconds, the same for all loops.
 #[inline]
-pub(crate) fn tick(at: Instant) -> Tick {
+fn tick(at: Instant) -> Tick {
     let origin = origin();
     match at.checked_duration_since(origin) {
         Some(after) => FIRST.saturating_add(nanos(after)),
@@ -33,8 +33,44 @@ pub(crate) fn tick(at: Instant) -> Tick {
     }
 }
 
+/// A point of time on any clock; [`NEVER`] on one is never on all.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    tick: Tick,
+    /// What the clock's ticks are less than those of real clocks.
+    less: Tick,
+}
+
+impl Moment {
+    pub(crate) const NEVER: Self = Self { tick: NEVER, less: 0 };
+
+    pub(crate) fn of(at: Instant) -> Self {
+        Self { tick: tick(at), less: 0 }
+    }
+
+    /// Its tick on `clock`.
+    #[inline]
+    pub(crate) fn on(self, clock: &Clock) -> Tick {
+        let less = clock.less();
+        if less == self.less || self.tick == NEVER {
+            return self.tick;
+        }
+        let real = u128::from(self.tick) + u128::from(self.less);
+        Tick::try_from(real.saturating_sub(less.into())).unwrap_or(NEVER)
+    }
+
+    /// As an instant; `None` for never, and for what an `Instant` cannot hold.
+    pub(crate) fn instant(self) -> Option<Instant> {
+        match self {
+            Self { tick: NEVER, .. } => None,
+            Self { tick, less: 0 } => instant(tick),
+            Self { tick, less } => instant(less)?.checked_add(Duration::from_nanos(tick)),
+        }
+    }
+}
+
 /// The other way; `None` for [`NEVER`] and for what an `Instant` cannot hold.
-pub(crate) fn instant(tick: Tick) -> Option<Instant> {
+fn instant(tick: Tick) -> Option<Instant> {
     match tick.checked_sub(FIRST) {
         _ if tick == NEVER => None,
         Some(after) => origin().checked_add(Duration::from_nanos(after)),
@@ -61,8 +97,7 @@ pub(crate) enum Clock {
 impl Clock {
     /// A virtual clock that stands at the present instant.
     pub(crate) fn at_rest() -> Self {
-        origin(); // before now, which may be the first that anybody asks for
-        Self::Virtual(tick(Instant::now()).saturating_sub(FIRST), Mutex::new(FIRST))
+        Self::Virtual(tick(Instant::now()), Mutex::new(0))
     }
 
     pub(crate) fn is_virtual(&self) -> bool {
@@ -100,30 +135,24 @@ impl Clock {
         }
     }
 
-    /// A tick of all loops in the ticks of this one.
+    /// How many ticks before this clock's zero that of all real clocks lies.
     #[inline]
-    pub(crate) fn own(&self, tick: Tick) -> Tick {
+    fn less(&self) -> Tick {
         match self {
-            Self::Virtual(less, _) if tick != NEVER => tick.saturating_sub(*less),
-            _ => tick,
+            Self::Real => 0,
+            Self::Virtual(less, _) => *less,
         }
     }
 
-    /// A tick of this loop in the ticks of all.
+    /// A tick of this clock, for a timer that may be polled on any loop.
     #[inline]
-    pub(crate) fn common(&self, tick: Tick) -> Tick {
-        match self {
-            Self::Virtual(less, _) => tick.saturating_add(*less),
-            Self::Real => tick,
-        }
+    pub(crate) fn moment(&self, tick: Tick) -> Moment {
+        Moment { tick, less: self.less() }
     }
 
     /// A tick of this loop as an instant; `None` as in [`instant`].
     pub(crate) fn instant(&self, tick: Tick) -> Option<Instant> {
-        match self {
-            Self::Real => instant(tick),
-            Self::Virtual(less, _) => instant(tick)?.checked_add(Duration::from_nanos(*less)),
-        }
+        self.moment(tick).instant()
     }
 }
 
@@ -153,29 +182,35 @@ mod tests {
     }
 
     #[test]
-    fn a_virtual_clock_begins_with_the_same_tick_each_time() {
+    fn a_virtual_clock_begins_with_zero() {
         let clock = Clock::at_rest();
-        assert_eq!(clock.now(), FIRST);
+        assert_eq!(clock.now(), 0);
         let now = tick(Instant::now());
-        assert_eq!((clock.common(clock.own(now)), clock.own(NEVER)), (now, NEVER));
-        assert!(clock.own(now) >= FIRST, "the clock began before this");
-        assert_eq!((Clock::Real.own(now), Clock::Real.common(now)), (now, now));
+        let here = Moment { tick: now, less: 0 }.on(&clock);
+        assert!(here < FIRST, "the clock began just now");
+        assert_eq!(
+            (clock.moment(here).on(&Clock::Real), clock.moment(here).on(&clock)),
+            (now, here)
+        );
+        assert_eq!((Moment::NEVER.on(&clock), Moment::NEVER.instant()), (NEVER, None));
+        let end = clock.moment(NEVER - 1);
+        assert_eq!((end.on(&clock), end.on(&Clock::Real)), (NEVER - 1, NEVER));
     }
 
     #[test]
     fn a_virtual_clock_only_jumps_and_never_back() {
         let clock = Clock::at_rest();
         let begun = clock.now_instant();
-        clock.jump(FIRST + 7);
-        clock.jump(FIRST + 3);
-        assert_eq!(clock.now(), FIRST + 7);
+        clock.jump(7);
+        clock.jump(3);
+        assert_eq!(clock.now(), 7);
         assert_eq!(clock.now_instant(), begun + Duration::from_nanos(7));
     }
 
     #[test]
     fn a_virtual_clock_stops_short_of_never() {
         let clock = Clock::at_rest();
-        assert_eq!(clock.after(Duration::from_nanos(5)), FIRST + 5);
+        assert_eq!(clock.after(Duration::from_nanos(5)), 5);
         assert_eq!(clock.after(Duration::MAX), NEVER - 1);
         clock.jump(NEVER);
         assert_eq!((clock.now(), clock.after(Duration::from_nanos(1))), (NEVER - 1, NEVER - 1));

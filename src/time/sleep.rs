@@ -7,12 +7,11 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::runtime::clock::{instant, later, tick};
+use crate::runtime::clock::{Clock, Moment, later};
 use crate::runtime::context;
 use crate::runtime::local::Local;
 use crate::runtime::shared::Shared;
 use crate::scheduler::wheel::TimerKey;
-use crate::tick::{NEVER, Tick};
 
 /// What stands for "never" where an `Instant` has to be named: a century from now.
 const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -34,8 +33,11 @@ const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// });
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    let now = context::current().map_or_else(|| tick(Instant::now()), |local| local.read_clock());
-    Sleep { deadline: later(now, duration), entry: None, elapsed: false }
+    let deadline = match context::current() {
+        Some(local) => local.shared.clock.moment(later(local.read_clock(), duration)),
+        None => Clock::Real.moment(later(Clock::Real.now(), duration)),
+    };
+    Sleep { deadline, entry: None, elapsed: false }
 }
 
 /// Waits until `at`. A deadline that has passed yields once.
@@ -83,8 +85,7 @@ pub fn sleep_until(at: Instant) -> Sleep {
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
-    /// In the ticks of all loops; may be `NEVER`.
-    deadline: Tick,
+    deadline: Moment,
     entry: Option<Entry>,
     elapsed: bool,
 }
@@ -120,20 +121,20 @@ impl Entry {
 impl Sleep {
     /// Waits until `deadline`; `None` never comes.
     pub(super) fn at(deadline: Option<Instant>) -> Self {
-        Self { deadline: deadline.map_or(NEVER, tick), entry: None, elapsed: false }
+        Self { deadline: deadline.map_or(Moment::NEVER, Moment::of), entry: None, elapsed: false }
     }
 
     /// The instant it waits for; for one that never ends, an instant in the far future.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         let far = || Instant::now().checked_add(FAR).unwrap_or_else(Instant::now);
-        instant(self.deadline).unwrap_or_else(far)
+        self.deadline.instant().unwrap_or_else(far)
     }
 
     /// Whether it has ended, or its deadline has passed and a poll will say so.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
-        self.elapsed || self.deadline != NEVER && self.deadline <= tick(super::now())
+        self.elapsed || self.deadline.instant().is_some_and(|at| at <= super::now())
     }
 
     /// Waits until `at` instead, also after it has ended. Who waits for it need not poll it again.
@@ -155,12 +156,12 @@ impl Sleep {
     /// ```
     pub fn reset(self: Pin<&mut Self>, at: Instant) {
         let this = self.get_mut();
-        this.deadline = tick(at);
+        this.deadline = Moment::of(at);
         let deadline = this.deadline;
         this.elapsed = false;
         if let Some(entry) = &this.entry {
             entry.change(move |local, key| {
-                local.scheduler.rearm(key, local.shared.clock.own(deadline));
+                local.scheduler.rearm(key, deadline.on(&local.shared.clock));
                 local.tell_host();
             });
         }
@@ -189,7 +190,7 @@ impl Future for Sleep {
         let Some(local) = context::current() else {
             panic!("a timer was polled outside of a sideloop loop: there is no clock here");
         };
-        let tick = local.shared.clock.own(self.deadline);
+        let tick = self.deadline.on(&local.shared.clock);
         if let Some(entry) = &self.entry {
             if entry.is_of(&local) {
                 if local.scheduler.swap_waker(entry.key, cx.waker()).is_some() {

@@ -41,14 +41,16 @@ impl Patience {
 }
 
 impl Local {
-    /// The time now, for a timer that is made in a poll, in the ticks of all loops. It is good enough
-    /// for the next turn, too, if that comes soon: to decide what is due an earlier time is never
-    /// wrong, only late.
+    /// The time now, for a timer that is made in a poll. It is good enough for the next turn, too, if
+    /// that comes soon: to decide what is due an earlier time is never wrong, only late.
     #[inline]
     pub(crate) fn read_clock(&self) -> Tick {
-        let now = self.shared.clock.now();
-        self.read.set(Some(now));
-        self.shared.clock.common(now)
+        let clock = &self.shared.clock;
+        let now = clock.now();
+        if !clock.is_virtual() {
+            self.read.set(Some(now));
+        }
+        now
     }
 
     /// Has the next turn read the clock itself.
