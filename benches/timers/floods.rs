@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use harness::Options;
+use harness::results::{Row, Table, quantile};
+use harness::timers::{AsyncIo, Limits, Peer, Sideloop, Tokio};
+
 use crate::operations::{Dice, armed, own_waker, yield_once};
-use crate::peers::{AsyncIo, Peer, Sideloop, Tokio};
-use crate::table::{middle_and_least, quantile};
 
 /// How many timers fire within [`SPREAD`].
 const FLOOD: usize = 100_000;
@@ -22,41 +24,60 @@ const LONG: Duration = Duration::from_secs(2);
 /// How many nanoseconds before the first deadline arming begins, for each timer: none may be due when
 /// it is armed, also of those that take long to arm.
 const LEAD: u64 = 2_000;
-/// How often each of these is run.
-const ROUNDS: usize = 3;
 
-/// Measures and prints the tables.
-pub(crate) fn print() {
-    println!();
-    println!("{:<46}{:>18}{:>18}{:>18}", "", "sideloop", "tokio", "async-io");
-    let name = format!("{FLOOD} sleeps over {} ms, CPU ns each", SPREAD.as_millis());
-    row(&name, [flood::<Sideloop>, flood::<Tokio>, flood::<AsyncIo>].map(rounds));
-    for (sleep, times) in [(Duration::from_micros(100), 1_000), (Duration::from_millis(2), 300)] {
+/// A measurement for each of the peers.
+macro_rules! peers {
+    ($measure:ident) => {
+        [
+            (Sideloop::NAME, $measure::<Sideloop> as fn() -> Option<f64>),
+            (Tokio::NAME, $measure::<Tokio>),
+            (AsyncIo::NAME, $measure::<AsyncIo>),
+        ]
+    };
+}
+
+/// How a peer is measured, and what that gives; nothing where the system does not tell.
+type Measure = (&'static str, fn() -> Option<f64>);
+
+/// Measures and prints the table.
+pub(crate) fn print(options: &Options) {
+    let mut table = Table::new("floods", "in the unit that the row names");
+    let name = format!("{FLOOD} sleeps over {} ms, ns of processor time each", SPREAD.as_millis());
+    rounds(&mut table, options, name, &peers!(flood));
+    let sleep = Duration::from_micros(100);
+    let lengths = [(sleep, options.pick(1_000, 200)), (20 * sleep, options.pick(300, 50))];
+    for (sleep, times) in lengths.into_iter().filter(|_| options.has("lateness")) {
         let late = [
-            lateness::<Sideloop>(sleep, times),
-            lateness::<Tokio>(sleep, times),
-            lateness::<AsyncIo>(sleep, times),
+            (Sideloop::NAME, lateness::<Sideloop>(sleep, times)),
+            (Tokio::NAME, lateness::<Tokio>(sleep, times)),
+            (AsyncIo::NAME, lateness::<AsyncIo>(sleep, times)),
         ];
         for part in [0.5, 0.99] {
             let name = format!("lateness of sleep({sleep:?}), p{:.0}, us", part * 100.0);
-            row(&name, late.each_ref().map(|late| format!("{:.1}", quantile(late, part))));
+            let one = |(peer, late): &(&'static str, Vec<f64>)| (*peer, vec![quantile(late, part)]);
+            table.row(&Row { name, values: late.iter().map(one).collect() }, "");
         }
     }
-    let name = format!("worst gap between two polls, {MANY} timers, us");
-    row(&name, [gap::<Sideloop>, gap::<Tokio>, gap::<AsyncIo>].map(rounds));
-    let name = format!("worst Executor::turn, {MANY} timers, us");
-    row(&name, [rounds(turn), "-".into(), "-".into()]);
-    println!("CPU time is that of all threads. Gaps and turns: the median and (the least) of");
-    println!("{ROUNDS} runs; each is the worst of one run, in which all of the timers fire.");
+    let name = format!("longest gap between two polls while {MANY} timers fire, us");
+    rounds(&mut table, options, name, &peers!(gap));
+    let name = format!("longest Executor::turn while {MANY} timers fire, us");
+    rounds(&mut table, options, name, &[(Sideloop::NAME, turn)]);
 }
 
-fn row(name: &str, columns: [String; 3]) {
-    println!("{name:<46}{}", columns.map(|column| format!("{column:>18}")).concat());
-}
-
-fn rounds(run: fn() -> Option<f64>) -> String {
-    let results: Option<Vec<f64>> = (0..ROUNDS).map(|_| run()).collect();
-    results.map_or("-".into(), |results| middle_and_least(&results))
+/// Measures a row; the peers take turns.
+fn rounds(table: &mut Table, options: &Options, name: String, measures: &[Measure]) {
+    if !options.has(&name) {
+        return;
+    }
+    let mut values: Vec<_> = measures.iter().map(|(peer, _)| (*peer, Vec::new())).collect();
+    for _ in 0..options.pick(5, 1) {
+        for ((_, measure), (_, values)) in measures.iter().zip(&mut values) {
+            values.extend(measure());
+        }
+    }
+    if values.iter().all(|(_, values)| !values.is_empty()) {
+        table.row(&Row { name, values }, "");
+    }
 }
 
 /// Nanoseconds that all threads of this process have run; `None` where the system does not say. What
