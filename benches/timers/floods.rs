@@ -36,7 +36,7 @@ macro_rules! peers {
     };
 }
 
-/// How a peer is measured, and what that gives; nothing where the system does not tell.
+/// How a peer is measured, and what that gives; nothing where the system does not tell or is too busy.
 type Measure = (&'static str, fn() -> Option<f64>);
 
 /// Measures and prints the table.
@@ -116,24 +116,31 @@ impl Wake for Countdown {
     }
 }
 
-/// Arms timers with deadlines all over `spread`, and waits until the last has fired, in `wait`.
-async fn fire<P: Peer>(timers: usize, spread: Duration, wait: impl AsyncFnOnce(&Countdown)) {
+/// Arms timers with deadlines all over `spread`, and waits until the last has fired, in `wait`. Nothing,
+/// if the machine was so busy that one was due before it was armed.
+async fn fire<P: Peer>(
+    timers: usize,
+    spread: Duration,
+    wait: impl AsyncFnOnce(&Countdown),
+) -> Option<()> {
     let left = AtomicUsize::new(timers);
     let countdown = Arc::new(Countdown { left, then: own_waker().await });
     let (waker, mut dice) = (Waker::from(countdown.clone()), Dice::new());
     let start = Instant::now() + Duration::from_nanos(LEAD * timers as u64);
-    let all: Vec<_> = (0..timers)
+    let all: Option<Vec<_>> = (0..timers)
         .map(|_| armed::<P>(start + dice.between(Duration::ZERO, spread), &waker))
         .collect();
+    let all = all?;
     wait(&countdown).await;
     drop(all);
+    Some(())
 }
 
 /// Processor time per timer: made, armed, fired, dropped.
 fn flood<P: Peer>() -> Option<f64> {
     std::thread::sleep(Duration::from_millis(1)); // so that the time until here is counted
     let before = processor_time()?;
-    P::new().run(fire::<P>(FLOOD, SPREAD, async |countdown| countdown.fired().await));
+    P::new().run(fire::<P>(FLOOD, SPREAD, async |countdown| countdown.fired().await))?;
     std::thread::sleep(Duration::from_millis(1));
     Some((processor_time()? - before) / FLOOD as f64)
 }
@@ -193,7 +200,7 @@ fn gap<P: Peer>() -> Option<f64> {
             seen.note(last.elapsed());
             last = Instant::now();
         }
-    }));
+    }))?;
     Some(worst.microseconds())
 }
 
@@ -212,5 +219,6 @@ fn turn() -> Option<f64> {
             worst.note(begun.elapsed()); // the last poll drops all of them
         }
     }
+    executor.block_on(task).expect("it runs through")?;
     Some(worst.microseconds())
 }
