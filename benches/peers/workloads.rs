@@ -187,43 +187,58 @@ async fn channel_ping_pong<S: Spawner>(spawner: S, batches: u64) -> Duration {
     begun.elapsed()
 }
 
-/// A batch of tasks that have been polled once and wait for ever.
-async fn idle_tasks<S: Spawner>(spawner: &S) -> Vec<S::Join<()>> {
-    let polled = Rc::new(Cell::new(0));
-    let task = |polled: Rc<Cell<usize>>| async move {
-        polled.set(polled.get() + 1);
+/// Lives as long as the future that holds it.
+struct Alive(Rc<Cell<usize>>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// A batch of tasks that have been polled once and wait for ever, and how many of their futures live.
+async fn idle_tasks<S: Spawner>(spawner: &S) -> (Vec<S::Join<()>>, Rc<Cell<usize>>) {
+    let alive = Rc::new(Cell::new(0));
+    let task = |alive: Rc<Cell<usize>>| async move {
+        alive.set(alive.get() + 1);
+        let _alive = Alive(alive);
         pending::<()>().await;
     };
-    let joins = (0..BATCH).map(|_| spawner.spawn(task(polled.clone()))).collect();
-    while polled.get() < BATCH {
+    let joins = (0..BATCH).map(|_| spawner.spawn(task(alive.clone()))).collect();
+    while alive.get() < BATCH {
         yield_once().await;
     }
-    joins
+    (joins, alive)
 }
 
 /// Per operation: an abort of an idle task; then, when all have been asked for, a join.
 async fn abort_all<S: Aborts>(spawner: S, batches: u64) -> Duration {
     let mut total = Duration::ZERO;
     for _ in 0..batches {
-        let joins = idle_tasks(&spawner).await;
+        let (joins, alive) = idle_tasks(&spawner).await;
         let begun = Instant::now();
         let ends: Vec<_> = joins.into_iter().map(S::abort).collect();
         for end in ends {
             end.await;
         }
         total += begun.elapsed();
+        assert_eq!(alive.get(), 0, "a join waits for the end");
     }
     total
 }
 
-/// Per operation: an abort of an idle task and its join, one task after the other.
+/// Per operation: an abort of an idle task and its join, one task after the other. The join of compio is
+/// over before the future is dropped, so its clock runs until the last is.
 async fn abort_each<S: Aborts>(spawner: S, batches: u64) -> Duration {
     let mut total = Duration::ZERO;
     for _ in 0..batches {
-        let joins = idle_tasks(&spawner).await;
+        let (joins, alive) = idle_tasks(&spawner).await;
         let begun = Instant::now();
         for join in joins {
             S::abort(join).await;
+        }
+        while alive.get() > 0 {
+            yield_once().await;
         }
         total += begun.elapsed();
     }
