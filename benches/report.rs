@@ -33,6 +33,7 @@ fn run(command: &mut Command) {
 fn measure(options: &Options, place: &Path) {
     fs::remove_dir_all(place).ok();
     fs::create_dir_all(place).expect("a folder for what is measured");
+    fs::write(place.join("machine.md"), machine::describe(options)).expect("a file");
     let cargo = env::var("CARGO").unwrap_or("cargo".into());
     for bench in BENCHES {
         let mut command = Command::new(&cargo);
@@ -44,7 +45,6 @@ fn measure(options: &Options, place: &Path) {
     let output = command.arg(options.pick("3", "1")).output().expect("footprint.sh");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     fs::write(place.join("footprint.md"), output.stdout).expect("a file of footprints");
-    fs::write(place.join("machine.md"), machine::describe(options)).expect("a file");
 }
 
 fn main() {

@@ -98,20 +98,29 @@ async fn spawn_and_join<S: Spawner>(spawner: S, batches: u64) -> Duration {
     begun.elapsed()
 }
 
-/// Per operation: a wake of the running task, and its next poll.
+/// Per operation: a wake of the running task, and its next poll. Spawns and joins are not measured.
 async fn self_wake<S: Spawner>(spawner: S, tasks: u64, batches: u64) -> Duration {
     let each = batches * BATCH as u64 / tasks;
-    let task = move || async move {
-        for _ in 0..each {
-            yield_once().await;
+    let left = Rc::new(Cell::new(tasks));
+    let last = Rc::new(Cell::new(None));
+    let task = || {
+        let (left, last) = (left.clone(), last.clone());
+        async move {
+            for _ in 0..each {
+                yield_once().await;
+            }
+            left.set(left.get() - 1);
+            if left.get() == 0 {
+                last.set(Some(Instant::now()));
+            }
         }
     };
-    let begun = Instant::now();
     let joins: Vec<_> = (0..tasks).map(|_| spawner.spawn(task())).collect();
+    let begun = Instant::now();
     for join in joins {
         join.await;
     }
-    begun.elapsed()
+    last.get().expect("all have ended") - begun
 }
 
 /// A channel of one place for two tasks of one thread.

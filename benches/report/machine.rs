@@ -32,10 +32,13 @@ pub(crate) fn describe(options: &Options) -> String {
     let model = model.unwrap_or("processor of an unknown model");
     let guest = if info.contains(" hypervisor") { ", virtual" } else { "" };
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or("unknown".into());
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default().to_owned();
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let length = options.pick("", "A quick run, to see that it works: take no number from it.\n");
     format!(
-        "Measured on {date} with Rust {rust}: {model} ({cores} cores{guest}), Linux {}.\n{length}\
+        "Measured on {date} with Rust {rust}: {model} ({cores} cores{guest}), Linux {}; load average {load} before \
+         the run.\n{length}\
          Versions: {}.\n",
         kernel.trim(),
         versions(),
