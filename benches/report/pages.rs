@@ -176,7 +176,8 @@ pub(crate) fn results(machine: &str, entries: &[Entry], footprint: &str) -> Stri
 pub(crate) fn summary(machine: &str, entries: &[Entry]) -> String {
     let machine = machine.lines().next().unwrap_or_default();
     let mut text = format!(
-        "{machine}\n\n| ns per operation, if nothing else is said | sideloop | tokio | of tokio | fastest peer | of that |\n\
+        "{machine}\n\n\
+         | ns per operation, if nothing else is said | sideloop | tokio | of tokio | fastest peer | of that |\n\
          |---|---|---|---|---|---|\n"
     );
     for (table, name, label) in SUMMARY {
