@@ -10,7 +10,7 @@ use std::task::{Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use harness::Options;
-use harness::results::{Row, Table, quantile};
+use harness::results::{OURS, Row, Table, quantile};
 use harness::timers::{AsyncIo, Limits, Peer, Sideloop, Tokio};
 
 use crate::operations::{Dice, armed, own_waker, yield_once};
@@ -64,7 +64,7 @@ pub(crate) fn print(options: &Options) {
     rounds(&mut table, options, name, &[(Sideloop::NAME, turn)]);
 }
 
-/// Measures a row; the peers take turns.
+/// Measures a row; the peers take turns. Those that could not be measured are left out.
 fn rounds(table: &mut Table, options: &Options, name: String, measures: &[Measure]) {
     if !options.has(&name) {
         return;
@@ -75,7 +75,8 @@ fn rounds(table: &mut Table, options: &Options, name: String, measures: &[Measur
             values.extend(measure());
         }
     }
-    if values.iter().all(|(_, values)| !values.is_empty()) {
+    values.retain(|(_, values)| !values.is_empty());
+    if values.first().is_some_and(|(peer, _)| *peer == OURS) {
         table.row(&Row { name, values }, "");
     }
 }
