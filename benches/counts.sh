@@ -4,13 +4,13 @@
 #   benches/counts.sh         fails if a count is more than 3 % above the table, which is for one version of Rust
 #   benches/counts.sh write   writes the table anew
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")"
 
-table=benches/counts.txt
+table=counts.txt
 operations=(spawn_join self_wake yield abort_join sleep_cancel sleep_fire timeout_yield remote_spawn remote_wake)
 rust="$(rustc --version | cut -d' ' -f2), $(uname -m)"
 
-binary=$(cargo bench --bench counts --no-run 2>&1 | sed -n 's/^ *Executable benches\/counts.rs (\(.*\))$/\1/p')
+binary=$(cargo bench --bench counts --no-run 2>&1 | sed -n 's/^ *Executable counts.rs (\(.*\))$/\1/p')
 
 # instructions OPERATION TIMES
 instructions() {

@@ -48,14 +48,16 @@ fn package() -> &'static [Source] {
     })
 }
 
-/// Adds the Rust files under `folder`, which need not exist, in the order of their names.
+/// Adds the Rust files under `folder`, which need not exist, in the order of their names. What was built is not ours.
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     found.sort();
     for path in found {
         if path.is_dir() {
-            collect(&path, files);
+            if !path.ends_with("target") {
+                collect(&path, files);
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use harness::Options;
+use harness::results::{OURS, Row, Table, quantile};
+use harness::timers::{AsyncIo, Limits, Peer, Sideloop, Tokio};
+
 use crate::operations::{Dice, armed, own_waker, yield_once};
-use crate::peers::{AsyncIo, Peer, Sideloop, Tokio};
-use crate::table::{middle_and_least, quantile};
 
 /// How many timers fire within [`SPREAD`].
 const FLOOD: usize = 100_000;
@@ -22,41 +24,61 @@ const LONG: Duration = Duration::from_secs(2);
 /// How many nanoseconds before the first deadline arming begins, for each timer: none may be due when
 /// it is armed, also of those that take long to arm.
 const LEAD: u64 = 2_000;
-/// How often each of these is run.
-const ROUNDS: usize = 3;
 
-/// Measures and prints the tables.
-pub(crate) fn print() {
-    println!();
-    println!("{:<46}{:>18}{:>18}{:>18}", "", "sideloop", "tokio", "async-io");
-    let name = format!("{FLOOD} sleeps over {} ms, CPU ns each", SPREAD.as_millis());
-    row(&name, [flood::<Sideloop>, flood::<Tokio>, flood::<AsyncIo>].map(rounds));
-    for (sleep, times) in [(Duration::from_micros(100), 1_000), (Duration::from_millis(2), 300)] {
+/// A measurement for each of the peers.
+macro_rules! peers {
+    ($measure:ident) => {
+        [
+            (Sideloop::NAME, $measure::<Sideloop> as fn() -> Option<f64>),
+            (Tokio::NAME, $measure::<Tokio>),
+            (AsyncIo::NAME, $measure::<AsyncIo>),
+        ]
+    };
+}
+
+/// How a peer is measured, and what that gives; nothing where the system does not tell or is too busy.
+type Measure = (&'static str, fn() -> Option<f64>);
+
+/// Measures and prints the table.
+pub(crate) fn print(options: &Options) {
+    let mut table = Table::new("floods", "in the unit that the row names");
+    let name = format!("{FLOOD} sleeps over {} ms, ns of processor time each", SPREAD.as_millis());
+    rounds(&mut table, options, name, &peers!(flood));
+    let sleep = Duration::from_micros(100);
+    let lengths = [(sleep, options.pick(1_000, 200)), (20 * sleep, options.pick(300, 50))];
+    for (sleep, times) in lengths.into_iter().filter(|_| options.has("lateness")) {
         let late = [
-            lateness::<Sideloop>(sleep, times),
-            lateness::<Tokio>(sleep, times),
-            lateness::<AsyncIo>(sleep, times),
+            (Sideloop::NAME, lateness::<Sideloop>(sleep, times)),
+            (Tokio::NAME, lateness::<Tokio>(sleep, times)),
+            (AsyncIo::NAME, lateness::<AsyncIo>(sleep, times)),
         ];
         for part in [0.5, 0.99] {
             let name = format!("lateness of sleep({sleep:?}), p{:.0}, us", part * 100.0);
-            row(&name, late.each_ref().map(|late| format!("{:.1}", quantile(late, part))));
+            let one = |(peer, late): &(&'static str, Vec<f64>)| (*peer, vec![quantile(late, part)]);
+            table.row(&Row { name, values: late.iter().map(one).collect() }, "");
         }
     }
-    let name = format!("worst gap between two polls, {MANY} timers, us");
-    row(&name, [gap::<Sideloop>, gap::<Tokio>, gap::<AsyncIo>].map(rounds));
-    let name = format!("worst Executor::turn, {MANY} timers, us");
-    row(&name, [rounds(turn), "-".into(), "-".into()]);
-    println!("CPU time is that of all threads. Gaps and turns: the median and (the least) of");
-    println!("{ROUNDS} runs; each is the worst of one run, in which all of the timers fire.");
+    let name = format!("longest gap between two polls while {MANY} timers fire, us");
+    rounds(&mut table, options, name, &peers!(gap));
+    let name = format!("longest Executor::turn while {MANY} timers fire, us");
+    rounds(&mut table, options, name, &[(Sideloop::NAME, turn)]);
 }
 
-fn row(name: &str, columns: [String; 3]) {
-    println!("{name:<46}{}", columns.map(|column| format!("{column:>18}")).concat());
-}
-
-fn rounds(run: fn() -> Option<f64>) -> String {
-    let results: Option<Vec<f64>> = (0..ROUNDS).map(|_| run()).collect();
-    results.map_or("-".into(), |results| middle_and_least(&results))
+/// Measures a row; the peers take turns. Those that could not be measured are left out.
+fn rounds(table: &mut Table, options: &Options, name: String, measures: &[Measure]) {
+    if !options.has(&name) {
+        return;
+    }
+    let mut values: Vec<_> = measures.iter().map(|(peer, _)| (*peer, Vec::new())).collect();
+    for _ in 0..options.pick(5, 1) {
+        for ((_, measure), (_, values)) in measures.iter().zip(&mut values) {
+            values.extend(measure());
+        }
+    }
+    values.retain(|(_, values)| !values.is_empty());
+    if values.first().is_some_and(|(peer, _)| *peer == OURS) {
+        table.row(&Row { name, values }, "");
+    }
 }
 
 /// Nanoseconds that all threads of this process have run; `None` where the system does not say. What
@@ -95,24 +117,31 @@ impl Wake for Countdown {
     }
 }
 
-/// Arms timers with deadlines all over `spread`, and waits until the last has fired, in `wait`.
-async fn fire<P: Peer>(timers: usize, spread: Duration, wait: impl AsyncFnOnce(&Countdown)) {
+/// Arms timers with deadlines all over `spread`, and waits until the last has fired, in `wait`. Nothing,
+/// if the machine was so busy that one was due before it was armed.
+async fn fire<P: Peer>(
+    timers: usize,
+    spread: Duration,
+    wait: impl AsyncFnOnce(&Countdown),
+) -> Option<()> {
     let left = AtomicUsize::new(timers);
     let countdown = Arc::new(Countdown { left, then: own_waker().await });
     let (waker, mut dice) = (Waker::from(countdown.clone()), Dice::new());
     let start = Instant::now() + Duration::from_nanos(LEAD * timers as u64);
-    let all: Vec<_> = (0..timers)
+    let all: Option<Vec<_>> = (0..timers)
         .map(|_| armed::<P>(start + dice.between(Duration::ZERO, spread), &waker))
         .collect();
+    let all = all?;
     wait(&countdown).await;
     drop(all);
+    Some(())
 }
 
 /// Processor time per timer: made, armed, fired, dropped.
 fn flood<P: Peer>() -> Option<f64> {
     std::thread::sleep(Duration::from_millis(1)); // so that the time until here is counted
     let before = processor_time()?;
-    P::new().run(fire::<P>(FLOOD, SPREAD, async |countdown| countdown.fired().await));
+    P::new().run(fire::<P>(FLOOD, SPREAD, async |countdown| countdown.fired().await))?;
     std::thread::sleep(Duration::from_millis(1));
     Some((processor_time()? - before) / FLOOD as f64)
 }
@@ -172,7 +201,7 @@ fn gap<P: Peer>() -> Option<f64> {
             seen.note(last.elapsed());
             last = Instant::now();
         }
-    }));
+    }))?;
     Some(worst.microseconds())
 }
 
@@ -191,5 +220,6 @@ fn turn() -> Option<f64> {
             worst.note(begun.elapsed()); // the last poll drops all of them
         }
     }
+    executor.block_on(task).expect("it runs through")?;
     Some(worst.microseconds())
 }

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::peers::{AsyncIo, Peer, Sideloop, Tokio};
+use harness::rounds::{Peers, Run, Workload};
+use harness::timers::{AsyncIo, Compio, Limits, Monoio, Peer, Sideloop, Tokio};
 
 /// How many operations a batch has.
 pub(crate) const BATCH: u64 = 1000;
@@ -17,46 +18,38 @@ const PENDING: [usize; 4] = [0, 1_000, 100_000, 1_000_000];
 const NEAREST: Duration = Duration::from_secs(1_000);
 const FARTHEST: Duration = Duration::from_secs(4_600);
 
-/// Runs so many batches, and says how long it took.
-pub(crate) type Run = Box<dyn FnMut(u64) -> Duration>;
-
-/// One operation, for each peer. The peers are there only while it is measured: async-io has one
-/// set of timers for the whole process.
-pub(crate) struct Operation {
-    pub(crate) name: String,
-    pub(crate) prepare: Box<dyn Fn() -> Vec<(&'static str, Run)>>,
-}
-
-pub(crate) fn all() -> Vec<Operation> {
+/// A workload for each number of other timers pending. The peers are there only while it is measured:
+/// async-io has one set of timers for the whole process.
+pub(crate) fn all() -> Vec<Workload> {
+    let workload = |name: String, prepare: Box<dyn Fn() -> Peers>| Workload {
+        name,
+        operations: BATCH,
+        prepare,
+        aim: None,
+    };
     let mut all = Vec::new();
     for pending in PENDING {
-        all.push(Operation {
-            name: format!("sleep, {pending} pending"),
-            prepare: Box::new(move || {
-                vec![
-                    sleeps::<Sideloop>(pending),
-                    sleeps::<Tokio>(pending),
-                    sleeps::<AsyncIo>(pending),
-                ]
-            }),
-        });
+        let peers = move || {
+            vec![sleeps::<Sideloop>(pending), sleeps::<Tokio>(pending), sleeps::<AsyncIo>(pending)]
+        };
+        all.push(workload(format!("sleep, {pending} pending"), Box::new(peers)));
     }
     for pending in [0, 100_000] {
-        all.push(Operation {
-            name: format!("reset, {pending} pending"),
-            prepare: Box::new(move || {
-                vec![
-                    resets::<Sideloop>(pending),
-                    resets::<Tokio>(pending),
-                    resets::<AsyncIo>(pending),
-                ]
-            }),
-        });
+        let peers = move || {
+            vec![resets::<Sideloop>(pending), resets::<Tokio>(pending), resets::<AsyncIo>(pending)]
+        };
+        all.push(workload(format!("reset, {pending} pending"), Box::new(peers)));
     }
-    all.push(Operation {
-        name: "timeout, ready after a yield".into(),
-        prepare: Box::new(|| vec![limits::<Sideloop>(), limits::<Tokio>(), limits::<AsyncIo>()]),
-    });
+    let peers = || {
+        vec![
+            limits::<Sideloop>(),
+            limits::<Tokio>(),
+            limits::<AsyncIo>(),
+            limits::<Compio>(),
+            limits::<Monoio>(),
+        ]
+    };
+    all.push(workload("timeout, ready after a yield".into(), Box::new(peers)));
     all
 }
 
@@ -92,18 +85,18 @@ impl<P: Peer> Loaded<P> {
             let (now, mut dice) = (Instant::now(), Dice::new());
             (0..pending)
                 .map(|_| armed::<P>(now + dice.between(NEAREST, FARTHEST), Waker::noop()))
+                .map(|sleep| sleep.expect("it is far away"))
                 .collect()
         });
         Self { _others: others, peer }
     }
 }
 
-/// A timer that was polled once.
-pub(crate) fn armed<P: Peer>(at: Instant, waker: &Waker) -> Pin<Box<P::Sleep>> {
+/// A timer that was polled once; none if it was due.
+pub(crate) fn armed<P: Peer>(at: Instant, waker: &Waker) -> Option<Pin<Box<P::Sleep>>> {
     let mut sleep = Box::pin(P::sleep_until(at));
     let poll = sleep.as_mut().poll(&mut Context::from_waker(waker));
-    assert!(poll.is_pending(), "it is not due");
-    sleep
+    poll.is_pending().then_some(sleep)
 }
 
 /// The waker of the caller.
@@ -150,7 +143,7 @@ fn resets<P: Peer>(pending: usize) -> (&'static str, Run) {
     let run = move |batches| {
         loaded.peer.run(async move {
             let (waker, mut dice) = (own_waker().await, Dice::new());
-            let mut sleep = armed::<P>(Instant::now() + FARTHEST, &waker);
+            let mut sleep = armed::<P>(Instant::now() + FARTHEST, &waker).expect("it is far away");
             let begun = Instant::now();
             for _ in 0..batches * BATCH {
                 P::reset(sleep.as_mut(), begun + dice.between(NEAREST, FARTHEST));
@@ -162,7 +155,7 @@ fn resets<P: Peer>(pending: usize) -> (&'static str, Run) {
 }
 
 /// Per operation: a time limit around a future that is ready at its second poll.
-fn limits<P: Peer>() -> (&'static str, Run) {
+fn limits<P: Limits>() -> (&'static str, Run) {
     let mut peer = P::new();
     let run = move |batches| {
         peer.run(async move {

@@ -6,12 +6,15 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::task::{Context, Poll};
 
-use crate::runtimes::{AsyncExecutor, Pool, Runtime, Sideloop, Spawner, Tokio};
+use harness::local::{AsyncExecutor, Compio, Pool, Runtime, Sideloop, Spawner, Tokio};
+use harness::results::{Row, Table};
 
-/// How many tasks live when the bytes are counted, the one that counts included.
-const TASKS: usize = 1 << 17;
-/// What an idle task may take, all told.
-const AIM: f64 = 152.0;
+/// How many tasks live when the bytes are counted, the one that counts included: as the tasks of the
+/// other tables; and a power of two, when tables that double are full, and two more, when they are half
+/// empty.
+const TASKS: [usize; 5] = [1_000, 100_000, 1 << 17, (1 << 17) + 2, 1_000_000];
+/// What an idle task of sideloop may take, all told, and with how many tasks.
+const AIM: (usize, f64) = (1 << 17, 152.0);
 
 /// The system's allocator, with a count of the bytes that are live.
 struct Counting;
@@ -80,22 +83,18 @@ fn per_task<R: Runtime>(tasks: usize) -> f64 {
     live as f64 / tasks as f64
 }
 
-fn row<R: Runtime>() -> f64 {
-    let (full, grown) = (per_task::<R>(TASKS - 2), per_task::<R>(TASKS));
-    println!("{:<16}{full:>10.1}{grown:>16.1}", R::NAME);
-    full
-}
-
 /// Measures and prints the table.
 pub(crate) fn print() {
-    println!();
-    println!("bytes per idle task with 64 bytes of state: cell, registry, queues; no handles");
-    println!("{:<16}{:>10}{:>16}", "", "2^17 tasks", "2 tasks more");
-    let ours = row::<Sideloop>();
-    row::<Tokio>();
-    row::<AsyncExecutor>();
-    row::<Pool>();
-    println!("aim: {AIM} at 2^17: {}", if ours <= AIM { "met" } else { "missed" });
-    println!("Tables that double are full in the first column and half empty in the second.");
-    println!("What the allocator adds to each block is not counted: it is the same for all.");
+    let unit = "bytes per idle task with 64 bytes of state: cell, registry, queues; no handles";
+    let mut table = Table::new("memory", unit);
+    for tasks in TASKS {
+        macro_rules! of {
+            ($($runtime:ty),*) => { vec![$((<$runtime>::NAME, vec![per_task::<$runtime>(tasks - 2)])),*] };
+        }
+        let values = of!(Sideloop, Tokio, AsyncExecutor, Pool, Compio);
+        let verdict = if values[0].1[0] <= AIM.1 { "met" } else { "missed" };
+        let note = format!(", aim {}: {verdict}", AIM.1);
+        let row = Row { name: format!("{tasks} tasks"), values };
+        table.row(&row, if tasks == AIM.0 { &note } else { "" });
+    }
 }

@@ -9,7 +9,7 @@ use futures::future::RemoteHandle;
 use futures::task::LocalSpawnExt;
 
 /// A runtime that the measuring thread drives.
-pub(crate) trait Runtime: 'static {
+pub trait Runtime: 'static {
     const NAME: &'static str;
     type Spawner: Spawner;
 
@@ -23,7 +23,7 @@ pub(crate) trait Runtime: 'static {
 }
 
 /// What spawns inside a runtime.
-pub(crate) trait Spawner: Clone + 'static {
+pub trait Spawner: Clone + 'static {
     /// The handle to a task; its output wraps the task's in a way that differs.
     type Join<T: 'static>: Future;
 
@@ -34,12 +34,12 @@ pub(crate) trait Spawner: Clone + 'static {
 }
 
 /// A spawner whose tasks can be ended from outside, and joined then.
-pub(crate) trait Aborts: Spawner {
+pub trait Aborts: Spawner {
     /// Asks the task to end, and gives what waits for its end.
     fn abort<T: 'static>(join: Self::Join<T>) -> impl Future;
 }
 
-pub(crate) struct Sideloop(sideloop::Executor);
+pub struct Sideloop(sideloop::Executor);
 
 impl Runtime for Sideloop {
     const NAME: &'static str = "sideloop";
@@ -61,7 +61,7 @@ impl Runtime for Sideloop {
 
 /// Spawns on the sideloop that runs.
 #[derive(Clone)]
-pub(crate) struct Ambient;
+pub struct Ambient;
 
 impl Spawner for Ambient {
     type Join<T: 'static> = sideloop::JoinHandle<T>;
@@ -82,13 +82,36 @@ impl Aborts for Ambient {
     }
 }
 
-pub(crate) struct Tokio {
+/// Tokio's current-thread runtime, in the variant whose tasks need not be `Send`.
+pub struct Tokio(tokio::runtime::LocalRuntime);
+
+impl Runtime for Tokio {
+    const NAME: &'static str = "tokio";
+    type Spawner = Set;
+
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default());
+        Self(runtime.expect("a runtime"))
+    }
+
+    fn run<F, T>(&mut self, make: impl FnOnce(Set) -> F) -> T
+    where
+        F: Future<Output = T> + 'static,
+        T: 'static,
+    {
+        let task = self.0.spawn_local(make(Set));
+        self.0.block_on(task).expect("the workload runs through")
+    }
+}
+
+/// The older way: a scheduler of its own on top of the runtime's.
+pub struct TokioLocalSet {
     runtime: tokio::runtime::Runtime,
     set: tokio::task::LocalSet,
 }
 
-impl Runtime for Tokio {
-    const NAME: &'static str = "tokio";
+impl Runtime for TokioLocalSet {
+    const NAME: &'static str = "tokio LocalSet";
     type Spawner = Set;
 
     fn new() -> Self {
@@ -106,9 +129,9 @@ impl Runtime for Tokio {
     }
 }
 
-/// Spawns on the `LocalSet` that runs.
+/// Spawns on the tokio that runs.
 #[derive(Clone)]
-pub(crate) struct Set;
+pub struct Set;
 
 impl Spawner for Set {
     type Join<T: 'static> = tokio::task::JoinHandle<T>;
@@ -129,7 +152,7 @@ impl Aborts for Set {
     }
 }
 
-pub(crate) struct AsyncExecutor(Rc<LocalExecutor<'static>>);
+pub struct AsyncExecutor(Rc<LocalExecutor<'static>>);
 
 impl Runtime for AsyncExecutor {
     const NAME: &'static str = "async-executor";
@@ -167,7 +190,7 @@ impl Aborts for Rc<LocalExecutor<'static>> {
     }
 }
 
-pub(crate) struct Pool(LocalPool);
+pub struct Pool(LocalPool);
 
 impl Runtime for Pool {
     const NAME: &'static str = "LocalPool";
@@ -196,5 +219,81 @@ impl Spawner for LocalSpawner {
 
     fn start<F: Future<Output = ()> + 'static>(&self, future: F) {
         self.spawn_local(future).expect("the pool lives");
+    }
+}
+
+/// With its driver, which is asked for events between two batches of polls; io_uring where it is allowed.
+pub struct Compio(compio::runtime::Runtime);
+
+impl Runtime for Compio {
+    const NAME: &'static str = "compio";
+    type Spawner = compio::runtime::Runtime;
+
+    fn new() -> Self {
+        Self(compio::runtime::Runtime::new().expect("a runtime"))
+    }
+
+    fn run<F, T>(&mut self, make: impl FnOnce(Self::Spawner) -> F) -> T
+    where
+        F: Future<Output = T> + 'static,
+        T: 'static,
+    {
+        let task = self.0.spawn(make(self.0.clone()));
+        self.0.block_on(task).expect("the workload runs through")
+    }
+}
+
+impl Spawner for compio::runtime::Runtime {
+    type Join<T: 'static> = compio::runtime::JoinHandle<T>;
+
+    fn spawn<F: Future<Output: 'static> + 'static>(&self, future: F) -> Self::Join<F::Output> {
+        compio::runtime::Runtime::spawn(self, future)
+    }
+
+    fn start<F: Future<Output = ()> + 'static>(&self, future: F) {
+        compio::runtime::Runtime::spawn(self, future).detach();
+    }
+}
+
+impl Aborts for compio::runtime::Runtime {
+    fn abort<T: 'static>(join: Self::Join<T>) -> impl Future {
+        join.cancel()
+    }
+}
+
+/// Monoio on io_uring. It has no way to end a task.
+pub struct Monoio(monoio::Runtime<monoio::IoUringDriver>);
+
+impl Runtime for Monoio {
+    const NAME: &'static str = "monoio";
+    type Spawner = OnMonoio;
+
+    fn new() -> Self {
+        let builder = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new();
+        Self(builder.build().expect("a runtime"))
+    }
+
+    fn run<F, T>(&mut self, make: impl FnOnce(OnMonoio) -> F) -> T
+    where
+        F: Future<Output = T> + 'static,
+        T: 'static,
+    {
+        self.0.block_on(async move { monoio::spawn(make(OnMonoio)).await })
+    }
+}
+
+/// Spawns on the monoio that runs.
+#[derive(Clone)]
+pub struct OnMonoio;
+
+impl Spawner for OnMonoio {
+    type Join<T: 'static> = monoio::task::JoinHandle<T>;
+
+    fn spawn<F: Future<Output: 'static> + 'static>(&self, future: F) -> Self::Join<F::Output> {
+        monoio::spawn(future)
+    }
+
+    fn start<F: Future<Output = ()> + 'static>(&self, future: F) {
+        drop(monoio::spawn(future));
     }
 }
