@@ -56,3 +56,24 @@ fn a_count_of_polls_outgrows_its_field_and_leaves_the_flags() {
     assert!(matches!(run_once(&side), Ran::Nothing), "it woke itself in its last poll");
     drop(join);
 }
+
+/// I3: else the queue would hold a cell that nothing keeps alive.
+#[test]
+fn a_task_that_ends_while_it_is_queued_keeps_the_loops_reference_until_it_is_popped() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let future = poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        Poll::Ready(())
+    });
+    let (task, join) = side.spawn(future, (), Origin { serial: 1, location: Location::caller() });
+    let pointer = task.0;
+    // SAFETY: the join handle's reference keeps it alive.
+    let references = || unsafe { pointer.as_ref() }.state.load().references();
+    let Ran::Ended(ending, _) = run_once(&side) else { panic!("it has not ended") };
+    assert!(ending.complete(task, &side).is_none());
+    assert_eq!(references(), 2, "the queue's and the handle's");
+    assert!(matches!(run_once(&side), Ran::Nothing));
+    assert_eq!(references(), 1, "the handle's");
+    drop(join);
+}

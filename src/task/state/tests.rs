@@ -1,6 +1,7 @@
 //! Every transition tried from every state that the table allows.
 
 use super::*;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// Every combination of flags that the table allows, with one and with two references.
@@ -10,6 +11,27 @@ fn states() -> Vec<Snapshot> {
     };
     let one = (0..REF).filter(valid).map(|flags| Snapshot(flags + REF));
     one.clone().chain(one.map(|s| Snapshot(s.0 + REF))).collect()
+}
+
+#[test]
+fn each_flag_has_bits_of_its_own_below_the_count() {
+    let mut taken = 0;
+    for flag in [QUEUED, CANCEL, ABORT, DONE, JOIN, WAKER, HEIR, WOKEN, PROTECTION] {
+        assert!(flag != 0 && taken & flag == 0, "{flag:#b} in {taken:#b}");
+        taken |= flag;
+    }
+    assert_eq!(taken, REF - 1);
+    let protections = [0, GUARDED, DECIDED, PINNED];
+    let distinct: BTreeSet<usize> = protections.map(|p| p & PROTECTION).into();
+    assert_eq!(distinct, protections.into());
+}
+
+#[test]
+fn a_new_task_has_the_references_and_flags_of_its_kind() {
+    let of = |state: State| (state.load().references(), state.load().0 % REF);
+    assert_eq!(of(State::new(false)), (2, JOIN), "the loop's and the handle's");
+    assert_eq!(of(State::new(true)), (2, JOIN | QUEUED | WOKEN), "about to be pushed");
+    assert_eq!(of(State::unobserved()), (1, QUEUED | WOKEN), "it has no handle");
 }
 
 #[test]
@@ -132,16 +154,19 @@ fn a_job_starts_only_while_nothing_was_asked() {
 }
 
 #[test]
-fn completion_gives_the_reference_away_only_from_the_plain_state() {
+fn completion_gives_the_reference_away_exactly_from_the_plain_state() {
     for s in states().into_iter().filter(|s| !s.is_done()) {
         for keep in [false, true] {
             let state = State(AtomicUsize::new(s.0));
+            let plain = s.0 & (JOIN | WAKER | QUEUED) == JOIN;
             match state.complete(keep) {
                 Err(last) => {
-                    assert!(!keep && s.0 & (JOIN | WAKER | QUEUED) == JOIN, "{s:?}");
+                    assert!(!keep && plain, "{s:?}");
                     assert_eq!(last.0, s.references() == 1, "{s:?}");
+                    assert_eq!(state.load().0, (s.0 | DONE) - REF, "{s:?}");
                 }
                 Ok(completed) => {
+                    assert!(keep || !plain, "{s:?}");
                     assert_eq!(completed.wanted, s.0 & JOIN != 0, "{s:?}");
                     assert_eq!(
                         (completed.queued, completed.has_waker),
@@ -149,6 +174,66 @@ fn completion_gives_the_reference_away_only_from_the_plain_state() {
                     );
                     assert_eq!(state.load().0, s.0 | DONE, "{s:?}");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_wakers_slot_changes_hands_only_before_the_end() {
+    for s in states() {
+        let state = State(AtomicUsize::new(s.0 & !WAKER));
+        assert_eq!(state.lend_waker(), !s.is_done(), "{s:?}");
+        assert_eq!(state.load().has_waker(), !s.is_done(), "{s:?}");
+        assert_eq!(state.load().0 | WAKER, s.0 | WAKER, "{s:?}");
+
+        let state = State(AtomicUsize::new(s.0 | WAKER));
+        assert_eq!(state.reclaim_waker(), !s.is_done(), "{s:?}");
+        assert_eq!(state.load().has_waker(), s.is_done(), "{s:?}");
+        assert_eq!(state.load().0 | WAKER, s.0 | WAKER, "{s:?}");
+    }
+}
+
+#[test]
+fn a_poll_answers_remote_wakes_and_changes_nothing_else() {
+    for s in states() {
+        let state = State(AtomicUsize::new(s.0));
+        assert_eq!(state.begin_poll(), s);
+        assert_eq!(state.load().0, s.0 & !WOKEN, "{s:?}");
+    }
+}
+
+#[test]
+fn what_is_taken_in_may_be_pushed_again() {
+    for s in states() {
+        let state = State(AtomicUsize::new(s.0));
+        assert_eq!(state.take_in(), s);
+        assert_eq!(state.load().0, s.0 & !(QUEUED | WOKEN | HEIR), "{s:?}");
+    }
+}
+
+#[test]
+fn a_word_changes_as_the_transition_says_and_so_does_the_answer() {
+    for s in states() {
+        let after = |apply: &dyn Fn(&State)| {
+            let state = State(AtomicUsize::new(s.0));
+            apply(&state);
+            state.load()
+        };
+        let is = |next: Option<Snapshot>| next.unwrap_or(s);
+        assert_eq!(after(&|state| state.guard()), is(s.guard()));
+        assert_eq!(
+            after(&|state| assert_eq!(state.refuse(), s.refuse().is_some())),
+            is(s.refuse())
+        );
+        assert_eq!(after(&|state| assert_eq!(state.pin(), s.pin().is_some())), is(s.pin()));
+        for route in [Route::Local, Route::Remote] {
+            let (next, then) = s.unguard(route);
+            assert_eq!(after(&|state| assert_eq!(state.unguard(route), then)), is(next));
+            for what in [Request::Cancel, Request::Abort] {
+                let (next, answer, then) = s.request(what, route);
+                let asks = |state: &State| assert_eq!(state.request(what, route), (answer, then));
+                assert_eq!(after(&asks), is(next));
             }
         }
     }
