@@ -139,3 +139,6 @@ impl Chain {
         Some(task)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

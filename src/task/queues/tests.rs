@@ -1,12 +1,15 @@
 //! The count of polls in a task's notes, set near the end of its field.
 
 use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::panic::Location;
 use core::task::Poll;
 
 use super::*;
 use crate::task::cell::{End, Origin};
+use crate::task::join::Join;
 use crate::task::loop_side::{Enrolled, LoopSide};
 use crate::task::run::Ran;
 
@@ -23,6 +26,17 @@ fn run_once(side: &LoopSide) -> Ran<'_> {
     side.resume();
     side.begin_batch(1);
     side.pop().expect("it has woken itself").run()
+}
+
+#[test]
+fn each_note_has_a_bit_of_its_own_beside_the_count_of_polls() {
+    let mut taken = 0;
+    for flag in [READY, URGENT, LEFT, CONTROL, ADOPTED, ENDED] {
+        assert!(flag != 0 && taken & flag == 0, "{flag:#b} in {taken:#b}");
+        taken |= flag;
+    }
+    assert_eq!(taken, POLL - 1);
+    assert_eq!(POLLS * u64::from(POLL), 1 << u32::BITS);
 }
 
 #[test]
@@ -76,4 +90,34 @@ fn a_task_that_ends_while_it_is_queued_keeps_the_loops_reference_until_it_is_pop
     assert!(matches!(run_once(&side), Ran::Nothing));
     assert_eq!(references(), 1, "the handle's");
     drop(join);
+}
+
+/// Counting costs a read-modify-write per task, and keeping without a bound costs memory.
+#[test]
+fn references_to_the_mailbox_are_reused_uncounted_and_given_up_with_the_loop() {
+    let hook = Arc::new(());
+    let held = Arc::clone(&hook);
+    let side = LoopSide::new(Box::new(move || drop(Arc::clone(&held))));
+    let entered = side.enter();
+    let spawn = |serial| side.spawn(async {}, (), Origin { serial, location: Location::caller() });
+    let run_all = |tasks: Vec<(Enrolled, Join<()>)>| {
+        for (task, join) in tasks {
+            let Ran::Ended(ending, _) = run_once(&side) else { panic!("it has not ended") };
+            assert!(ending.complete(task, &side).is_none());
+            drop(join);
+        }
+    };
+    let counted = || Arc::strong_count(side.mailbox());
+    assert_eq!(counted(), 1, "the loop's own");
+    for _ in 0..3 {
+        let task = spawn(1);
+        assert_eq!(counted(), 2, "the task's");
+        run_all(vec![task]);
+        assert_eq!(counted(), 2, "the one that is kept");
+    }
+    run_all((0..2 * SPARES as u64).map(spawn).collect());
+    assert_eq!(counted(), 1 + SPARES);
+    drop(entered);
+    drop(side);
+    assert_eq!(Arc::strong_count(&hook), 1, "the mailbox outlives its loop");
 }

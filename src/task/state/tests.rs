@@ -27,6 +27,40 @@ fn each_flag_has_bits_of_its_own_below_the_count() {
 }
 
 #[test]
+fn each_question_is_answered_by_its_own_flag() {
+    type Question = fn(Snapshot) -> bool;
+    let questions: [(Question, usize); 7] = [
+        (Snapshot::is_done, DONE),
+        (Snapshot::is_queued, QUEUED),
+        (Snapshot::is_woken, WOKEN),
+        (Snapshot::is_heir, HEIR),
+        (Snapshot::is_asked, CANCEL),
+        (Snapshot::has_waker, WAKER),
+        (Snapshot::is_requested, CANCEL | ABORT),
+    ];
+    for s in states() {
+        for (question, flags) in questions {
+            assert_eq!(question(s), s.0 & flags != 0, "{flags:#b} in {s:?}");
+        }
+        assert_eq!(s.is_pinned(), s.0 & PROTECTION == PINNED, "{s:?}");
+    }
+}
+
+#[test]
+fn what_is_told_of_a_request_is_the_stronger_one_and_whether_a_guard_has_a_say() {
+    for s in states() {
+        let requested = match (s.0 & CANCEL != 0, s.0 & ABORT != 0) {
+            (_, true) => Some(Request::Abort),
+            (true, false) => Some(Request::Cancel),
+            (false, false) => None,
+        };
+        assert_eq!(s.requested(), requested, "{s:?}");
+        let guards = [GUARDED, DECIDED].contains(&(s.0 & PROTECTION));
+        assert_eq!(s.is_heeded(), guards && s.0 & CANCEL != 0, "{s:?}");
+    }
+}
+
+#[test]
 fn a_new_task_has_the_references_and_flags_of_its_kind() {
     let of = |state: State| (state.load().references(), state.load().0 % REF);
     assert_eq!(of(State::new(false)), (2, JOIN), "the loop's and the handle's");
@@ -64,14 +98,13 @@ fn requested_is_told_exactly_when_nothing_was_pending() {
                     then == Then::Push,
                     route == Route::Remote && next.is_some() && !s.is_queued()
                 );
-                if !s.is_done() {
-                    let word = next.unwrap_or(s).0;
-                    assert!(word & (CANCEL | ABORT) != 0, "{s:?} {what:?}");
-                    assert!(
-                        what == Request::Cancel || word & ABORT != 0,
-                        "an abort escalates: {s:?}"
-                    );
-                }
+                let (flag, heard) = match what {
+                    Request::Cancel => (CANCEL, s.is_requested()),
+                    Request::Abort => (ABORT, s.0 & ABORT != 0),
+                };
+                let queued = if route == Route::Remote { QUEUED } else { 0 };
+                let changed = (!s.is_done() && !heard).then_some(s.0 | flag | queued);
+                assert_eq!(next.map(|n| n.0), changed, "{s:?} {what:?}: only an abort escalates");
             }
         }
     }
@@ -236,6 +269,16 @@ fn a_word_changes_as_the_transition_says_and_so_does_the_answer() {
                 assert_eq!(after(&asks), is(next));
             }
         }
+    }
+}
+
+#[test]
+fn whoever_gives_the_last_reference_back_is_told_whatever_the_flags() {
+    for s in states() {
+        let state = State(AtomicUsize::new(s.0));
+        assert_eq!(state.release(), s.references() == 1, "{s:?}");
+        let left = if s.references() == 1 { s.0 } else { s.0 - REF };
+        assert_eq!(state.load().0, left, "the last one needs no exchange: {s:?}");
     }
 }
 
