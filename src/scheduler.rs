@@ -374,9 +374,3 @@ impl Scheduler {
         self.timers.borrow_mut().next_deadline()
     }
 }
-
-impl core::fmt::Debug for Scheduler {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Scheduler").field("live", &self.live()).finish_non_exhaustive()
-    }
-}
