@@ -3,15 +3,17 @@
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::future::poll_fn;
+use core::future::{pending, poll_fn};
 use core::panic::Location;
 use core::task::Poll;
 
 use super::*;
+use crate::error::JoinError;
 use crate::task::cell::{End, Origin};
 use crate::task::join::Join;
 use crate::task::loop_side::{Enrolled, LoopSide};
 use crate::task::run::Ran;
+use crate::task::state::Request;
 
 /// Sets a task's count of polls, as far as its notes hold it; its flags stay.
 fn set_polls(task: &Enrolled, polls: u64) {
@@ -69,6 +71,27 @@ fn a_count_of_polls_outgrows_its_field_and_leaves_the_flags() {
     assert!(side.queues(|queues| queues.carries.is_empty()), "the carry outlives its task");
     assert!(matches!(run_once(&side), Ran::Nothing), "it woke itself in its last poll");
     drop(join);
+}
+
+#[test]
+fn what_waits_is_counted_in_both_queues() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = |serial| Origin { serial, location: Location::caller() };
+    let tasks = [1, 2, 3].map(|serial| side.spawn(pending::<()>(), (), origin(serial)));
+    assert_eq!((side.ready(), side.is_idle()), (3, false));
+    assert!(matches!(run_once(&side), Ran::Pending));
+    assert_eq!((side.ready(), side.is_idle()), (2, false));
+    let _ = tasks[0].1.request(Request::Abort);
+    assert_eq!((side.ready(), side.is_idle()), (3, false), "it waits to be ended");
+    for (task, _join) in tasks {
+        let (ending, _) = side.end(&task, JoinError::Cancelled);
+        assert!(ending.complete(task, &side).is_none());
+    }
+    for left in [2, 1, 0] {
+        assert!(matches!(run_once(&side), Ran::Nothing));
+        assert_eq!((side.ready(), side.is_idle()), (left, left == 0));
+    }
 }
 
 /// I3: else the queue would hold a cell that nothing keeps alive.
