@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::panic::Location;
 
 use crate::error::JoinError;
+use crate::sync::{Arc, AtomicUsize, Ordering};
 use crate::task::cell::Origin;
 use crate::task::join::Join;
 use crate::task::loop_side::{Intake, LoopSide, News};
@@ -57,4 +58,25 @@ fn a_closed_stack_gives_the_rest_once_and_stays_closed_whoever_looks() {
         assert_eq!(end_all(&side, side.take_all()), []);
         assert_eq!(end_all(&side, side.close()), []);
     }
+}
+
+/// Else a loop that sleeps would wait for the thread that pushed first, and was preempted before it rang.
+#[test]
+fn a_push_behind_others_rings_where_the_loop_sleeps_and_only_there() {
+    let rings = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&rings);
+    let side = LoopSide::new(Box::new(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }));
+    let _entered = side.enter();
+    let first = push(&side, 1);
+    assert!(!side.park(), "the first one has rung");
+    let behind = push(&side, 2);
+    assert!(side.park(), "the second one has rung at a loop that runs");
+    let asleep = push(&side, 3);
+    assert_eq!(rings.load(Ordering::Relaxed), 1);
+    let after = push(&side, 4);
+    assert_eq!(rings.load(Ordering::Relaxed), 1, "it has been roused");
+    assert_eq!(end_all(&side, side.take_all()), [1, 2, 3, 4]);
+    assert!([first, behind, asleep, after].iter().flatten().all(Join::is_done));
 }
