@@ -1,12 +1,15 @@
-//! What a reference to a task says of it.
+//! What a reference to a task says of it, and where it may do what.
 
 use alloc::boxed::Box;
 use alloc::format;
+use core::future::pending;
 use core::panic::Location;
 
 use crate::error::JoinError;
 use crate::task::cell::Origin;
 use crate::task::loop_side::LoopSide;
+use crate::task::run::Ran;
+use crate::task::state::{CancelRequest, Request};
 
 /// The public types that hold a task or a mailbox derive their debug form from these.
 #[test]
@@ -19,4 +22,33 @@ fn the_debug_form_of_a_reference_names_its_task_and_that_of_a_mailbox_itself() {
     assert_eq!(format!("{:?}", side.mailbox()), "Mailbox { .. }");
     let (ending, _) = side.end(&task, JoinError::Cancelled);
     assert!(ending.complete(task, &side).is_none());
+}
+
+/// I4: whether a request or a guard's end is news or not, only the loop's own thread may queue the task.
+#[test]
+fn the_loops_queues_are_touched_inside_its_run_alone_and_for_a_request_alone() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let entered = side.enter();
+    let origin = Origin { serial: 7, location: Location::caller() };
+    let (task, join) = side.spawn(pending::<()>(), (), origin);
+    let reference = join.task();
+    reference.guard();
+    reference.hurry(reference.unguard());
+    assert_eq!(side.ready(), 1, "nobody has asked it to end");
+    drop(entered);
+    for answer in [CancelRequest::Requested, CancelRequest::AlreadyRequested] {
+        assert_eq!(join.request(Request::Abort), answer);
+        assert_eq!(side.ready(), 1, "{answer:?} from elsewhere");
+    }
+    let entered = side.enter();
+    assert!(side.take_all().next(&side).is_none(), "it is known");
+    assert_eq!(side.ready(), 2, "it waits to be ended, ahead of its poll");
+    let (ending, _) = side.end(&task, JoinError::Cancelled);
+    assert!(ending.complete(task, &side).is_none());
+    side.resume();
+    side.begin_batch(2);
+    while let Some(popped) = side.pop() {
+        assert!(matches!(popped.run(), Ran::Nothing));
+    }
+    drop(entered);
 }

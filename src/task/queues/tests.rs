@@ -94,6 +94,52 @@ fn what_waits_is_counted_in_both_queues() {
     }
 }
 
+/// Else destructors that cancel could keep a batch going for ever.
+#[test]
+fn a_batch_ends_no_more_urgent_tasks_than_waited_for_it_and_its_polls() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = |serial| Origin { serial, location: Location::caller() };
+    let tasks = [1, 2, 3, 4].map(|serial| side.spawn(pending::<()>(), (), origin(serial)));
+    for _ in &tasks {
+        assert!(matches!(run_once(&side), Ran::Pending));
+    }
+    let _ = tasks[0].1.request(Request::Abort);
+    side.begin_batch(1);
+    for (_, join) in &tasks[1..] {
+        let _ = join.request(Request::Abort);
+    }
+    let batch = core::iter::from_fn(|| side.pop());
+    assert_eq!(batch.count(), 2, "the one that waited, and as many as polls");
+    side.begin_batch(0);
+    assert_eq!(core::iter::from_fn(|| side.pop()).count(), 2, "the rest");
+    for (task, _join) in tasks {
+        let (ending, _) = side.end(&task, JoinError::Cancelled);
+        assert!(ending.complete(task, &side).is_none());
+    }
+}
+
+#[test]
+fn local_wakes_are_counted_one_by_one() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let wakes = |wakes: u32| {
+        let future = poll_fn(move |cx| {
+            (0..wakes).for_each(|_| cx.waker().wake_by_ref());
+            Poll::<()>::Pending
+        });
+        let origin = Origin { serial: 1, location: Location::caller() };
+        let (task, _join) = side.spawn(future, (), origin);
+        assert!(matches!(run_once(&side), Ran::Pending));
+        let (ending, _) = side.end(&task, JoinError::Cancelled);
+        assert!(ending.complete(task, &side).is_none());
+        side.count(1);
+        (side.tally().polls.get(), side.tally().local_wakes.get())
+    };
+    assert_eq!((wakes(0), wakes(3)), ((1, 0), (2, 3)));
+    assert!(matches!(run_once(&side), Ran::Nothing));
+}
+
 /// I3: else the queue would hold a cell that nothing keeps alive.
 #[test]
 fn a_task_that_ends_while_it_is_queued_keeps_the_loops_reference_until_it_is_popped() {
