@@ -24,6 +24,25 @@ fn the_debug_form_of_a_reference_names_its_task_and_that_of_a_mailbox_itself() {
     assert!(ending.complete(task, &side).is_none());
 }
 
+/// I2: else the cell would outlive everybody.
+#[test]
+fn a_reference_is_counted_for_as_long_as_it_lives() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = Origin { serial: 7, location: Location::caller() };
+    let (task, join) = side.spawn(async {}, (), origin);
+    let counted = || join.header().state.load().references();
+    let one = join.task();
+    let another = one.clone();
+    assert_eq!(counted(), 4, "the loop's, the handle's, and these");
+    drop(one);
+    assert_eq!(counted(), 3);
+    drop(another);
+    assert_eq!(counted(), 2);
+    let (ending, _) = side.end(&task, JoinError::Cancelled);
+    assert!(ending.complete(task, &side).is_none());
+}
+
 /// I4: whether a request or a guard's end is news or not, only the loop's own thread may queue the task.
 #[test]
 fn the_loops_queues_are_touched_inside_its_run_alone_and_for_a_request_alone() {
