@@ -8,7 +8,7 @@ use core::panic::Location;
 use crate::error::JoinError;
 use crate::task::cell::Origin;
 use crate::task::loop_side::LoopSide;
-use crate::task::run::Ran;
+use crate::task::run::{Popped, Ran};
 use crate::task::state::{CancelRequest, Request};
 
 /// The public types that hold a task or a mailbox derive their debug form from these.
@@ -70,4 +70,27 @@ fn the_loops_queues_are_touched_inside_its_run_alone_and_for_a_request_alone() {
         assert!(matches!(popped.run(), Ran::Nothing));
     }
     drop(entered);
+}
+
+/// I3: an entry more would be left with a cell that nothing keeps alive.
+#[test]
+fn a_task_is_urgent_once_and_not_after_its_end() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = Origin { serial: 7, location: Location::caller() };
+    let (task, join) = side.spawn(pending::<()>(), (), origin);
+    let guarded = join.task();
+    guarded.guard();
+    for what in [Request::Cancel, Request::Abort] {
+        assert_eq!(join.request(what) == CancelRequest::Requested, what == Request::Cancel);
+        assert_eq!(side.ready(), 2, "ready, and urgent");
+    }
+    side.resume();
+    side.begin_batch(2);
+    let Some(Ran::Ended(ending, _)) = side.pop().map(Popped::run) else { panic!("it lives on") };
+    assert!(ending.complete(task, &side).is_none());
+    guarded.hurry(guarded.unguard());
+    assert_eq!(side.ready(), 1, "what is left is its entry among the ready");
+    assert!(matches!(side.pop().map(Popped::run), Some(Ran::Nothing)));
+    assert_eq!((side.ready(), join.header().state.load().references()), (0, 2));
 }
