@@ -5,7 +5,6 @@ use alloc::format;
 use core::future::pending;
 use core::panic::Location;
 
-use crate::error::JoinError;
 use crate::task::cell::Origin;
 use crate::task::loop_side::LoopSide;
 use crate::task::run::{Popped, Ran};
@@ -20,8 +19,8 @@ fn the_debug_form_of_a_reference_names_its_task_and_that_of_a_mailbox_itself() {
     let (task, join) = side.spawn(async {}, (), origin);
     assert_eq!(format!("{:?}", join.task()), format!("TaskRef({:?})", task.id()));
     assert_eq!(format!("{:?}", side.mailbox()), "Mailbox { .. }");
-    let (ending, _) = side.end(&task, JoinError::Cancelled);
-    assert!(ending.complete(task, &side).is_none());
+    side.dispose(task);
+    side.run_out();
 }
 
 /// I2: else the cell would outlive everybody.
@@ -39,8 +38,8 @@ fn a_reference_is_counted_for_as_long_as_it_lives() {
     assert_eq!(counted(), 3);
     drop(another);
     assert_eq!(counted(), 2);
-    let (ending, _) = side.end(&task, JoinError::Cancelled);
-    assert!(ending.complete(task, &side).is_none());
+    side.dispose(task);
+    side.run_out();
 }
 
 /// I4: whether a request or a guard's end is news or not, only the loop's own thread may queue the task.
@@ -62,13 +61,8 @@ fn the_loops_queues_are_touched_inside_its_run_alone_and_for_a_request_alone() {
     let entered = side.enter();
     assert!(side.take_all().next(&side).is_none(), "it is known");
     assert_eq!(side.ready(), 2, "it waits to be ended, ahead of its poll");
-    let (ending, _) = side.end(&task, JoinError::Cancelled);
-    assert!(ending.complete(task, &side).is_none());
-    side.resume();
-    side.begin_batch(2);
-    while let Some(popped) = side.pop() {
-        assert!(matches!(popped.run(), Ran::Nothing));
-    }
+    side.dispose(task);
+    side.run_out();
     drop(entered);
 }
 

@@ -23,6 +23,23 @@ fn set_polls(task: &Enrolled, polls: u64) {
     put(header, polls * POLL + flags(header) % POLL);
 }
 
+impl LoopSide {
+    /// Ends a task and lets it go.
+    pub(crate) fn dispose(&self, task: Enrolled) {
+        let (ending, _) = self.end(&task, JoinError::Cancelled);
+        assert!(ending.complete(task, self).is_none());
+    }
+
+    /// Takes tasks that have ended out of the last of their queues, which else would keep them.
+    pub(crate) fn run_out(&self) {
+        self.resume();
+        self.begin_batch(usize::MAX);
+        while let Some(popped) = self.pop() {
+            assert!(matches!(popped.run(), Ran::Nothing), "it has not ended");
+        }
+    }
+}
+
 /// Runs the next task.
 fn run_once(side: &LoopSide) -> Ran<'_> {
     side.resume();
@@ -85,8 +102,7 @@ fn what_waits_is_counted_in_both_queues() {
     let _ = tasks[0].1.request(Request::Abort);
     assert_eq!((side.ready(), side.is_idle()), (3, false), "it waits to be ended");
     for (task, _join) in tasks {
-        let (ending, _) = side.end(&task, JoinError::Cancelled);
-        assert!(ending.complete(task, &side).is_none());
+        side.dispose(task);
     }
     for left in [2, 1, 0] {
         assert!(matches!(run_once(&side), Ran::Nothing));
@@ -114,8 +130,7 @@ fn a_batch_ends_no_more_urgent_tasks_than_waited_for_it_and_its_polls() {
     side.begin_batch(0);
     assert_eq!(core::iter::from_fn(|| side.pop()).count(), 2, "the rest");
     for (task, _join) in tasks {
-        let (ending, _) = side.end(&task, JoinError::Cancelled);
-        assert!(ending.complete(task, &side).is_none());
+        side.dispose(task);
     }
 }
 
@@ -131,8 +146,7 @@ fn local_wakes_are_counted_one_by_one() {
         let origin = Origin { serial: 1, location: Location::caller() };
         let (task, _join) = side.spawn(future, (), origin);
         assert!(matches!(run_once(&side), Ran::Pending));
-        let (ending, _) = side.end(&task, JoinError::Cancelled);
-        assert!(ending.complete(task, &side).is_none());
+        side.dispose(task);
         side.count(1);
         (side.tally().polls.get(), side.tally().local_wakes.get())
     };
