@@ -308,9 +308,3 @@ impl Scheduler {
         self.run_batch(host, usize::MAX, &mut Done::default());
     }
 }
-
-impl core::fmt::Debug for Scheduler {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Scheduler").field("live", &self.live()).finish_non_exhaustive()
-    }
-}

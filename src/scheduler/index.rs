@@ -127,6 +127,16 @@ mod tests {
         assert!(longest < 200, "a cluster of {longest}");
     }
 
+    #[test]
+    fn the_table_is_half_full_at_most_and_no_larger_than_that() {
+        let mut index = Index::default();
+        for serial in 0..1000_u32 {
+            index.insert(serial.into(), serial, u64::from);
+            let room = 2 * (serial as usize + 1);
+            assert_eq!(index.slots.len(), room.next_power_of_two().max(8), "after {serial}");
+        }
+    }
+
     /// Serials where 32 bits end, and where 64 do.
     #[test]
     fn serials_of_any_size_are_found() {

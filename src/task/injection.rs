@@ -143,3 +143,6 @@ impl Chain {
         Some(task)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -319,8 +319,5 @@ impl<T> Drop for Join<T> {
     }
 }
 
-impl<T> fmt::Debug for Join<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Join").field(&self.id()).finish()
-    }
-}
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -237,3 +237,6 @@ impl Mailbox {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

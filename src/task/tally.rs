@@ -64,6 +64,7 @@ mod tests {
         let count = Count::default();
         count.set(usize::MAX);
         let last = count.get();
+        assert_ne!(last, 0, "it was set");
         count.add(1);
         assert_eq!(count.get(), last.wrapping_add(1));
         #[cfg(target_has_atomic = "64")]

@@ -83,17 +83,21 @@ fn a_panic_of_a_detached_task_is_told_in_full() {
 #[test]
 fn a_panic_is_told_when_its_unread_handle_is_dropped() {
     limited(|| {
-        let (side, told) = recording();
-        let (task, line) = (side.handle().call(|| panic!("unread")), line!());
-        let id = task.id();
-        settle(side.handle());
-        assert!(task.is_finished());
-        assert_eq!(told.all(), [], "told while it could still be joined");
-        drop(task);
-        settle(side.handle());
-        let [told] = &told.all()[..] else { panic!("{:?}", told.all()) };
-        assert_eq!((told.id, told.name.as_deref(), told.location.line()), (id, None, line));
-        assert_eq!(told.message.as_deref(), Some("unread"));
+        for name in [None, Some("reader")] {
+            let (side, told) = recording();
+            let builder = side.handle().task();
+            let builder = if let Some(name) = name { builder.name(name) } else { builder };
+            let (task, line) = (builder.spawn(async { panic!("unread") }), line!());
+            let id = task.id();
+            settle(side.handle());
+            assert!(task.is_finished());
+            assert_eq!(told.all(), [], "told while it could still be joined");
+            drop(task);
+            settle(side.handle());
+            let [told] = &told.all()[..] else { panic!("{:?}", told.all()) };
+            assert_eq!((told.id, told.name.as_deref(), told.location.line()), (id, name, line));
+            assert_eq!(told.message.as_deref(), Some("unread"));
+        }
     });
 }
 

@@ -1,14 +1,19 @@
 //! The count of polls in a task's notes, set near the end of its field.
 
 use alloc::boxed::Box;
-use core::future::poll_fn;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::future::{pending, poll_fn};
 use core::panic::Location;
 use core::task::Poll;
 
 use super::*;
+use crate::error::JoinError;
 use crate::task::cell::{End, Origin};
+use crate::task::join::Join;
 use crate::task::loop_side::{Enrolled, LoopSide};
 use crate::task::run::Ran;
+use crate::task::state::Request;
 
 /// Sets a task's count of polls, as far as its notes hold it; its flags stay.
 fn set_polls(task: &Enrolled, polls: u64) {
@@ -18,11 +23,39 @@ fn set_polls(task: &Enrolled, polls: u64) {
     put(header, polls * POLL + flags(header) % POLL);
 }
 
+impl LoopSide {
+    /// Ends a task and lets it go.
+    pub(crate) fn dispose(&self, task: Enrolled) {
+        let (ending, _) = self.end(&task, JoinError::Cancelled);
+        assert!(ending.complete(task, self).is_none());
+    }
+
+    /// Takes tasks that have ended out of the last of their queues, which else would keep them.
+    pub(crate) fn run_out(&self) {
+        self.resume();
+        self.begin_batch(usize::MAX);
+        while let Some(popped) = self.pop() {
+            assert!(matches!(popped.run(), Ran::Nothing), "it has not ended");
+        }
+    }
+}
+
 /// Runs the next task.
 fn run_once(side: &LoopSide) -> Ran<'_> {
     side.resume();
     side.begin_batch(1);
     side.pop().expect("it has woken itself").run()
+}
+
+#[test]
+fn each_note_has_a_bit_of_its_own_beside_the_count_of_polls() {
+    let mut taken = 0;
+    for flag in [READY, URGENT, LEFT, CONTROL, ADOPTED, ENDED] {
+        assert!(flag != 0 && taken & flag == 0, "{flag:#b} in {taken:#b}");
+        taken |= flag;
+    }
+    assert_eq!(taken, POLL - 1);
+    assert_eq!(POLLS * u64::from(POLL), 1 << u32::BITS);
 }
 
 #[test]
@@ -55,4 +88,119 @@ fn a_count_of_polls_outgrows_its_field_and_leaves_the_flags() {
     assert!(side.queues(|queues| queues.carries.is_empty()), "the carry outlives its task");
     assert!(matches!(run_once(&side), Ran::Nothing), "it woke itself in its last poll");
     drop(join);
+}
+
+#[test]
+fn what_waits_is_counted_in_both_queues() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = |serial| Origin { serial, location: Location::caller() };
+    let tasks = [1, 2, 3].map(|serial| side.spawn(pending::<()>(), (), origin(serial)));
+    assert_eq!((side.ready(), side.is_idle()), (3, false));
+    assert!(matches!(run_once(&side), Ran::Pending));
+    assert_eq!((side.ready(), side.is_idle()), (2, false));
+    let _ = tasks[0].1.request(Request::Abort);
+    assert_eq!((side.ready(), side.is_idle()), (3, false), "it waits to be ended");
+    for (task, _join) in tasks {
+        side.dispose(task);
+    }
+    for left in [2, 1, 0] {
+        assert!(matches!(run_once(&side), Ran::Nothing));
+        assert_eq!((side.ready(), side.is_idle()), (left, left == 0));
+    }
+}
+
+/// Else destructors that cancel could keep a batch going for ever.
+#[test]
+fn a_batch_ends_no_more_urgent_tasks_than_waited_for_it_and_its_polls() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = |serial| Origin { serial, location: Location::caller() };
+    let tasks = [1, 2, 3, 4].map(|serial| side.spawn(pending::<()>(), (), origin(serial)));
+    for _ in &tasks {
+        assert!(matches!(run_once(&side), Ran::Pending));
+    }
+    let _ = tasks[0].1.request(Request::Abort);
+    side.begin_batch(1);
+    for (_, join) in &tasks[1..] {
+        let _ = join.request(Request::Abort);
+    }
+    let batch = core::iter::from_fn(|| side.pop());
+    assert_eq!(batch.count(), 2, "the one that waited, and as many as polls");
+    side.begin_batch(0);
+    assert_eq!(core::iter::from_fn(|| side.pop()).count(), 2, "the rest");
+    for (task, _join) in tasks {
+        side.dispose(task);
+    }
+}
+
+#[test]
+fn local_wakes_are_counted_one_by_one() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let wakes = |wakes: u32| {
+        let future = poll_fn(move |cx| {
+            (0..wakes).for_each(|_| cx.waker().wake_by_ref());
+            Poll::<()>::Pending
+        });
+        let origin = Origin { serial: 1, location: Location::caller() };
+        let (task, _join) = side.spawn(future, (), origin);
+        assert!(matches!(run_once(&side), Ran::Pending));
+        side.dispose(task);
+        side.count(1);
+        (side.tally().polls.get(), side.tally().local_wakes.get())
+    };
+    assert_eq!((wakes(0), wakes(3)), ((1, 0), (2, 3)));
+    assert!(matches!(run_once(&side), Ran::Nothing));
+}
+
+/// I3: else the queue would hold a cell that nothing keeps alive.
+#[test]
+fn a_task_that_ends_while_it_is_queued_keeps_the_loops_reference_until_it_is_popped() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let future = poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        Poll::Ready(())
+    });
+    let (task, join) = side.spawn(future, (), Origin { serial: 1, location: Location::caller() });
+    let pointer = task.0;
+    // SAFETY: the join handle's reference keeps it alive.
+    let references = || unsafe { pointer.as_ref() }.state.load().references();
+    let Ran::Ended(ending, _) = run_once(&side) else { panic!("it has not ended") };
+    assert!(ending.complete(task, &side).is_none());
+    assert_eq!(references(), 2, "the queue's and the handle's");
+    assert!(matches!(run_once(&side), Ran::Nothing));
+    assert_eq!(references(), 1, "the handle's");
+    drop(join);
+}
+
+/// Counting costs a read-modify-write per task, and keeping without a bound costs memory.
+#[test]
+fn references_to_the_mailbox_are_reused_uncounted_and_given_up_with_the_loop() {
+    let hook = Arc::new(());
+    let held = Arc::clone(&hook);
+    let side = LoopSide::new(Box::new(move || drop(Arc::clone(&held))));
+    let entered = side.enter();
+    let spawn = |serial| side.spawn(async {}, (), Origin { serial, location: Location::caller() });
+    let run_all = |tasks: Vec<(Enrolled, Join<()>)>| {
+        for (task, join) in tasks {
+            let Ran::Ended(ending, _) = run_once(&side) else { panic!("it has not ended") };
+            assert!(ending.complete(task, &side).is_none());
+            drop(join);
+        }
+    };
+    let counted = || Arc::strong_count(side.mailbox());
+    assert_eq!(counted(), 1, "the loop's own");
+    for _ in 0..3 {
+        let task = spawn(1);
+        assert_eq!(counted(), 2, "the task's");
+        run_all(vec![task]);
+        assert_eq!(counted(), 2, "the one that is kept");
+    }
+    run_all((0..2 * SPARES as u64).map(spawn).collect());
+    assert_eq!(counted(), 1 + SPARES);
+    drop(entered);
+    drop(side);
+    assert_eq!(Arc::strong_count(&hook), 1, "the mailbox outlives its loop");
 }

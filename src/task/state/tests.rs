@@ -1,6 +1,7 @@
 //! Every transition tried from every state that the table allows.
 
 use super::*;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 /// Every combination of flags that the table allows, with one and with two references.
@@ -10,6 +11,60 @@ fn states() -> Vec<Snapshot> {
     };
     let one = (0..REF).filter(valid).map(|flags| Snapshot(flags + REF));
     one.clone().chain(one.map(|s| Snapshot(s.0 + REF))).collect()
+}
+
+#[test]
+fn each_flag_has_bits_of_its_own_below_the_count() {
+    let mut taken = 0;
+    for flag in [QUEUED, CANCEL, ABORT, DONE, JOIN, WAKER, HEIR, WOKEN, PROTECTION] {
+        assert!(flag != 0 && taken & flag == 0, "{flag:#b} in {taken:#b}");
+        taken |= flag;
+    }
+    assert_eq!(taken, REF - 1);
+    let protections: BTreeSet<usize> = [0, GUARDED, DECIDED, PINNED].into();
+    assert!(protections.len() == 4 && protections.iter().all(|p| p & !PROTECTION == 0));
+}
+
+#[test]
+fn each_question_is_answered_by_its_own_flag() {
+    type Question = fn(Snapshot) -> bool;
+    let questions: [(Question, usize); 7] = [
+        (Snapshot::is_done, DONE),
+        (Snapshot::is_queued, QUEUED),
+        (Snapshot::is_woken, WOKEN),
+        (Snapshot::is_heir, HEIR),
+        (Snapshot::is_asked, CANCEL),
+        (Snapshot::has_waker, WAKER),
+        (Snapshot::is_requested, CANCEL | ABORT),
+    ];
+    for s in states() {
+        for (question, flags) in questions {
+            assert_eq!(question(s), s.0 & flags != 0, "{flags:#b} in {s:?}");
+        }
+        assert_eq!(s.is_pinned(), s.0 & PROTECTION == PINNED, "{s:?}");
+    }
+}
+
+#[test]
+fn what_is_told_of_a_request_is_the_stronger_one_and_whether_a_guard_has_a_say() {
+    for s in states() {
+        let requested = match (s.0 & CANCEL != 0, s.0 & ABORT != 0) {
+            (_, true) => Some(Request::Abort),
+            (true, false) => Some(Request::Cancel),
+            (false, false) => None,
+        };
+        assert_eq!(s.requested(), requested, "{s:?}");
+        let guards = [GUARDED, DECIDED].contains(&(s.0 & PROTECTION));
+        assert_eq!(s.is_heeded(), guards && s.0 & CANCEL != 0, "{s:?}");
+    }
+}
+
+#[test]
+fn a_new_task_has_the_references_and_flags_of_its_kind() {
+    let of = |state: State| (state.load().references(), state.load().0 % REF);
+    assert_eq!(of(State::new(false)), (2, JOIN), "the loop's and the handle's");
+    assert_eq!(of(State::new(true)), (2, JOIN | QUEUED | WOKEN), "about to be pushed");
+    assert_eq!(of(State::unobserved()), (1, QUEUED | WOKEN), "it has no handle");
 }
 
 #[test]
@@ -42,14 +97,13 @@ fn requested_is_told_exactly_when_nothing_was_pending() {
                     then == Then::Push,
                     route == Route::Remote && next.is_some() && !s.is_queued()
                 );
-                if !s.is_done() {
-                    let word = next.unwrap_or(s).0;
-                    assert!(word & (CANCEL | ABORT) != 0, "{s:?} {what:?}");
-                    assert!(
-                        what == Request::Cancel || word & ABORT != 0,
-                        "an abort escalates: {s:?}"
-                    );
-                }
+                let (flag, heard) = match what {
+                    Request::Cancel => (CANCEL, s.is_requested()),
+                    Request::Abort => (ABORT, s.0 & ABORT != 0),
+                };
+                let queued = if route == Route::Remote { QUEUED } else { 0 };
+                let changed = (!s.is_done() && !heard).then_some(s.0 | flag | queued);
+                assert_eq!(next.map(|n| n.0), changed, "{s:?} {what:?}: only an abort escalates");
             }
         }
     }
@@ -132,16 +186,19 @@ fn a_job_starts_only_while_nothing_was_asked() {
 }
 
 #[test]
-fn completion_gives_the_reference_away_only_from_the_plain_state() {
+fn completion_gives_the_reference_away_exactly_from_the_plain_state() {
     for s in states().into_iter().filter(|s| !s.is_done()) {
         for keep in [false, true] {
             let state = State(AtomicUsize::new(s.0));
+            let plain = s.0 & (JOIN | WAKER | QUEUED) == JOIN;
             match state.complete(keep) {
                 Err(last) => {
-                    assert!(!keep && s.0 & (JOIN | WAKER | QUEUED) == JOIN, "{s:?}");
+                    assert!(!keep && plain, "{s:?}");
                     assert_eq!(last.0, s.references() == 1, "{s:?}");
+                    assert_eq!(state.load().0, (s.0 | DONE) - REF, "{s:?}");
                 }
                 Ok(completed) => {
+                    assert!(keep || !plain, "{s:?}");
                     assert_eq!(completed.wanted, s.0 & JOIN != 0, "{s:?}");
                     assert_eq!(
                         (completed.queued, completed.has_waker),
@@ -151,6 +208,76 @@ fn completion_gives_the_reference_away_only_from_the_plain_state() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn the_wakers_slot_changes_hands_only_before_the_end() {
+    for s in states() {
+        let state = State(AtomicUsize::new(s.0 & !WAKER));
+        assert_eq!(state.lend_waker(), !s.is_done(), "{s:?}");
+        assert_eq!(state.load().has_waker(), !s.is_done(), "{s:?}");
+        assert_eq!(state.load().0 | WAKER, s.0 | WAKER, "{s:?}");
+
+        let state = State(AtomicUsize::new(s.0 | WAKER));
+        assert_eq!(state.reclaim_waker(), !s.is_done(), "{s:?}");
+        assert_eq!(state.load().has_waker(), s.is_done(), "{s:?}");
+        assert_eq!(state.load().0 | WAKER, s.0 | WAKER, "{s:?}");
+    }
+}
+
+#[test]
+fn a_poll_answers_remote_wakes_and_changes_nothing_else() {
+    for s in states() {
+        let state = State(AtomicUsize::new(s.0));
+        assert_eq!(state.begin_poll(), s);
+        assert_eq!(state.load().0, s.0 & !WOKEN, "{s:?}");
+    }
+}
+
+#[test]
+fn what_is_taken_in_may_be_pushed_again() {
+    for s in states() {
+        let state = State(AtomicUsize::new(s.0));
+        assert_eq!(state.take_in(), s);
+        assert_eq!(state.load().0, s.0 & !(QUEUED | WOKEN | HEIR), "{s:?}");
+    }
+}
+
+#[test]
+fn a_word_changes_as_the_transition_says_and_so_does_the_answer() {
+    for s in states() {
+        let after = |apply: &dyn Fn(&State)| {
+            let state = State(AtomicUsize::new(s.0));
+            apply(&state);
+            state.load()
+        };
+        let is = |next: Option<Snapshot>| next.unwrap_or(s);
+        assert_eq!(after(&|state| state.guard()), is(s.guard()));
+        assert_eq!(
+            after(&|state| assert_eq!(state.refuse(), s.refuse().is_some())),
+            is(s.refuse())
+        );
+        assert_eq!(after(&|state| assert_eq!(state.pin(), s.pin().is_some())), is(s.pin()));
+        for route in [Route::Local, Route::Remote] {
+            let (next, then) = s.unguard(route);
+            assert_eq!(after(&|state| assert_eq!(state.unguard(route), then)), is(next));
+            for what in [Request::Cancel, Request::Abort] {
+                let (next, answer, then) = s.request(what, route);
+                let asks = |state: &State| assert_eq!(state.request(what, route), (answer, then));
+                assert_eq!(after(&asks), is(next));
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_gives_the_last_reference_back_is_told_whatever_the_flags() {
+    for s in states() {
+        let state = State(AtomicUsize::new(s.0));
+        assert_eq!(state.release(), s.references() == 1, "{s:?}");
+        let left = if s.references() == 1 { s.0 } else { s.0 - REF };
+        assert_eq!(state.load().0, left, "the last one needs no exchange: {s:?}");
     }
 }
 

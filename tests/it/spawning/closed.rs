@@ -146,13 +146,16 @@ fn a_handle_outlives_its_loop() {
 #[test]
 fn refused_tasks_have_ids_of_their_own() {
     limited(|| {
-        let looped = loop_started();
-        let handle = looped.handle().clone();
-        drop(looped);
-        let mut ids: Vec<_> = (0..100).map(|_| handle.spawn(async {}).id()).collect();
+        let mut executor = Executor::new();
+        let handle = executor.handle().clone();
+        handle.shutdown(Shutdown::now());
+        executor.run();
+        let mut ids: Vec<_> = (0..100)
+            .flat_map(|_| [handle.spawn(async {}).id(), executor.spawn_local(async {}).id()])
+            .collect();
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), 100);
+        assert_eq!(ids.len(), 200);
     });
 }
 

@@ -6,7 +6,7 @@ use core::task::Waker;
 
 use super::{DAY, SECOND, YEAR, fire_all, wheel_of};
 use crate::scheduler::wheel::level::{LEVELS, Level};
-use crate::scheduler::wheel::{Entry, Step, Wheel};
+use crate::scheduler::wheel::{Entry, SHORT, Step, Wheel};
 
 /// What a slab stores per entry.
 #[expect(dead_code, reason = "only its size matters")]
@@ -85,6 +85,22 @@ fn looking_for_the_next_deadline_while_a_list_is_half_refiled_walks_over_nothing
     assert_eq!(next, SECOND + 6_400);
 }
 
+// The same where the deadline that is looked for is on a level between.
+#[test]
+fn looking_for_the_next_deadline_that_an_exact_list_has_walks_over_no_stale_one() {
+    let mut wheel = wheel_of((1..=64).rev().map(|i| SECOND + i));
+    let least = wheel.arm(SECOND, SECOND);
+    let stale = wheel.entries[least.slot as usize].place;
+    wheel.cancel(least);
+    assert_eq!(fire_all(&mut wheel, SECOND - 1_000), []);
+    let other = wheel.arm(SECOND, SECOND);
+    let place = wheel.entries[other.slot as usize].place;
+    assert!(0 < place.level && place.level < stale.level, "{place:?} and {stale:?}");
+    assert_eq!(wheel.next_deadline(), Some(SECOND));
+    assert!(wheel.strays.is_empty(), "a walk put {} entries aside", wheel.strays.len());
+    assert!(fire_all(&mut wheel, 2 * SECOND).into_iter().eq(SECOND..=SECOND + 64));
+}
+
 // Else what is armed after a long idle time would lie in coarse slots.
 #[test]
 fn an_idle_step_brings_the_base_up_to_now() {
@@ -102,6 +118,21 @@ fn timers_armed_in_order_fire_at_one_unit_each() {
         assert_eq!(wheel.step(31 * SECOND, &mut budget), Step::Fired(30 * SECOND + i * 1_000));
     }
     assert_eq!(budget, 0);
+}
+
+// A list of one more is refiled, level by level.
+#[test]
+fn a_short_list_in_any_order_costs_two_units_for_each_timer() {
+    let units = |count: u64| {
+        let mut wheel = wheel_of((0..count).rev().map(|i| 30 * SECOND + i * 1_000));
+        let mut budget = usize::MAX;
+        for i in 0..count {
+            assert_eq!(wheel.step(31 * SECOND, &mut budget), Step::Fired(30 * SECOND + i * 1_000));
+        }
+        usize::MAX - budget
+    };
+    assert_eq!((units(2), units(SHORT as u64)), (2 * 2, 2 * SHORT));
+    assert!(units(SHORT as u64 + 1) > 2 * (SHORT + 1));
 }
 
 // M6

@@ -1,0 +1,90 @@
+//! What a reference to a task says of it, and where it may do what.
+
+use alloc::boxed::Box;
+use alloc::format;
+use core::future::pending;
+use core::panic::Location;
+
+use crate::task::cell::Origin;
+use crate::task::loop_side::LoopSide;
+use crate::task::run::{Popped, Ran};
+use crate::task::state::{CancelRequest, Request};
+
+/// The public types that hold a task or a mailbox derive their debug form from these.
+#[test]
+fn the_debug_form_of_a_reference_names_its_task_and_that_of_a_mailbox_itself() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = Origin { serial: 7, location: Location::caller() };
+    let (task, join) = side.spawn(async {}, (), origin);
+    assert_eq!(format!("{:?}", join.task()), format!("TaskRef({:?})", task.id()));
+    assert_eq!(format!("{:?}", side.mailbox()), "Mailbox { .. }");
+    side.dispose(task);
+    side.run_out();
+}
+
+/// I2: else the cell would outlive everybody.
+#[test]
+fn a_reference_is_counted_for_as_long_as_it_lives() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = Origin { serial: 7, location: Location::caller() };
+    let (task, join) = side.spawn(async {}, (), origin);
+    let counted = || join.header().state.load().references();
+    let one = join.task();
+    let another = one.clone();
+    assert_eq!(counted(), 4, "the loop's, the handle's, and these");
+    drop(one);
+    assert_eq!(counted(), 3);
+    drop(another);
+    assert_eq!(counted(), 2);
+    side.dispose(task);
+    side.run_out();
+}
+
+/// I4: whether a request or a guard's end is news or not, only the loop's own thread may queue the task.
+#[test]
+fn the_loops_queues_are_touched_inside_its_run_alone_and_for_a_request_alone() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let entered = side.enter();
+    let origin = Origin { serial: 7, location: Location::caller() };
+    let (task, join) = side.spawn(pending::<()>(), (), origin);
+    let reference = join.task();
+    reference.guard();
+    reference.hurry(reference.unguard());
+    assert_eq!(side.ready(), 1, "nobody has asked it to end");
+    drop(entered);
+    for answer in [CancelRequest::Requested, CancelRequest::AlreadyRequested] {
+        assert_eq!(join.request(Request::Abort), answer);
+        assert_eq!(side.ready(), 1, "{answer:?} from elsewhere");
+    }
+    let entered = side.enter();
+    assert!(side.take_all().next(&side).is_none(), "it is known");
+    assert_eq!(side.ready(), 2, "it waits to be ended, ahead of its poll");
+    side.dispose(task);
+    side.run_out();
+    drop(entered);
+}
+
+/// I3: an entry more would be left with a cell that nothing keeps alive.
+#[test]
+fn a_task_is_urgent_once_and_not_after_its_end() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = Origin { serial: 7, location: Location::caller() };
+    let (task, join) = side.spawn(pending::<()>(), (), origin);
+    let guarded = join.task();
+    guarded.guard();
+    for what in [Request::Cancel, Request::Abort] {
+        assert_eq!(join.request(what) == CancelRequest::Requested, what == Request::Cancel);
+        assert_eq!(side.ready(), 2, "ready, and urgent");
+    }
+    side.resume();
+    side.begin_batch(2);
+    let Some(Ran::Ended(ending, _)) = side.pop().map(Popped::run) else { panic!("it lives on") };
+    assert!(ending.complete(task, &side).is_none());
+    guarded.hurry(guarded.unguard());
+    assert_eq!(side.ready(), 1, "what is left is its entry among the ready");
+    assert!(matches!(side.pop().map(Popped::run), Some(Ran::Nothing)));
+    assert_eq!((side.ready(), join.header().state.load().references()), (0, 2));
+}

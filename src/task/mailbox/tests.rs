@@ -1,0 +1,46 @@
+//! What the mailbox tells, and how it ends.
+
+use alloc::boxed::Box;
+use core::panic::Location;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::task::cell::Origin;
+use crate::task::loop_side::{LoopSide, News};
+use crate::task::spawn::{Kind, NewTask};
+
+#[test]
+fn news_is_a_notification_or_something_pushed_or_both() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let mailbox = side.mailbox();
+    assert!(!mailbox.has_news());
+    mailbox.notify();
+    assert!(mailbox.has_news() && !mailbox.has_any());
+    side.resume();
+    assert!(!mailbox.has_news());
+    let origin = Origin { serial: 1, location: Location::caller() };
+    let pushed = NewTask::new(async {}, (), origin, mailbox.clone(), Kind::Task).push(mailbox);
+    assert!(mailbox.has_news());
+    side.resume();
+    assert!(mailbox.has_news() && pushed.is_ok());
+    let Some(News::Spawned(task)) = side.take_all().next(&side) else { panic!("it was pushed") };
+    assert!(!mailbox.has_news());
+    side.dispose(task);
+    side.run_out();
+}
+
+/// X1: a hook that panics when it is dropped takes nobody with it.
+#[test]
+fn a_hook_that_panics_in_its_drop_is_contained() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a hook's destructor");
+        }
+    }
+    let bomb = Bomb;
+    let side = LoopSide::new(Box::new(move || {
+        let _kept = &bomb;
+    }));
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(side))).is_ok());
+}
