@@ -377,3 +377,24 @@ fn a_timer_lets_go_of_its_waker_at_the_end() {
         assert_eq!((std::sync::Arc::strong_count(&counter), counter.count()), (1, 0));
     });
 }
+
+/// M6: a timer that outlives its loop lets go of its waker with the loop.
+#[test]
+fn a_timer_that_is_held_elsewhere_lets_go_of_its_waker_at_the_end() {
+    limited(|| {
+        let mut executor = Executor::new();
+        let (counter, waker) = CountingWaker::new();
+        let armed = executor.spawn_local(async move {
+            let mut sleep = Box::pin(time::sleep(HOUR));
+            let poll = sleep.as_mut().poll(&mut Context::from_waker(&waker));
+            poll.is_pending().then_some(sleep)
+        });
+        executor.run_until_idle();
+        let held = join_ok(armed).expect("it is armed");
+        assert_eq!(std::sync::Arc::strong_count(&counter), 2, "the timer has none");
+        executor.handle().shutdown(Shutdown::now());
+        executor.run();
+        assert_eq!((std::sync::Arc::strong_count(&counter), counter.count()), (1, 0));
+        drop(held);
+    });
+}
