@@ -25,7 +25,7 @@
 //! - **sorted**: a slot that is not marked unsorted lists its entries by (deadline, arming), and is
 //!   not stale. All slots of level 0 are sorted; one with a single entry always is.
 //! - **soonest**: no deadline is before `soonest`, which spares most steps a look at the slots.
-//! - **accounted**: an entry of the slab is in exactly one list, or in `strays` under (deadline,
+//! - **accounted**: an entry of the arena is in exactly one list, or in `strays` under (deadline,
 //!   arming); the maps of occupied slots and of levels in use say where the lists are.
 //!
 //! Arming, cancelling and firing take constant time (and a logarithm for strays); an entry is
@@ -38,6 +38,7 @@
 //! of 64 slots eight times coarser than each other, are those of Linux's wheel of 2016 by Thomas
 //! Gleixner.
 
+mod arena;
 mod filing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod history;
@@ -55,8 +56,7 @@ use alloc::vec::Vec;
 use core::iter;
 use core::num::NonZeroU32;
 
-use slab::Slab;
-
+use self::arena::Arena;
 use self::filing::Spot;
 use self::level::{LEVELS, Level, NONE, first_from, slot_of};
 
@@ -83,7 +83,7 @@ pub(crate) struct Wheel<T> {
     strays: BTreeMap<(u64, u64), u32>,
     /// Room to sort a list in; empty in between.
     scratch: Vec<(u64, u64, u32)>,
-    entries: Slab<Entry<T>>,
+    entries: Arena<Entry<T>>,
 }
 
 /// Names an armed timer. Once that has fired or was cancelled the key is stale, and names nothing
@@ -114,7 +114,7 @@ struct Entry<T> {
     arming: u64,
     prev: u32,
     next: u32,
-    /// Not zero, so that the slab's tag costs no space.
+    /// Not zero, so that it costs no space to tell a free place.
     serial: NonZeroU32,
     place: Place,
 }
@@ -152,7 +152,7 @@ impl<T> Wheel<T> {
             levels: Box::new([const { Level::EMPTY }; LEVELS]),
             strays: BTreeMap::new(),
             scratch: Vec::new(),
-            entries: Slab::new(),
+            entries: Arena::new(),
         }
     }
 
@@ -166,6 +166,7 @@ impl<T> Wheel<T> {
     }
 
     /// Arms a new timer. Any deadline will do, a past one and `u64::MAX` included.
+    #[inline]
     pub(crate) fn arm(&mut self, deadline: u64, payload: T) -> TimerKey {
         self.serial = self.serial.checked_add(1).unwrap_or(NonZeroU32::MIN);
         let serial = self.serial;
@@ -389,6 +390,7 @@ impl<T> Wheel<T> {
     /// Removes an entry altogether.
     fn take(&mut self, id: u32) -> T {
         self.unfile(id);
-        self.entries.remove(id as usize).payload
+        // PANICS: as the lists' own look-ups: they hold places that are taken.
+        self.entries.remove(id as usize).expect("the place is taken").payload
     }
 }

@@ -92,12 +92,21 @@ impl Default for AtomicU64 {
 }
 
 /// An `Arc` whose clones and drops are counted.
-#[derive(Debug)]
 pub(crate) struct Arc<T>(sync::Arc<T>);
 
 impl<T> Arc<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(sync::Arc::new(value))
+    }
+
+    pub(crate) fn strong_count(this: &Self) -> usize {
+        sync::Arc::strong_count(&this.0)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Arc<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

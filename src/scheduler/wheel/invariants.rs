@@ -23,7 +23,7 @@ impl<T> Wheel<T> {
         }
         assert_eq!(self.levels[0].unsorted, 0, "level 0 is always sorted");
         assert_eq!(filed, self.entries.len(), "each entry is in one place");
-        for (id, entry) in &self.entries {
+        for (id, entry) in self.entries.iter() {
             assert!(entry.deadline >= self.soonest, "{id} is due before {}", self.soonest);
         }
         for (&key, &id) in &self.strays {

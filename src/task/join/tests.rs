@@ -81,7 +81,7 @@ fn a_task_is_urgent_once_and_not_after_its_end() {
     }
     side.resume();
     side.begin_batch(2);
-    let Some(Ran::Ended(ending, _)) = side.pop().map(Popped::run) else { panic!("it lives on") };
+    let Some(Ran::Dropped(ending, _)) = side.pop().map(Popped::run) else { panic!("it lives on") };
     assert!(ending.complete(task, &side).is_none());
     guarded.hurry(guarded.unguard());
     assert_eq!(side.ready(), 1, "what is left is its entry among the ready");

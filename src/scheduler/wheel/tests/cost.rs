@@ -8,14 +8,7 @@ use super::{DAY, SECOND, YEAR, fire_all, wheel_of};
 use crate::scheduler::wheel::level::{LEVELS, Level};
 use crate::scheduler::wheel::{Entry, SHORT, Step, Wheel};
 
-/// What a slab stores per entry.
-#[expect(dead_code, reason = "only its size matters")]
-enum Tagged<T> {
-    Vacant(usize),
-    Occupied(T),
-}
-
-const _: () = assert!(size_of::<Tagged<Entry<Waker>>>() == 48);
+const _: () = assert!(size_of::<Option<Entry<Waker>>>() == 48);
 const _: () = assert!(size_of::<[Level; LEVELS]>() <= 22 * 1024);
 
 // M9
