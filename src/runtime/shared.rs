@@ -19,7 +19,7 @@ use crate::sync::{Arc, AtomicUsize, Ordering};
 use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
 use crate::task::mailbox::Mailbox;
-use crate::task::spawn::{Kind, NewTask, deferred};
+use crate::task::spawn::{Kind, NewTask, deferred, made};
 
 /// One loop, as other threads know it.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ impl Shared {
     {
         let home = context::home(&self.mailbox);
         if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
-            return local.spawn(async move { make().await }, label, location);
+            return local.spawn(made(make), label, location);
         }
         let task = deferred(make, label, origin(location), self.mailbox.clone());
         self.submit(task, home.is_some(), Patience::Waits)

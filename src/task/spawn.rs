@@ -3,6 +3,7 @@
 use core::future::Future;
 use core::marker::PhantomData;
 use core::mem;
+use core::pin::pin;
 use core::ptr::NonNull;
 use core::task::{Context, Waker};
 
@@ -64,7 +65,18 @@ where
     L: Label,
 {
     // Until its first poll this holds `make` alone, which is `Send`.
-    NewTask::allocate(async move { make().await }, label, origin, owner, Kind::Task)
+    NewTask::allocate(made(make), label, origin, owner, Kind::Task)
+}
+
+/// The future that `make` makes when it is first polled. Should its destructor panic, the output is a
+/// local of its own by then, and is dropped: the value of an `.await` in place would be leaked.
+pub(crate) async fn made<C: FnOnce() -> F, F: Future>(make: C) -> F::Output {
+    let output;
+    {
+        let future = pin!(make());
+        output = future.await;
+    }
+    output
 }
 
 /// Makes a task and ends it at once, because it was refused: for a future that cannot leave its thread.

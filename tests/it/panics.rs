@@ -1,6 +1,8 @@
 //! Panics in tasks: they reach the joiner with message and payload, and nothing else happens.
 
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
@@ -367,5 +369,30 @@ fn a_panicking_task_does_not_unwind_out_of_turn() {
         assert!(sideloop::current_task().is_none());
         assert!(matches!(executor.block_on(bad), Err(JoinError::Panicked(_))));
         assert_eq!(log.dropped(), 1);
+    });
+}
+
+/// X1: the output of a task whose future panics as it is dropped is dropped, also of one that was made on
+/// the loop's thread.
+#[test]
+fn the_output_of_a_future_that_panics_in_its_drop_is_dropped() {
+    limited(|| {
+        let side = loop_started();
+        for made_there in [false, true] {
+            let (output, bomb) = (Arc::new(()), Bomb("dropped"));
+            let left = output.clone();
+            let mut output = Some(output);
+            let future = poll_fn(move |_| {
+                let _held = &bomb;
+                Poll::Ready(output.take())
+            });
+            let task = if made_there {
+                side.handle().spawn_with(move || future)
+            } else {
+                side.handle().spawn(future)
+            };
+            assert_eq!(panic_of(task).message(), Some("dropped"));
+            assert_eq!(Arc::strong_count(&left), 1, "made there: {made_there}");
+        }
     });
 }

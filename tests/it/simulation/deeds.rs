@@ -47,8 +47,6 @@ fn spawn_scripted(script: usize, via: Via) {
 
 /// Spawns a task that follows `script`.
 pub(crate) fn spawn(script: std::rc::Rc<Script>, via: Via) {
-    // An output is leaked where an `async` block's inner future panics as it is dropped.
-    let lasts = !script.drop_panics;
     let (handle, body) = world(|world| {
         let task = world.tasks.len();
         world.model.spawn(via == Via::Afar, script.output_panics);
@@ -58,7 +56,7 @@ pub(crate) fn spawn(script: std::rc::Rc<Script>, via: Via) {
     });
     let task = body.task;
     let join = match via {
-        Via::Afar if lasts && task % 2 == 0 => afar(|| handle.spawn_with(move || body)),
+        Via::Afar if task % 2 == 0 => afar(|| handle.spawn_with(move || body)),
         Via::Afar => afar(|| handle.spawn(body)),
         Via::Here if task % 2 == 0 && handle.is_current() => sideloop::spawn_local(body),
         Via::Here => handle.spawn(body),
