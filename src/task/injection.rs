@@ -144,5 +144,5 @@ impl Chain {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, feature = "std", not(loom)))] // without it the loop has no thread of its own
 mod tests;

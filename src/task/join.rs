@@ -319,5 +319,5 @@ impl<T> Drop for Join<T> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, feature = "std", not(loom)))] // without it the loop has no thread of its own
 mod tests;

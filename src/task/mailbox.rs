@@ -238,5 +238,5 @@ impl Mailbox {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, feature = "std", not(loom)))] // without it the loop has no thread of its own
 mod tests;
