@@ -46,8 +46,8 @@ const BATCH: usize = 64;
 
 /// A loop that its caller drives, turn by turn. Neither `Send` nor `Sync`.
 ///
-/// Dropping it drops what still lives; handles of tasks that it never took in report
-/// [`JoinError::Closed`], those of others [`JoinError::Cancelled`].
+/// Dropping it drops what was accepted and still lives, taken in or not: handles report
+/// [`JoinError::Cancelled`]. Those of what is spawned after that report [`JoinError::Closed`].
 ///
 /// # Examples
 ///

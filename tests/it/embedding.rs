@@ -89,6 +89,22 @@ fn a_bare_loop_cancels_without_a_grace() {
     });
 }
 
+/// P6: what a bare loop accepted ends with it, taken in or not; what comes after its end is closed.
+#[test]
+fn a_bare_loop_that_is_dropped_tells_every_handle() {
+    limited(|| {
+        let mut bare = Loop::new(|| ());
+        let polled = bare.spawn_local(std::future::pending::<()>());
+        bare.turn(0);
+        let remote = bare.remote();
+        let waiting = remote.spawn(async {});
+        drop(bare);
+        assert!(matches!(block_on(polled), Err(JoinError::Cancelled)));
+        assert!(matches!(block_on(waiting), Err(JoinError::Cancelled)));
+        assert!(matches!(block_on(remote.spawn(async {})), Err(JoinError::Closed)));
+    });
+}
+
 /// C2: who waits on another thread for a request to a task that has ended does not wait for ever.
 #[test]
 fn waiting_for_a_request_ends_with_the_task() {
