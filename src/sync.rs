@@ -1,17 +1,18 @@
 //! The one switch between real and modelled concurrency: atomics, cells and `Arc` come from here.
 //!
 //! With `--cfg loom` they are loom's, so that `tests/loom.rs` can run the task floor under every
-//! interleaving; otherwise they are those of `core` and `alloc`. No other file names an atomic module.
-//! The place where a thread waits is here too, for the protocols of the shell that are modelled.
+//! interleaving; with `--cfg shuttle` they are shuttle's, so that `tests/shuttle.rs` can run whole
+//! scenarios under many; otherwise they are those of `core` and `alloc`. No other file names an atomic
+//! module. The place where a thread waits is here too, for the protocols of the shell that are modelled.
 
-#[cfg(all(test, not(loom), feature = "std", target_has_atomic = "64"))]
+#[cfg(all(test, not(any(loom, shuttle)), feature = "std", target_has_atomic = "64"))]
 pub(crate) mod counted;
 #[cfg(any(test, not(target_has_atomic = "64")))]
 mod wide;
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 pub(crate) use self::modelled::*;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use self::real::*;
 
 /// Atomics that sit in a `static`, which loom's cannot: counters that no protocol depends on. A
@@ -19,17 +20,20 @@ pub(crate) use self::real::*;
 pub(crate) mod fixed {
     #[cfg(any(test, not(target_has_atomic = "64")))]
     pub(crate) use core::sync::atomic::AtomicU32 as Half;
-    #[cfg(all(target_has_atomic = "64", not(all(test, not(loom), feature = "std"))))]
+    #[cfg(all(
+        target_has_atomic = "64",
+        not(all(test, not(any(loom, shuttle)), feature = "std"))
+    ))]
     pub(crate) use core::sync::atomic::AtomicU64 as Counter;
     #[cfg(not(target_has_atomic = "64"))]
     pub(crate) use core::sync::atomic::AtomicUsize as Counter;
     pub(crate) use core::sync::atomic::Ordering;
 
-    #[cfg(all(test, not(loom), feature = "std", target_has_atomic = "64"))]
+    #[cfg(all(test, not(any(loom, shuttle)), feature = "std", target_has_atomic = "64"))]
     pub(crate) use super::counted::AtomicU64 as Counter;
 
     /// What is counted.
-    #[cfg(all(test, not(loom), feature = "std", target_has_atomic = "64"))]
+    #[cfg(all(test, not(any(loom, shuttle)), feature = "std", target_has_atomic = "64"))]
     pub(crate) mod plain {
         pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
     }
@@ -59,16 +63,7 @@ pub(crate) mod fixed {
 }
 
 #[cfg(not(loom))]
-mod real {
-    #[cfg(not(all(test, feature = "std", target_has_atomic = "64")))]
-    pub(crate) use alloc::sync::Arc;
-    pub(crate) use core::sync::atomic::Ordering;
-    #[cfg(not(all(test, feature = "std", target_has_atomic = "64")))]
-    pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
-
-    #[cfg(all(test, feature = "std", target_has_atomic = "64"))]
-    pub(crate) use super::counted::{Arc, AtomicPtr, AtomicU32, AtomicUsize};
-
+mod lent {
     /// `core`'s cell with loom's interface: the pointer is lent to a closure.
     #[derive(Debug)]
     #[repr(transparent)]
@@ -89,6 +84,19 @@ mod real {
             f(self.0.get())
         }
     }
+}
+
+#[cfg(not(any(loom, shuttle)))]
+mod real {
+    pub(crate) use super::lent::UnsafeCell;
+    #[cfg(not(all(test, feature = "std", target_has_atomic = "64")))]
+    pub(crate) use alloc::sync::Arc;
+    pub(crate) use core::sync::atomic::Ordering;
+    #[cfg(not(all(test, feature = "std", target_has_atomic = "64")))]
+    pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize};
+
+    #[cfg(all(test, feature = "std", target_has_atomic = "64"))]
+    pub(crate) use super::counted::{Arc, AtomicPtr, AtomicU32, AtomicUsize};
 
     /// A place where threads wait. What they wait for is the caller's: they look again after every
     /// wake-up.
@@ -156,17 +164,25 @@ mod real {
     }
 }
 
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 mod modelled {
+    #[cfg(loom)]
     pub(crate) use loom::cell::UnsafeCell;
-    pub(crate) use loom::sync::Arc;
-    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+    #[cfg(loom)]
+    use loom::{sync, thread_local};
+    #[cfg(shuttle)]
+    use shuttle::{sync, thread_local};
+
+    #[cfg(shuttle)]
+    pub(crate) use super::lent::UnsafeCell;
+    pub(crate) use sync::Arc;
+    pub(crate) use sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
     /// As the real one; a deadline never comes.
     #[derive(Debug, Default)]
     pub(crate) struct Monitor {
-        lock: loom::sync::Mutex<()>,
-        bell: loom::sync::Condvar,
+        lock: sync::Mutex<()>,
+        bell: sync::Condvar,
     }
 
     impl Monitor {
@@ -187,7 +203,7 @@ mod modelled {
         }
     }
 
-    loom::thread_local! {
+    thread_local! {
         static CURRENT: core::cell::Cell<*const ()> = core::cell::Cell::new(core::ptr::null());
     }
 

@@ -82,7 +82,7 @@ fn is_std_only(source: &Source, at: usize) -> bool {
     source.attributes(at).into_iter().any(|attribute| source.is_cfg(attribute, &feature))
 }
 
-/// Nothing but `src/sync.rs` names the atomics of `std` or `core`, or loom.
+/// Nothing but `src/sync.rs` names the atomics of `std` or `core`, loom, or shuttle.
 pub(crate) fn atomics_come_from_sync(sources: &[Source]) -> Verdict {
     let mut verdict = Verdict::default();
     for source in sources.iter().filter(in_src).filter(|source| source.path != "src/sync.rs") {
@@ -90,7 +90,8 @@ pub(crate) fn atomics_come_from_sync(sources: &[Source]) -> Verdict {
         for path in paths(source) {
             let foreign = path.starts_with(&["std", "sync", "atomic"])
                 || path.starts_with(&["core", "sync", "atomic"])
-                || path.starts_with(&["loom"]);
+                || path.starts_with(&["loom"])
+                || path.starts_with(&["shuttle"]);
             verdict.look(&source.path, path.line, !foreign, path.segments.join("::"));
         }
     }
@@ -190,8 +191,9 @@ mod tests {
     #[test]
     fn a_foreign_atomic_is_found() {
         let text = "use std::sync::{Arc, atomic::AtomicU8};\nuse core::sync::atomic;\n\
-            fn f() { loom::model() }\nuse crate::sync::{AtomicU8, loom::x};\n#[cfg(loom)]\nmod x {}\n";
-        assert_eq!(faults(atomics_come_from_sync, "src/park.rs", text), [1, 2, 3]);
+            fn f() { loom::model() }\nuse crate::sync::{AtomicU8, loom::x};\n#[cfg(loom)]\nmod x {}\n\
+            use shuttle::sync;\n";
+        assert_eq!(faults(atomics_come_from_sync, "src/park.rs", text), [1, 2, 3, 7]);
         assert_eq!(atomics_come_from_sync(&[Source::new("src/sync.rs", text)]).seen(), 0);
     }
 
