@@ -187,7 +187,7 @@ fn a_cancel_is_not_stuck_behind_the_queue() {
 
 /// T5. "May I use locks, condition variables and queues of the standard library on the loop?"
 #[test]
-fn the_standard_librarys_primitives_work_on_the_loop() {
+fn primitives_of_the_standard_library_work_on_the_loop() {
     limited(|| {
         let looped = loop_started();
         let shared = Arc::new((Mutex::new(0), Condvar::new()));

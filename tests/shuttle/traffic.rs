@@ -18,7 +18,7 @@ type Ledger = Arc<Mutex<Vec<Arc<Record>>>>;
 /// P6, W2, C1, J1: whatever four threads do to their own tasks, and wakers of all to each other's, each
 /// task ends once, on the loop's thread, and its handle tells how.
 ///
-/// Faults: `asked_not_polled`, `request_not_pushed`.
+/// Faults: `request_not_pushed`.
 #[test]
 fn every_task_ends_once() {
     explore(|| {

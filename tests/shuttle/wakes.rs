@@ -42,7 +42,7 @@ impl Letters {
 /// W2, W3: every letter is read by its task, though most wakes coalesce with others: of threads, of the
 /// task before it, and of itself.
 ///
-/// Faults: `park_swaps`, `take_in_forgets_wakes`, `unpark_without_sleep`.
+/// Faults: `park_swaps`, `take_in_forgets_wakes`.
 #[test]
 fn every_letter_is_read() {
     explore(|| {

@@ -1,0 +1,129 @@
+# shellcheck shell=bash
+# What `.ci/run` and `.ci/deep` share; they source it. A stage is a function. It prints how many tests, models, programs
+# or builds it ran. One that ran none has failed, unless it says SKIPPED and why: what it needs can't be had on this machine.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+export CARGO_TERM_COLOR=never
+export RUST_BACKTRACE=0 # under the sanitizers and valgrind each backtrace of an expected panic takes seconds
+shared=../shared
+tools=$PWD/target-tools
+host=$(rustc -vV | sed -n 's/^host: //p')
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# ran COUNT WHAT: reports what a stage ran, and fails if it was nothing.
+ran() {
+  printf '== %s: ran %d %s\n' "$stage" "$1" "$2"
+  [ "$1" -gt 0 ] || { printf '== %s: FAILED, a check that ran nothing\n' "$stage"; exit 1; }
+}
+
+# skipped REASON: says why a stage could not run here.
+skipped() {
+  printf '== %s: SKIPPED: %s\n' "$stage" "$1"
+}
+
+# tests WHAT COMMAND...: runs a command and counts, in $passed, the tests that it reports as passed.
+tests() {
+  local what=$1
+  shift
+  "$@" 2>&1 | tee "$log"
+  passed=$(awk '/^test result: ok/ { n += $4 } END { print n + 0 }' "$log")
+  ran "$passed" "$what"
+}
+
+# cargo_tests WHAT SECONDS COMMAND... [-- ARGUMENTS...]: the same for tests that cargo builds. The time limit is for the
+# run alone: a build on a busy machine takes longer than the tests may.
+cargo_tests() {
+  local what=$1 limit=$2 build=() argument
+  shift 2
+  for argument in "$@"; do
+    [ "$argument" != -- ] || break
+    build+=("$argument")
+  done
+  "${build[@]}" --no-run
+  tests "$what" timeout "$limit" "$@"
+}
+
+has_toolchain() {
+  [[ $(rustup toolchain list 2>/dev/null) == *"$1"* ]]
+}
+
+# tool NAME...: puts tools of cargo's into a folder of the repository, and that on the path. Fails, saying why, where it
+# cannot; so do the others below.
+tool() {
+  local name
+  export PATH=$tools/bin:$PATH
+  for name in "$@"; do
+    [ -x "$tools/bin/$name" ] && continue
+    cargo install --quiet --locked --root "$tools" --target-dir "$tools/build" "$name" ||
+      { skipped "$name could not be installed"; return 1; }
+  done
+}
+
+has_packages() {
+  dpkg-query -W -f='${Status}\n' "$@" 2>/dev/null | grep -c ' installed$' | grep -qx "$#"
+}
+
+# packages NAME...: installs packages of Debian's.
+packages() {
+  command -v apt-get dpkg-query >/dev/null || { skipped "no apt-get, and no $1"; return 1; }
+  has_packages "$@" && return
+  [ "$(id -u)" -eq 0 ] || { skipped "only root can install $*"; return 1; }
+  local install=(apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@")
+  "${install[@]}" >"$log" 2>&1 || { apt-get update -qq && "${install[@]}"; } >"$log" 2>&1 ||
+    { tail -n 5 "$log"; skipped "$* cannot be installed"; return 1; }
+}
+
+# debian FLAGS: makes Debian's toolchain the one in use, which has the sources of the standard library, and runtimes for
+# what can be built into it. Each of its builds goes to a folder of its own, named after the stage.
+debian() {
+  packages rustc-web cargo-web rust-web-src clang-22 lld llvm-22 libclang-rt-22-dev || return 1
+  export RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 RUSTFLAGS=$1
+  export CARGO_TARGET_DIR=$PWD/target-$stage
+}
+
+# The tests that leak by design, each for what its name says: the sanitizers run them without a look at leaks.
+leaking=(
+  bad_input_handles::a_forgotten_executor_does_no_harm
+  bad_input_handles::a_forgotten_loop_thread_goes_on
+  bad_input_handles::every_public_value_may_be_forgotten
+  endings::a_forgotten_executor_ends_with_its_thread
+  faults::one_core_is_enough # whose child process runs some of the others
+  joining::outputs::a_forgotten_handle_is_harmless
+  panics::a_payload_that_panics_when_dropped_is_contained
+)
+
+# leaky COMMAND...: runs these tests with a command that takes their names, and says if one of them is no more.
+leaky() {
+  cargo_tests "tests that leak by design" 300 "$@" --exact "${leaking[@]}"
+  [ "$passed" -eq "${#leaking[@]}" ] || { printf '== %s: FAILED, of %d names\n' "$stage" "${#leaking[@]}"; exit 1; }
+}
+
+# on_metal TARGET...: runs the program that checks itself on emulated machines without an operating system.
+on_metal() {
+  local count=0 target linker
+  debian "" && packages qemu-system-arm qemu-system-misc || return 0
+  unset RUSTFLAGS # it would replace those of the program's own settings
+  for target in "$@"; do
+    linker=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")_LINKER
+    (cd examples/bare-metal && env "$linker=ld.lld" \
+      /usr/bin/cargo run --release -Zbuild-std=core,alloc --target "$target" --bin metal </dev/null) 2>&1 | tee "$log"
+    count=$((count + $(sed -n 's/^ran \([0-9]*\) checks$/\1/p' "$log")))
+  done
+  ran "$count" "checks on $# machines"
+}
+
+# stages ALL NAME...: runs the stages with these names; without any, all.
+stages() {
+  local all=$1
+  shift
+  # shellcheck disable=SC2086 # several names
+  [ $# -gt 0 ] || set -- $all
+  for stage in "$@"; do
+    [[ " $all " == *" $stage "* ]] || { printf 'no such stage: %s\n' "$stage"; exit 2; }
+    printf '\n==== %s (%d s)\n' "$stage" "$SECONDS"
+    ("$stage") # In a process of its own, so that what it exports ends with it.
+  done
+  printf '\n==== all is well (%d s)\n' "$SECONDS"
+}
