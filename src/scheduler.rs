@@ -161,7 +161,8 @@ impl Scheduler {
     #[inline(always)]
     fn poll_all<const WATCHED: bool>(&self, host: &impl Host) -> usize {
         let (mut all, mut uncounted) = (0, 0);
-        while let Some(popped) = self.side.pop() {
+        let mut batch = self.side.batch();
+        while let Some(popped) = batch.next() {
             if WATCHED {
                 host.begins(popped.subject());
             }

@@ -11,6 +11,7 @@ use core::task::{Context, Poll};
 
 use super::blocks;
 use super::mailbox::Mailbox;
+use super::notes::Notes;
 use super::state::State;
 use super::waker::Packed;
 use crate::error::{JoinError, PanicPayload, contain, discard, forget_payload};
@@ -20,22 +21,23 @@ use crate::sync::{Arc, AtomicU32, Ordering, UnsafeCell};
 /// What every task has, whatever its future: 72 bytes.
 #[repr(C)]
 pub(crate) struct Header {
+    // What a wake and a poll touch comes first, in one line of the cache.
     pub(crate) state: State,
-    /// The next cell of the injection stack (I6).
-    pub(super) link: UnsafeCell<*const Header>,
+    /// The next cell of the ready queue (I4).
+    pub(super) next_ready: UnsafeCell<*const Header>,
     vtable: &'static VTable,
     /// The loop's mailbox, for wakes; taken out when the cell is freed.
     owner: ManuallyDrop<Arc<Mailbox>>,
-    serial: u64,
-    location: &'static Location<'static>,
-    /// The join waker's slot (I7).
-    pub(super) slot: UnsafeCell<Packed>,
+    /// What the loop alone knows (I4).
+    pub(super) notes: Notes,
     /// The place in the registry. Written by the loop, read as a hint by anybody.
     key: AtomicU32,
-    /// Flags and poll count (I4).
-    pub(super) notes: UnsafeCell<u32>,
-    /// The next cell of the ready queue (I4).
-    pub(super) next_ready: UnsafeCell<*const Header>,
+    serial: u64,
+    /// The join waker's slot (I7).
+    pub(super) slot: UnsafeCell<Packed>,
+    /// The next cell of the injection stack (I6).
+    pub(super) link: UnsafeCell<*const Header>,
+    location: &'static Location<'static>,
 }
 
 /// Where a task came from and what it is called.
@@ -181,20 +183,20 @@ impl<F: Future, L: Label> Cell<F, L> {
         origin: Origin,
         owner: Arc<Mailbox>,
         state: State,
-        notes: u32,
+        flags: u8,
         block: Option<NonNull<u8>>,
     ) -> NonNull<Header> {
         let header = Header {
             state,
-            link: UnsafeCell::new(ptr::null()),
+            next_ready: UnsafeCell::new(ptr::null()),
             vtable: &Self::VTABLE,
             owner: ManuallyDrop::new(owner),
-            serial: origin.serial,
-            location: origin.location,
-            slot: UnsafeCell::new(Packed::EMPTY),
+            notes: Notes::new(flags),
             key: AtomicU32::new(NO_KEY),
-            notes: UnsafeCell::new(notes),
-            next_ready: UnsafeCell::new(ptr::null()),
+            serial: origin.serial,
+            slot: UnsafeCell::new(Packed::EMPTY),
+            link: UnsafeCell::new(ptr::null()),
+            location: origin.location,
         };
         let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
         let cell = block.unwrap_or_else(|| blocks::fresh(Self::LAYOUT)).cast::<Self>();

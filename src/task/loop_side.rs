@@ -11,11 +11,13 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::task::Waker;
 
+use super::batch::Batch;
 use super::cell::{self, End, Header, Label, Origin, Subject};
 use super::injection::Chain;
 use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
-use super::queues::{self, ADOPTED, CONTROL, LEFT, Queues, READY, URGENT, flags};
+use super::notes::{ADOPTED, CONTROL, LEFT};
+use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
 use super::state::{CancelRequest, Request, State};
@@ -209,10 +211,10 @@ impl LoopSide {
             unsafe { release(task) };
             return None;
         }
-        let notes = flags(header);
-        if notes & ADOPTED == 0 {
-            queues::set(header, ADOPTED);
-            if notes & CONTROL != 0 {
+        let flags = header.notes.flags();
+        if flags & ADOPTED == 0 {
+            header.notes.set(ADOPTED);
+            if flags & CONTROL != 0 {
                 return Some(News::Control(Enrolled(task)));
             }
         }
@@ -225,7 +227,7 @@ impl LoopSide {
             // SAFETY: as above. Otherwise a poll has answered every wake while the entry waited.
             self.queues(|queues| unsafe { queues.enqueue(task) });
         }
-        if notes & ADOPTED == 0 {
+        if flags & ADOPTED == 0 {
             return Some(News::Spawned(Enrolled(task)));
         }
         self.tally().remote_wakes.add(old.is_woken().into());
@@ -252,7 +254,7 @@ impl LoopSide {
     /// Whether the task is being run, and whether it waits for that.
     pub(crate) fn activity(&self, task: &Enrolled) -> (bool, bool) {
         let running = self.queues(|queues| queues.running()) == Some(task.0);
-        (running, flags(task.header()) & (READY | URGENT) != 0)
+        (running, task.header().notes.is_queued())
     }
 
     /// Begins a batch of at most `polls` polls.
@@ -266,10 +268,10 @@ impl LoopSide {
         self.queues(|queues| queues.draw_batch(shuffle));
     }
 
-    /// The next task of the batch.
+    /// The tasks of the batch that has begun.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<Popped<'_>> {
-        self.queues(Queues::pop).map(|task| Popped(task, self))
+    pub(crate) fn batch(&self) -> Batch<'_> {
+        Batch::new(self)
     }
 
     /// Whether nothing is ready to be run.
@@ -340,12 +342,10 @@ impl LoopSide {
     pub(super) unsafe fn settle(&self, task: NonNull<Header>) {
         // SAFETY: the caller's promise.
         let header = unsafe { task.as_ref() };
-        let notes = flags(header);
-        let waits = notes & (LEFT | READY | URGENT) == LEFT;
-        if !waits {
+        if header.notes.flags() & LEFT == 0 || header.notes.is_queued() {
             return;
         }
-        queues::clear(header, LEFT);
+        header.notes.clear(LEFT);
         if !header.state.bequeath() {
             // SAFETY: `LEFT` said that the reference is still to be given back.
             unsafe { release(task) };

@@ -10,7 +10,7 @@ use core::task::{Context, Waker};
 use super::cell::{Cell, Header, Label, Origin, unmake};
 use super::join::Join;
 use super::mailbox::{Mailbox, release};
-use super::queues::CONTROL;
+use super::notes::CONTROL;
 use super::state::State;
 use crate::error::{JoinError, forget_payload};
 use crate::sync::Arc;
@@ -98,8 +98,8 @@ impl<F: Future, L: Label> NewTask<F, L> {
 
     /// For the makers above, and for [`refused`], which pushes nothing.
     fn allocate(future: F, label: L, origin: Origin, owner: Arc<Mailbox>, kind: Kind) -> Self {
-        let notes = if kind == Kind::Control { CONTROL } else { 0 };
-        let task = Cell::allocate(future, label, origin, owner, State::new(true), notes, None);
+        let flags = if kind == Kind::Control { CONTROL } else { 0 };
+        let task = Cell::allocate(future, label, origin, owner, State::new(true), flags, None);
         Self { task, _type: PhantomData }
     }
 
