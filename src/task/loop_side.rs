@@ -12,11 +12,11 @@ use core::ptr::NonNull;
 use core::task::Waker;
 
 use super::batch::Batch;
-use super::cell::{self, End, Header, Label, Origin, Subject};
+use super::cell::{self, End, Header, Label, Origin, Room, Subject};
 use super::injection::Chain;
 use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
-use super::notes::{ADOPTED, CONTROL, LEFT};
+use super::notes::{ADOPTED, CONTROL, LEFT, Notes, READY};
 use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
@@ -90,6 +90,7 @@ impl Enrolled {
         self.header().id()
     }
 
+    #[inline]
     pub(crate) fn set_key(&self, key: u32) {
         self.header().set_key(key);
     }
@@ -168,6 +169,7 @@ impl LoopSide {
     }
 
     /// Makes a task that is ready at once, behind everything ready before it.
+    #[inline]
     pub(crate) fn spawn<F: Future, L: Label>(
         &self,
         future: F,
@@ -175,14 +177,14 @@ impl LoopSide {
         origin: Origin,
     ) -> (Enrolled, Join<F::Output>) {
         let layout = cell::Cell::<F, L>::LAYOUT;
-        let (spare, block) = self.queues(|queues| (queues.spare(), queues.blocks.take(layout)));
-        let owner = spare.unwrap_or_else(|| self.mailbox.clone());
-        let state = State::new(false);
-        let task = cell::Cell::allocate(future, label, origin, owner, state, ADOPTED, block);
+        let block = self.queues(|queues| queues.blocks.take(layout));
+        let room = block.map_or_else(|| Room::Fresh(self.mailbox.clone()), Room::Kept);
+        let notes = Notes::new(READY, ADOPTED);
+        let task = cell::Cell::allocate(future, label, origin, room, State::new(false), notes);
         self.queues(|queues| {
             queues.fence();
-            // SAFETY: on the loop's thread; the task has just been made.
-            unsafe { queues.enqueue(task) }
+            // SAFETY: on the loop's thread; the task has just been made, as one that is ready.
+            unsafe { queues.append(task) }
         });
         // SAFETY: of the two references one goes to the registry and one to the handle (I2).
         (Enrolled(task), unsafe { Join::new(task) })
@@ -354,9 +356,9 @@ impl LoopSide {
 }
 
 impl Drop for LoopSide {
-    /// Lets go of the references that would keep the mailbox alive for ever.
+    /// Lets go of the memory that is kept: its references would keep the mailbox alive for ever.
     fn drop(&mut self) {
-        drop(self.queues(Queues::take_spares));
+        self.queues(|queues| queues.blocks.clear());
     }
 }
 

@@ -37,9 +37,10 @@ pub(crate) struct Notes {
 
 impl Notes {
     /// Those of a new cell, which is its maker's.
-    pub(super) fn new(flags: u8) -> Self {
+    #[inline]
+    pub(super) fn new(standing: u8, flags: u8) -> Self {
         Self {
-            standing: UnsafeCell::new(0),
+            standing: UnsafeCell::new(standing),
             flags: UnsafeCell::new(flags),
             polls: UnsafeCell::new(0),
         }

@@ -14,10 +14,6 @@ use super::cell::Header;
 use super::mailbox::Mailbox;
 use super::notes::{ADOPTED, CARRIED, POLLS, READY, URGENT};
 use super::shuffle::Shuffle;
-use crate::sync::Arc;
-
-/// How many references to its own mailbox a loop keeps for the tasks to come.
-const SPARES: usize = 1024;
 
 /// The queues of one loop.
 #[derive(Debug)]
@@ -43,8 +39,6 @@ pub(super) struct Queues {
     running: Option<NonNull<Header>>,
     /// Overflows of the poll counts, by serial: one per 2^16 polls.
     carries: BTreeMap<u64, u64>,
-    /// References to the mailbox that ended tasks gave back: reused without counting.
-    spares: Vec<Arc<Mailbox>>,
     /// The memory of ended tasks.
     pub(super) blocks: Blocks,
 }
@@ -62,7 +56,6 @@ impl Queues {
             wakes: 0,
             running: None,
             carries: BTreeMap::new(),
-            spares: Vec::new(),
             blocks: Blocks::new(),
         }
     }
@@ -177,6 +170,17 @@ impl Queues {
         header.notes.stand(READY);
         // SAFETY: I4: the loop's thread.
         header.next_ready.with_mut(|next| unsafe { *next = ptr::null() });
+        // SAFETY: the caller's promise; it is noted, and linked to nothing.
+        unsafe { self.append(task) };
+    }
+
+    /// Appends a task that is noted as ready, and linked to nothing.
+    ///
+    /// # Safety
+    ///
+    /// As [`Queues::enqueue`].
+    #[inline]
+    pub(super) unsafe fn append(&mut self, task: NonNull<Header>) {
         if self.head.is_null() {
             self.head = task.as_ptr();
         } else {
@@ -288,28 +292,6 @@ impl Queues {
         if header.notes.flags() & CARRIED != 0 {
             self.carries.remove(&header.id().as_u64());
         }
-    }
-
-    /// A reference to the mailbox without counting, if one was given back before.
-    #[inline]
-    pub(super) fn spare(&mut self) -> Option<Arc<Mailbox>> {
-        self.spares.pop()
-    }
-
-    /// Keeps a reference for the next task; gives it back when there are enough.
-    #[inline]
-    pub(super) fn keep(&mut self, owner: Arc<Mailbox>) -> Option<Arc<Mailbox>> {
-        if self.spares.len() >= SPARES {
-            return Some(owner);
-        }
-        self.spares.push(owner);
-        None
-    }
-
-    /// Lets go of the references, which would keep the mailbox alive for ever, and of the memory.
-    pub(super) fn take_spares(&mut self) -> Vec<Arc<Mailbox>> {
-        self.blocks.clear();
-        mem::take(&mut self.spares)
     }
 }
 

@@ -156,6 +156,12 @@ impl Ending<'_> {
         unsafe { self.0.as_ref() }.id()
     }
 
+    /// Whether it is that of this task.
+    #[inline]
+    pub(crate) fn is_of(&self, enrolled: &Enrolled) -> bool {
+        self.0 == enrolled.0
+    }
+
     /// What was asked of a task that ended in this way, and had to do with it.
     pub(crate) fn request(&self, how: End) -> Option<Request> {
         // SAFETY: as in `id`.
@@ -168,10 +174,10 @@ impl Ending<'_> {
     /// loop's reference back as soon as the cell is in no queue. Runs user code, and contains it.
     #[inline]
     pub(crate) fn complete(self, enrolled: Enrolled, side: &LoopSide) -> Option<Lost> {
-        let Self(task, _) = self;
-        // PANICS: it cannot: the registry verified the serial. The wrong reference given back would
+        let task = self.0;
+        // PANICS: it cannot: the registry compares them too. The wrong reference given back would
         // be unsound, so this is checked at all times.
-        assert!(enrolled.0 == task, "the registry gave another task");
+        assert!(self.is_of(&enrolled), "the registry gave another task");
         // SAFETY: the loop's reference is this function's now.
         let header = unsafe { task.as_ref() };
         side.queues(|queues| queues.forget(header));
