@@ -18,6 +18,9 @@ use crate::error::{JoinError, PanicPayload, contain, discard, forget_payload};
 use crate::id::{NO_KEY, TaskId};
 use crate::sync::{Arc, AtomicU32, Ordering, UnsafeCell};
 
+mod room;
+pub(super) use room::{Room, unmake_header};
+
 /// What every task has, whatever its future: 72 bytes.
 #[repr(C)]
 pub(crate) struct Header {
@@ -163,30 +166,6 @@ impl Header {
     }
 }
 
-/// Where a cell is made.
-pub(super) enum Room {
-    /// In memory of the allocator.
-    Fresh(Arc<Mailbox>),
-    /// In a block that was [kept](blocks::Blocks) with its reference to the mailbox.
-    Kept(NonNull<Header>),
-}
-
-/// Takes the last there is of a cell apart, and gives its memory back to the allocator.
-///
-/// # Safety
-///
-/// `block` came from [`blocks::fresh`] with this layout, what is left in it is the header, and it is
-/// not used again.
-pub(super) unsafe fn unmake_header(block: NonNull<Header>, layout: Layout) -> Arc<Mailbox> {
-    // SAFETY: the caller's promise.
-    let owner = unsafe { ptr::read(&raw const *block.as_ref().owner) };
-    // SAFETY: the caller's promise. The owner is not dropped with it.
-    unsafe { ptr::drop_in_place(block.as_ptr()) };
-    // SAFETY: the caller's promise.
-    unsafe { blocks::give_back(block.cast(), layout) };
-    owner
-}
-
 impl<F: Future, L: Label> Cell<F, L> {
     const VTABLE: VTable = VTable {
         poll: Self::poll,
@@ -212,8 +191,12 @@ impl<F: Future, L: Label> Cell<F, L> {
     ) -> NonNull<Header> {
         let (cell, owner) = match room {
             Room::Fresh(owner) => (blocks::fresh(Self::LAYOUT).cast(), owner),
-            // SAFETY: the block was kept with its reference, which is taken out once.
-            Room::Kept(block) => (block, unsafe { ptr::read(&raw const *block.as_ref().owner) }),
+            Room::Kept(block) => {
+                // SAFETY: a kept block holds what is left of a header.
+                let header = unsafe { block.as_ref() };
+                // SAFETY: the block was kept with its reference, which is taken out once.
+                (block, unsafe { ptr::read(&raw const *header.owner) })
+            }
         };
         let header = Header {
             state,
@@ -404,19 +387,4 @@ pub(super) unsafe fn unmake<F: Future, L: Label>(task: NonNull<Header>) -> F {
 }
 
 #[cfg(all(test, not(loom), target_pointer_width = "64"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_task_with_64_bytes_of_state_takes_136() {
-        struct Holds([u64; 8]);
-        impl Future for Holds {
-            type Output = ();
-            fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-                if self.0[0] == 0 { Poll::Ready(()) } else { Poll::Pending }
-            }
-        }
-        assert_eq!(size_of::<Header>(), 72);
-        assert_eq!(size_of::<Cell<Holds, ()>>(), 136);
-    }
-}
+mod tests;
