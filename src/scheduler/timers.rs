@@ -105,6 +105,7 @@ impl Scheduler {
     }
 
     /// Cancels a timer, if it has not fired.
+    #[inline]
     pub(crate) fn disarm(&self, key: TimerKey) {
         let alarm = self.timers.borrow_mut().cancel(key);
         if let Some(Alarm::Waker(waker)) = alarm {
