@@ -66,7 +66,7 @@ impl Scheduler {
     }
 
     /// Arms a timer that wakes `waker`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arm(&self, deadline: Tick, waker: &Waker) -> TimerKey {
         let alarm = self.alarm(waker);
         self.side.tally().timers_armed.add(1);

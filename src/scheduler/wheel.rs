@@ -183,7 +183,7 @@ impl<T> Wheel<T> {
     }
 
     /// Arms a new timer. Any deadline will do, a past one and `u64::MAX` included.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arm(&mut self, deadline: u64, payload: T) -> TimerKey {
         self.file_fresh();
         self.serial = self.serial.checked_add(1).unwrap_or(NonZeroU32::MIN);
@@ -219,6 +219,7 @@ impl<T> Wheel<T> {
 
     /// Disarms a timer and hands its payload back, to be dropped by the caller. `None`: the key is
     /// stale.
+    #[inline]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
         self.entry(key)?;
         Some(self.take(key.slot))
@@ -292,13 +293,14 @@ impl<T> Wheel<T> {
     /// Files the entry that was armed last, if it still waits for that.
     #[inline]
     fn file_fresh(&mut self) {
-        let id = core::mem::replace(&mut self.fresh, NONE);
-        if id != NONE {
+        if self.fresh != NONE {
+            let id = core::mem::replace(&mut self.fresh, NONE);
             self.file(id);
         }
     }
 
     /// Counts an arming for `deadline`.
+    #[inline]
     fn count_arming(&mut self, deadline: u64) -> u64 {
         self.soonest = self.soonest.min(deadline);
         // INVARIANT: rival. Who is armed now comes after its equals.
@@ -307,6 +309,7 @@ impl<T> Wheel<T> {
         self.armings
     }
 
+    #[inline]
     fn entry(&self, key: TimerKey) -> Option<&Entry<T>> {
         self.entries.get(key.slot as usize).filter(|entry| entry.serial.get() == key.serial)
     }
@@ -378,6 +381,7 @@ impl<T> Wheel<T> {
     }
 
     /// Removes an entry altogether.
+    #[inline]
     fn take(&mut self, id: u32) -> T {
         if self.fresh == id {
             self.fresh = NONE;
