@@ -1,17 +1,68 @@
-//! "Which loop am I on?" and "does this loop live on my thread?".
+//! "Which loop am I on?", "does this loop live on my thread?", and "where is the loop of that number?".
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
+use std::num::NonZeroU64;
+use std::ptr;
 use std::rc::Rc;
+use std::sync::Weak;
+
+use parking_lot::Mutex;
 
 use super::local::Local;
+use super::shared::Shared;
 use crate::sync::{self, Arc};
 use crate::task::mailbox::Mailbox;
+
+/// All loops by number: for what refers to a loop in hot paths, but rarely from outside of it. A number
+/// is copied where a weak reference would have to be counted.
+static LOOPS: Mutex<Loops> = Mutex::new(Loops { last: NonZeroU64::MIN, all: BTreeMap::new() });
+
+#[derive(Debug)]
+struct Loops {
+    last: NonZeroU64,
+    all: BTreeMap<Number, Weak<Shared>>,
+}
+
+/// A loop's number, unique in the process and never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Number(NonZeroU64);
+
+impl Number {
+    /// Makes a loop's shared part with a new number, by which it is found as long as it lives.
+    pub(crate) fn give(make: impl FnOnce(Self) -> Shared) -> std::sync::Arc<Shared> {
+        let mut loops = LOOPS.lock();
+        loops.last = loops.last.saturating_add(1); // at one per nanosecond they last 584 years
+        let number = Self(loops.last);
+        drop(loops);
+        let shared = std::sync::Arc::new(make(number));
+        LOOPS.lock().all.insert(number, std::sync::Arc::downgrade(&shared));
+        shared
+    }
+
+    /// The loop, if it still is one.
+    pub(crate) fn find(self) -> Option<std::sync::Arc<Shared>> {
+        LOOPS.lock().all.get(&self)?.upgrade()
+    }
+
+    /// The loop is gone.
+    pub(super) fn forget(self) {
+        let gone = LOOPS.lock().all.remove(&self);
+        drop(gone);
+    }
+}
+
+/// A loop of this thread, with its address at hand.
+struct Home {
+    address: *const (),
+    local: Rc<Local>,
+}
 
 std::thread_local! {
     /// The loops that live on this thread, whether or not they are being run. It has no destructor,
     /// so that it can be asked while the thread's other locals are being destroyed.
-    static HOMES: RefCell<ManuallyDrop<Vec<Rc<Local>>>> =
+    static HOMES: RefCell<ManuallyDrop<Vec<Home>>> =
         const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 
     /// What ends the loops that are left when the thread ends.
@@ -28,7 +79,9 @@ impl Drop for Left {
         if !sync::current().is_null() {
             return;
         }
-        while let Some(local) = HOMES.with(|homes| homes.borrow().first().cloned()) {
+        while let Some(local) =
+            HOMES.with(|homes| homes.borrow().first().map(|home| home.local.clone()))
+        {
             local.close();
             move_out(&local);
         }
@@ -49,16 +102,18 @@ pub(crate) fn current() -> Option<Rc<Local>> {
 }
 
 /// The loop of this thread with this address.
+#[inline]
 fn find(address: *const ()) -> Option<Rc<Local>> {
     HOMES.with(|homes| {
         let homes = homes.borrow();
-        homes.iter().find(|local| std::ptr::eq(local.address(), address)).cloned()
+        homes.iter().find(|home| ptr::eq(home.address, address)).map(|home| home.local.clone())
     })
 }
 
 /// The loop begins to live on this thread.
 pub(crate) fn move_in(local: &Rc<Local>) {
-    HOMES.with(|homes| homes.borrow_mut().push(local.clone()));
+    let home = Home { address: local.address(), local: local.clone() };
+    HOMES.with(|homes| homes.borrow_mut().push(home));
     // From here on there is something to be ended with the thread. Where that is ending already, an
     // executor that is dropped in time is ended by its own drop.
     let _ = LEFT.try_with(|_| ());
@@ -69,7 +124,7 @@ pub(crate) fn move_out(local: &Rc<Local>) {
     // Dropped after the borrow has ended.
     let _gone = HOMES.with(|homes| {
         let mut homes = homes.borrow_mut();
-        let at = homes.iter().position(|other| Rc::ptr_eq(other, local))?;
+        let at = homes.iter().position(|home| Rc::ptr_eq(&home.local, local))?;
         let gone = homes.swap_remove(at);
         if homes.is_empty() {
             **homes = Vec::new(); // without a destructor, this is what frees it

@@ -7,11 +7,12 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::parking::Patience;
 use super::clock::Clock;
+use super::context::Number;
 use super::guards::Guards;
 use super::main_future::Main;
 use super::shared::Shared;
@@ -31,9 +32,6 @@ use crate::task::spawn::refused;
 use crate::task::state::Request;
 use crate::task::tally::Tally;
 use crate::tick::{NEVER, Tick};
-
-/// How many weak references a loop keeps for the timers to come.
-const TIES: usize = 1024;
 
 /// After more polls than this the time is asked for anew.
 const FEW: usize = 4;
@@ -63,8 +61,6 @@ pub(crate) struct Local {
     pub(crate) scheduler: Scheduler,
     pub(crate) shared: Arc<Shared>,
     pub(crate) guards: Guards,
-    /// Weak references to the shared part that timers gave back: reused without counting.
-    ties: RefCell<Vec<Weak<Shared>>>,
     parker: Arc<Monitor>,
     batch: usize,
     patience: Patience,
@@ -101,13 +97,13 @@ impl Local {
             busy: settings.watchdog.as_ref().map(Watchdog::busy),
         };
         let clock = settings.virtual_time.map_or(Clock::Real, |_| Clock::at_rest());
-        let shared = Arc::new(Shared::new(side.mailbox().clone(), clock, limits));
+        let mailbox = side.mailbox().clone();
+        let shared = Number::give(|number| Shared::new(number, mailbox, clock, limits));
         Rc::new(Self {
             scheduler: Scheduler::new(side, shared.clock.now())
                 .drawn_from(settings.virtual_time.unwrap_or(0)),
             shared,
             guards: Guards::default(),
-            ties: RefCell::default(),
             parker,
             batch: settings.batch,
             patience: Patience::of(settings.spin),
@@ -265,21 +261,6 @@ impl Local {
         self.now()
     }
 
-    /// A weak reference to the shared part, for a timer.
-    #[inline]
-    pub(crate) fn tie(&self) -> Weak<Shared> {
-        self.ties.borrow_mut().pop().unwrap_or_else(|| Arc::downgrade(&self.shared))
-    }
-
-    /// Keeps a reference for the next timer.
-    #[inline]
-    pub(crate) fn keep_tie(&self, tie: Weak<Shared>) {
-        let mut ties = self.ties.borrow_mut();
-        if ties.len() < TIES {
-            ties.push(tie);
-        }
-    }
-
     /// The caller on this thread has changed something: outside of the loop's run its host has to know.
     pub(crate) fn tell_host(&self) {
         if !Mailbox::is_current(&self.shared.mailbox) {
@@ -344,6 +325,7 @@ impl Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
+        self.shared.number.forget();
         discard(self.on_panic.take());
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::blocking::Pool;
 use super::clock::Clock;
-use super::context;
+use super::context::{self, Number};
 use super::gate::Gate;
 use super::local::{Limits, Local};
 use super::watchdog::Busy;
@@ -24,6 +24,7 @@ use crate::task::spawn::{Kind, NewTask, deferred, made};
 /// One loop, as other threads know it.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) number: Number,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) clock: Clock,
     /// 1 from the first request to shut down on.
@@ -55,13 +56,14 @@ pub(crate) enum Patience {
 }
 
 impl Shared {
-    pub(crate) fn new(mailbox: Arc<Mailbox>, clock: Clock, limits: Limits) -> Self {
+    pub(crate) fn new(number: Number, mailbox: Arc<Mailbox>, clock: Clock, limits: Limits) -> Self {
         let Limits { capacity, blocking_threads, busy } = limits;
         let gate = capacity.map(Gate::new);
         let pool = Pool::new(blocking_threads);
         let closed = AtomicUsize::new(0);
         let last_report = Mutex::default();
-        Self { mailbox, clock, closed, plan: Mutex::new(None), gate, pool, busy, last_report }
+        let plan = Mutex::new(None);
+        Self { number, mailbox, clock, closed, plan, gate, pool, busy, last_report }
     }
 
     #[inline]

@@ -66,7 +66,7 @@ impl Scheduler {
     }
 
     /// Arms a timer that wakes `waker`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arm(&self, deadline: Tick, waker: &Waker) -> TimerKey {
         let alarm = self.alarm(waker);
         self.side.tally().timers_armed.add(1);
@@ -105,6 +105,7 @@ impl Scheduler {
     }
 
     /// Cancels a timer, if it has not fired.
+    #[inline]
     pub(crate) fn disarm(&self, key: TimerKey) {
         let alarm = self.timers.borrow_mut().cancel(key);
         if let Some(Alarm::Waker(waker)) = alarm {

@@ -25,8 +25,13 @@
 //! - **sorted**: a slot that is not marked unsorted lists its entries by (deadline, arming), and is
 //!   not stale. All slots of level 0 are sorted; one with a single entry always is.
 //! - **soonest**: no deadline is before `soonest`, which spares most steps a look at the slots.
+//! - **rival**: no timer outside of the list `run` is due before `rival`, so what is due before that is
+//!   taken from this list without a look at the others.
 //! - **accounted**: an entry of the arena is in exactly one list, or in `strays` under (deadline,
-//!   arming); the maps of occupied slots and of levels in use say where the lists are.
+//!   arming), or fresh; the maps of occupied slots and of levels in use say where the lists are.
+//! - **fresh**: at most one entry is in no place, the one armed last. It is filed when another is
+//!   armed, or when somebody looks for the least deadline. So a timer that is cancelled or re-armed
+//!   soon, as most time limits are, touches no list.
 //!
 //! Arming, cancelling and firing take constant time (and a logarithm for strays); an entry is
 //! refiled at most once per level, or sorted with a few others. Only [`Wheel::next_deadline`] may walk a list: one that is
@@ -40,6 +45,7 @@
 
 mod arena;
 mod filing;
+mod front;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod history;
 #[cfg(any(test, fuzzing))]
@@ -58,13 +64,17 @@ use core::num::NonZeroU32;
 
 use self::arena::Arena;
 use self::filing::Spot;
-use self::level::{LEVELS, Level, NONE, first_from, slot_of};
+use self::front::Front;
+use self::level::{LEVELS, Level, NONE};
 
-/// A list of at most so many entries is sorted rather than refiled.
-const SHORT: usize = 64;
+/// A list of at most so many entries is sorted rather than refiled, also beyond the budget.
+const SHORT: usize = 256;
 
 /// The level of entries that are in no list but in `strays`.
 const STRAY: u8 = LEVELS as u8;
+
+/// The level of the entry that is not filed yet.
+const FRESH: u8 = STRAY + 1;
 
 /// Timers with payloads of type `T`, fired in order of (deadline, arming).
 #[derive(Debug)]
@@ -81,6 +91,12 @@ pub(crate) struct Wheel<T> {
     in_use: u32,
     levels: Box<[Level; LEVELS]>,
     strays: BTreeMap<(u64, u64), u32>,
+    /// The entry armed last, while it is in no place; else [`NONE`].
+    fresh: u32,
+    /// The list that the last timer was taken from.
+    run: Place,
+    /// No deadline elsewhere is before it, so that what is may be taken from `run`, if that is sorted.
+    rival: u64,
     /// Room to sort a list in; empty in between.
     scratch: Vec<(u64, u64, u32)>,
     entries: Arena<Entry<T>>,
@@ -126,18 +142,16 @@ impl<T> Entry<T> {
     }
 }
 
-/// Which list an entry is in; `slot` means nothing for strays.
+/// Which list an entry is in; `slot` means nothing for strays and for the one that is not filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     level: u8,
     slot: u8,
 }
 
-/// A place that may hold the next timer, and the bound on its deadlines.
-#[derive(Debug, Clone, Copy)]
-struct Front {
-    bound: u64,
-    place: Place,
+impl Place {
+    const STRAY: Self = Self { level: STRAY, slot: 0 };
+    const FRESH: Self = Self { level: FRESH, slot: 0 };
 }
 
 impl<T> Wheel<T> {
@@ -151,6 +165,9 @@ impl<T> Wheel<T> {
             in_use: 0,
             levels: Box::new([const { Level::EMPTY }; LEVELS]),
             strays: BTreeMap::new(),
+            fresh: NONE,
+            run: Place::STRAY,
+            rival: 0,
             scratch: Vec::new(),
             entries: Arena::new(),
         }
@@ -166,18 +183,19 @@ impl<T> Wheel<T> {
     }
 
     /// Arms a new timer. Any deadline will do, a past one and `u64::MAX` included.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arm(&mut self, deadline: u64, payload: T) -> TimerKey {
+        self.file_fresh();
         self.serial = self.serial.checked_add(1).unwrap_or(NonZeroU32::MIN);
         let serial = self.serial;
         let arming = self.count_arming(deadline);
-        let spot = self.spot_for((deadline, arming));
-        let (prev, place) = (spot.tail, spot.place);
-        let entry = Entry { payload, deadline, arming, prev, next: NONE, serial, place };
-        let id = self.entries.insert(entry);
+        let (prev, next, place) = (NONE, NONE, Place::FRESH);
+        let id =
+            self.entries.insert(Entry { payload, deadline, arming, prev, next, serial, place });
         // PANICS: it takes 2^32 - 1 live timers, which are 192 GiB.
         let id = u32::try_from(id).ok().filter(|&id| id != NONE).expect("too many timers");
-        self.link(id, (deadline, arming), spot);
+        // INVARIANT: fresh.
+        self.fresh = id;
         TimerKey { slot: id, serial: serial.get() }
     }
 
@@ -187,16 +205,21 @@ impl<T> Wheel<T> {
         if self.entry(key).is_none() {
             return false;
         }
-        self.unfile(key.slot);
+        if self.fresh != key.slot {
+            self.file_fresh();
+            self.unfile(key.slot);
+            // INVARIANT: fresh.
+            self.fresh = key.slot;
+        }
         let arming = self.count_arming(deadline);
         let entry = &mut self.entries[key.slot as usize];
-        (entry.deadline, entry.arming) = (deadline, arming);
-        self.file(key.slot);
+        (entry.deadline, entry.arming, entry.place) = (deadline, arming, Place::FRESH);
         true
     }
 
     /// Disarms a timer and hands its payload back, to be dropped by the caller. `None`: the key is
     /// stale.
+    #[inline]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
         self.entry(key)?;
         Some(self.take(key.slot))
@@ -215,6 +238,7 @@ impl<T> Wheel<T> {
     /// The least deadline of all, exactly. Takes `&mut` because a bound that went stale is
     /// repaired.
     pub(crate) fn next_deadline(&mut self) -> Option<u64> {
+        self.file_fresh();
         loop {
             let front = self.front()?;
             // A list that is half refiled is stale, and its least was refiled first: it is elsewhere.
@@ -227,7 +251,8 @@ impl<T> Wheel<T> {
 
     /// Takes the next timer that is due at `now`, if any. The caller wakes it, and calls again.
     ///
-    /// A timer taken and an entry refiled each cost one unit of `budget`. Between two calls
+    /// A timer taken and an entry refiled or sorted each cost one unit of `budget`; a short list is
+    /// sorted as a whole, which may use it up and more. Between two calls
     /// anything may be armed, re-armed and cancelled, and `now` may be any time, an earlier one
     /// too.
     pub(crate) fn step(&mut self, now: u64, budget: &mut usize) -> Step<T> {
@@ -235,10 +260,14 @@ impl<T> Wheel<T> {
             self.catch_up(now);
             return Step::Idle;
         }
-        self.look(now, budget)
+        match self.next_of_run(now) {
+            Some(id) if *budget > 0 => self.fire(id, now, budget),
+            _ => self.look(now, budget),
+        }
     }
 
     fn look(&mut self, now: u64, budget: &mut usize) -> Step<T> {
+        self.file_fresh();
         loop {
             let front = self.front();
             self.soonest = front.map_or(u64::MAX, |front| front.bound);
@@ -246,87 +275,47 @@ impl<T> Wheel<T> {
             if *budget == 0 {
                 return Step::More;
             }
-            match self.head_in_order(front.place) {
-                Some(id) => return self.fire(id, now, budget),
-                None => self.refile(front, budget),
+            let Some(id) = self.head_in_order(front.place) else {
+                self.refile(front, budget);
+                continue;
+            };
+            if front.place.level != STRAY {
+                // INVARIANT: rival.
+                let rival = front.rival.min(self.bound_behind(front.place));
+                (self.run, self.rival) = (front.place, rival);
             }
+            return self.fire(id, now, budget);
         }
         self.catch_up(now);
         Step::Idle
     }
 
+    /// Files the entry that was armed last, if it still waits for that.
+    #[inline]
+    fn file_fresh(&mut self) {
+        if self.fresh != NONE {
+            let id = core::mem::replace(&mut self.fresh, NONE);
+            self.file(id);
+        }
+    }
+
     /// Counts an arming for `deadline`.
+    #[inline]
     fn count_arming(&mut self, deadline: u64) -> u64 {
         self.soonest = self.soonest.min(deadline);
+        // INVARIANT: rival. Who is armed now comes after its equals.
+        self.rival = self.rival.min(deadline);
         self.armings += 1;
         self.armings
     }
 
+    #[inline]
     fn entry(&self, key: TimerKey) -> Option<&Entry<T>> {
         self.entries.get(key.slot as usize).filter(|entry| entry.serial.get() == key.serial)
     }
 
     fn level(&self, place: Place) -> &Level {
         &self.levels[usize::from(place.level)]
-    }
-
-    /// The place to look at first: the one with the least bound, and among equals an unsorted list
-    /// before a sorted one, as it may hide an entry that was armed earlier.
-    fn front(&self) -> Option<Front> {
-        let mut best = self.front_of_strays();
-        let mut rest = self.in_use;
-        while rest != 0 {
-            let front = self.front_of_level(rest.trailing_zeros() as usize);
-            if best.is_none_or(|best| self.precedes(front, best)) {
-                best = Some(front);
-            }
-            rest &= rest - 1;
-        }
-        best
-    }
-
-    fn front_of_strays(&self) -> Option<Front> {
-        let (&(bound, _), _) = self.strays.first_key_value()?;
-        Some(Front { bound, place: Place { level: STRAY, slot: 0 } })
-    }
-
-    /// By *window* the first occupied slot from base's on has the earliest deadlines of the level.
-    fn front_of_level(&self, level: usize) -> Front {
-        let slot = first_from(self.levels[level].occupied, slot_of(self.base, level));
-        let bound = self.levels[level].slots[slot].bound;
-        debug_assert!(bound >= self.base, "bound {bound} is before base {}", self.base);
-        Front { bound, place: Place { level: level as u8, slot: slot as u8 } }
-    }
-
-    fn is_exact(&self, Front { place, .. }: Front) -> bool {
-        place.level == STRAY || !self.level(place).is_stale(place.slot.into())
-    }
-
-    /// Whether some place has a timer for `bound`, the least of all bounds.
-    fn is_due_elsewhere(&self, bound: u64) -> bool {
-        let used = (0..LEVELS).filter(|level| self.in_use >> level & 1 == 1);
-        let levels = used.map(|level| self.front_of_level(level));
-        let mut fronts = self.front_of_strays().into_iter().chain(levels);
-        fronts.any(|front| front.bound == bound && self.is_exact(front))
-    }
-
-    fn precedes(&self, a: Front, b: Front) -> bool {
-        // Reading the first arming of each list costs a cache miss, and ties are rare.
-        a.bound < b.bound
-            || a.bound == b.bound && self.first_arming(a.place) < self.first_arming(b.place)
-    }
-
-    fn first_arming(&self, place: Place) -> u64 {
-        self.head_in_order(place).map_or(0, |id| self.entries[id as usize].arming)
-    }
-
-    /// The first entry of a place in order of firing; `None` if its list is unsorted.
-    fn head_in_order(&self, place: Place) -> Option<u32> {
-        if place.level == STRAY {
-            return self.strays.first_key_value().map(|(_, &id)| id);
-        }
-        let (level, slot) = (self.level(place), usize::from(place.slot));
-        level.is_sorted(slot).then_some(level.slots[slot].head)
     }
 
     fn fire(&mut self, id: u32, now: u64, budget: &mut usize) -> Step<T> {
@@ -336,18 +325,20 @@ impl<T> Wheel<T> {
         Step::Fired(self.take(id))
     }
 
-    /// Puts an unsorted list in order if it is short, else moves its entries to finer levels; as far as
+    /// Puts an unsorted list in order if it is short, else moves its entries to finer levels as far as
     /// the budget goes.
     fn refile(&mut self, front: Front, budget: &mut usize) {
-        let Front { bound, place } = front;
+        let Front { bound, place, .. } = front;
         let slot = usize::from(place.slot);
         // INVARIANT: window and bound. The bound is the least of all. It lies in the stretch of the
         // slot, so the distance of each entry is below 8^k: less than 8 slots of the level below.
         self.base = bound;
-        if let Some(sorted) = self.sort(place, SHORT.min(*budget)) {
-            *budget -= sorted;
+        if let Some(sorted) = self.sort(place) {
+            *budget = budget.saturating_sub(sorted);
             return;
         }
+        // INVARIANT: rival. What leaves the list is elsewhere.
+        self.rival = 0;
         while *budget > 0 && !self.level(place).is_sorted(slot) {
             let id = self.level(place).slots[slot].head;
             self.unfile(id);
@@ -370,6 +361,8 @@ impl<T> Wheel<T> {
     fn repair(&mut self, place: Place) {
         let slot = usize::from(place.slot);
         let mut list: Vec<_> = self.ids(self.level(place).slots[slot].head).collect();
+        // INVARIANT: rival. As in `refile`.
+        self.rival = 0;
         let first = list.len() / 32;
         let (early, &mut (least, _), _) = list.select_nth_unstable(first);
         for &mut (_, id) in early {
@@ -388,8 +381,13 @@ impl<T> Wheel<T> {
     }
 
     /// Removes an entry altogether.
+    #[inline]
     fn take(&mut self, id: u32) -> T {
-        self.unfile(id);
+        if self.fresh == id {
+            self.fresh = NONE;
+        } else {
+            self.unfile(id);
+        }
         // PANICS: as the lists' own look-ups: they hold places that are taken.
         self.entries.remove(id as usize).expect("the place is taken").payload
     }

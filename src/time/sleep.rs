@@ -2,15 +2,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::ptr;
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::runtime::clock::{Clock, Moment, later};
-use crate::runtime::context;
+use crate::runtime::context::{self, Number};
 use crate::runtime::local::Local;
-use crate::runtime::shared::Shared;
 use crate::scheduler::wheel::TimerKey;
 
 /// What stands for "never" where an `Instant` has to be named: a century from now.
@@ -32,12 +29,18 @@ const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 ///     assert!(before.elapsed() >= Duration::from_millis(3));
 /// });
 /// ```
+#[inline]
 pub fn sleep(duration: Duration) -> Sleep {
-    let deadline = match context::current() {
+    // Made where it stays: what is written field by field and then moved waits for the writes.
+    Sleep { deadline: from_now(duration), entry: None, elapsed: false }
+}
+
+/// The time after `duration`, on the clock of the loop that runs; elsewhere on the system's.
+fn from_now(duration: Duration) -> Moment {
+    match context::current() {
         Some(local) => local.shared.clock.moment(later(local.read_clock(), duration)),
         None => Clock::Real.moment(later(Clock::Real.now(), duration)),
-    };
-    Sleep { deadline, entry: None, elapsed: false }
+    }
 }
 
 /// Waits until `at`. A deadline that has passed yields once.
@@ -91,26 +94,37 @@ pub struct Sleep {
 }
 
 /// The timer, in the wheel of some loop.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Entry {
     key: TimerKey,
-    home: Weak<Shared>,
+    home: Number,
 }
 
 impl Entry {
-    /// Whether it is in the wheel of `local`. By address: the weak reference keeps it from reuse.
+    /// Whether it is in the wheel of `local`.
+    #[inline]
     fn is_of(&self, local: &Local) -> bool {
-        ptr::eq(self.home.as_ptr(), Arc::as_ptr(&local.shared))
+        self.home == local.shared.number
     }
 
     /// Has its loop, if there still is one, change its wheel: at once if that can be done from here.
-    fn change(&self, change: impl FnOnce(&Local, TimerKey) + Send + 'static) {
-        let key = self.key;
-        // The usual case, which does without the reference counts of the others.
-        if let Some(local) = context::current().filter(|local| self.is_of(local)) {
-            return change(&local, key);
+    #[inline]
+    fn change(self, change: impl FnOnce(&Local, TimerKey) + Send + 'static) {
+        match context::current().filter(|local| self.is_of(local)) {
+            Some(local) => change(&local, self.key),
+            None => self.change_from_outside(change),
         }
-        let Some(shared) = self.home.upgrade() else { return };
+    }
+
+    /// Takes it out of its wheel.
+    fn disarm(self) {
+        self.change(|local, key| local.scheduler.disarm(key));
+    }
+
+    #[cold]
+    fn change_from_outside(self, change: impl FnOnce(&Local, TimerKey) + Send + 'static) {
+        let Some(shared) = self.home.find() else { return };
+        let key = self.key;
         match context::home(&shared.mailbox) {
             Some(local) => change(&local, key),
             None => drop(shared.control(move |local| change(local, key))),
@@ -159,7 +173,7 @@ impl Sleep {
         this.deadline = Moment::of(at);
         let deadline = this.deadline;
         this.elapsed = false;
-        if let Some(entry) = &this.entry {
+        if let Some(entry) = this.entry {
             entry.change(move |local, key| {
                 local.scheduler.rearm(key, deadline.on(&local.shared.clock));
                 local.tell_host();
@@ -168,15 +182,27 @@ impl Sleep {
     }
 
     /// Takes the timer out of its wheel, wherever that is.
+    #[inline]
     pub(super) fn disarm(&mut self) {
-        let Some(entry) = self.entry.take() else { return };
-        match context::current().filter(|local| entry.is_of(local)) {
-            Some(local) => {
-                local.scheduler.disarm(entry.key);
-                local.keep_tie(entry.home);
-            }
-            None => entry.change(|local, key| local.scheduler.disarm(key)),
+        if let Some(entry) = self.entry.take() {
+            entry.disarm();
         }
+    }
+
+    /// Polls a timer that was armed before. `None`: it is to be armed anew.
+    #[inline(never)]
+    fn poll_armed(&mut self, entry: Entry, local: &Local, waker: &Waker) -> Option<Poll<()>> {
+        if !entry.is_of(local) {
+            self.disarm();
+            return None;
+        }
+        if local.scheduler.swap_waker(entry.key, waker).is_some() {
+            return Some(Poll::Pending);
+        }
+        self.entry = None;
+        // It has fired; if it was reset meanwhile, for a deadline that counts no more.
+        self.elapsed = self.deadline.on(&local.shared.clock) <= local.time();
+        self.elapsed.then_some(Poll::Ready(()))
     }
 }
 
@@ -190,31 +216,19 @@ impl Future for Sleep {
         let Some(local) = context::current() else {
             panic!("a timer was polled outside of a sideloop loop: there is no clock here");
         };
-        let tick = self.deadline.on(&local.shared.clock);
-        if let Some(entry) = &self.entry {
-            if entry.is_of(&local) {
-                if local.scheduler.swap_waker(entry.key, cx.waker()).is_some() {
-                    return Poll::Pending;
-                }
-                if let Some(entry) = self.entry.take() {
-                    local.keep_tie(entry.home);
-                }
-                // It has fired; if it was reset meanwhile, for a deadline that counts no more.
-                if tick <= local.time() {
-                    self.elapsed = true;
-                    return Poll::Ready(());
-                }
-            } else {
-                self.disarm();
-            }
+        let armed = self.entry.and_then(|entry| self.poll_armed(entry, &local, cx.waker()));
+        if let Some(poll) = armed {
+            return poll;
         }
+        let tick = self.deadline.on(&local.shared.clock);
         let key = local.scheduler.arm(tick, cx.waker());
-        self.entry = Some(Entry { key, home: local.tie() });
+        self.entry = Some(Entry { key, home: local.shared.number });
         Poll::Pending
     }
 }
 
 impl Drop for Sleep {
+    #[inline]
     fn drop(&mut self) {
         self.disarm();
     }

@@ -29,6 +29,7 @@ use crate::error::Elapsed;
 ///     assert_eq!(stuck.await.unwrap_err().to_string(), "the time limit has passed");
 /// });
 /// ```
+#[inline]
 pub fn timeout<F>(limit: Duration, future: F) -> Timeout<F> {
     Timeout { future, limit: sleep(limit) }
 }

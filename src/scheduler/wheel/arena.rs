@@ -1,9 +1,11 @@
-//! Where the timers lie: a vector whose lowest free place is always taken first.
+//! Where the timers lie: a vector whose lowest free place is taken first.
 //!
 //! A list of free places, last freed first taken, would be in no order once timers have fired: those
 //! armed next, which are neighbours in their lists, would lie all over memory, and arming and
 //! cancelling would wait for it. Here they lie together again. The free places are a tree of bitmaps,
-//! 64 to a word, so that a million of them takes four words to search.
+//! 64 to a word, so that a million of them takes four words to search. The place that was freed last
+//! is the exception: it is kept out of the tree and taken before all others, because a timer that is
+//! armed and cancelled, over and over, then touches nothing else.
 
 use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
@@ -15,12 +17,17 @@ pub(super) struct Arena<T> {
     /// The lowest level has a bit for each place, set where it is free; each other level has a bit for
     /// each word below, set where that is not zero. The last level has one word.
     free: Vec<Vec<u64>>,
+    /// The free place that is not in the tree; else [`NOWHERE`].
+    last: usize,
     len: usize,
 }
 
+/// No place: a vector does not get so long.
+const NOWHERE: usize = usize::MAX;
+
 impl<T> Arena<T> {
     pub(super) const fn new() -> Self {
-        Self { places: Vec::new(), free: Vec::new(), len: 0 }
+        Self { places: Vec::new(), free: Vec::new(), last: NOWHERE, len: 0 }
     }
 
     #[cfg(any(test, fuzzing))]
@@ -32,9 +39,36 @@ impl<T> Arena<T> {
         self.len == 0
     }
 
-    /// Where the next value will be put.
+    /// Puts a value into the place that was freed last, or else into the lowest free one, and says which.
     #[inline]
-    pub(super) fn vacant(&self) -> usize {
+    pub(super) fn insert(&mut self, value: T) -> usize {
+        let mut place = core::mem::replace(&mut self.last, NOWHERE);
+        if place == NOWHERE {
+            place = self.take_lowest();
+        }
+        let free = &mut self.places[place];
+        // It always is: said here so that the value is made where it stays.
+        if free.is_none() {
+            *free = Some(value);
+        }
+        self.len += 1;
+        place
+    }
+
+    /// Takes the lowest free place out of the tree, or adds one.
+    #[inline(never)]
+    fn take_lowest(&mut self) -> usize {
+        let place = self.lowest();
+        if place == self.places.len() {
+            self.grow();
+        }
+        self.note_taken(place);
+        place
+    }
+
+    /// The lowest place of the tree, or the one behind all.
+    #[inline]
+    fn lowest(&self) -> usize {
         let Some((top, below)) = self.free.split_last() else { return self.places.len() };
         if top[0] == 0 {
             return self.places.len();
@@ -42,23 +76,6 @@ impl<T> Arena<T> {
         let lowest = |word: u64| word.trailing_zeros() as usize;
         // Where a word has a bit, the word below it has one, too.
         below.iter().rev().fold(lowest(top[0]), |at, level| at * 64 + lowest(level[at]))
-    }
-
-    /// Puts a value into the lowest free place, and says which.
-    #[inline]
-    pub(super) fn insert(&mut self, value: T) -> usize {
-        let place = self.vacant();
-        if place == self.places.len() {
-            self.grow();
-        }
-        let free = &mut self.places[place];
-        // It always is: said here so that the value is made where it stays.
-        if free.is_none() {
-            *free = Some(value);
-        }
-        self.take(place);
-        self.len += 1;
-        place
     }
 
     /// Adds a place; none was free, so all words are zero, those that are added too.
@@ -80,7 +97,7 @@ impl<T> Arena<T> {
 
     /// Notes that a free place is so no more.
     #[inline]
-    fn take(&mut self, place: usize) {
+    fn note_taken(&mut self, place: usize) {
         let mut at = place;
         for level in &mut self.free {
             let word = &mut level[at / 64];
@@ -97,6 +114,15 @@ impl<T> Arena<T> {
     pub(super) fn remove(&mut self, place: usize) -> Option<T> {
         let value = self.places.get_mut(place)?.take()?;
         self.len -= 1;
+        let before = core::mem::replace(&mut self.last, place);
+        if before != NOWHERE {
+            self.note_free(before);
+        }
+        Some(value)
+    }
+
+    #[inline]
+    fn note_free(&mut self, place: usize) {
         let mut at = place;
         for level in &mut self.free {
             let word = &mut level[at / 64];
@@ -107,7 +133,6 @@ impl<T> Arena<T> {
             }
             at /= 64;
         }
-        Some(value)
     }
 
     #[inline]
@@ -159,7 +184,7 @@ mod tests {
 
     /// The slow twin: a map of what is there, and a set of the free places below its end.
     #[test]
-    fn the_lowest_free_place_is_always_taken() {
+    fn the_place_freed_last_is_taken_and_then_the_lowest() {
         for seed in 1..60_u64 {
             let mut random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
             let mut next = |below: u64| {
@@ -169,22 +194,24 @@ mod tests {
                 random % below
             };
             let (mut arena, mut twin) = (Arena::new(), BTreeMap::new());
-            let (mut free, mut end) = (BTreeSet::new(), 0);
+            let (mut free, mut end, mut last) = (BTreeSet::new(), 0, None);
             // Around the sizes at which a level of bitmaps is added: 64 and 64 · 64.
             let most = [70, 300, 4_200][seed as usize % 3];
             let growing = |round: u64| round / most % 2 == 0;
             for round in 0..most * 4 {
                 if twin.is_empty() || next(8) < if growing(round) { 7 } else { 1 } {
-                    let place = free.pop_first().unwrap_or(end);
+                    let place = last.take().or_else(|| free.pop_first()).unwrap_or(end);
                     end = end.max(place + 1);
-                    assert_eq!((arena.vacant(), arena.insert(round)), (place, place), "{seed}");
+                    assert_eq!(arena.insert(round), place, "{seed}");
                     twin.insert(place, round);
                 } else {
                     let place = next(end as u64) as usize;
                     let gone = twin.remove(&place);
                     assert_eq!(arena.get(place), gone.as_ref());
                     assert_eq!(arena.remove(place), gone);
-                    free.extend(gone.map(|_| place));
+                    if gone.is_some() {
+                        free.extend(last.replace(place));
+                    }
                 }
                 assert_eq!((arena.len(), arena.is_empty()), (twin.len(), twin.is_empty()));
             }

@@ -4,7 +4,7 @@
 //! an entry's place follows from its deadline, the base, and the last entry of the list it goes to.
 
 use super::level::{NONE, level_for, slot_of};
-use super::{Entry, Place, STRAY, Wheel};
+use super::{Entry, Place, SHORT, STRAY, Wheel};
 
 /// The end of a list that an entry is to be put to, or the strays.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +17,7 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    pub(super) const STRAY: Self =
-        Self { place: Place { level: STRAY, slot: 0 }, tail: NONE, in_order: true };
+    pub(super) const STRAY: Self = Self { place: Place::STRAY, tail: NONE, in_order: true };
 }
 
 impl<T> Wheel<T> {
@@ -37,17 +36,17 @@ impl<T> Wheel<T> {
         Spot { place: Place { level: level as u8, slot: slot as u8 }, tail, in_order }
     }
 
-    /// Puts a list of at most `most` entries in order, and says how many there are.
-    pub(super) fn sort(&mut self, place: Place, most: usize) -> Option<usize> {
+    /// Puts a short list in order, and says how many entries it has.
+    pub(super) fn sort(&mut self, place: Place) -> Option<usize> {
         let (level, slot) = (usize::from(place.level), usize::from(place.slot));
         let mut list = core::mem::take(&mut self.scratch);
         let mut next = self.levels[level].slots[slot].head;
-        while next != NONE && list.len() <= most {
+        while next != NONE && list.len() <= SHORT {
             let entry = &self.entries[next as usize];
             list.push((entry.deadline, entry.arming, next));
             next = entry.next;
         }
-        let short = (list.len() <= most).then_some(list.len());
+        let short = (list.len() <= SHORT).then_some(list.len());
         if short.is_some() {
             list.sort_unstable();
             self.relink(level, slot, &list);

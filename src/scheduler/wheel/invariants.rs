@@ -22,9 +22,15 @@ impl<T> Wheel<T> {
             }
         }
         assert_eq!(self.levels[0].unsorted, 0, "level 0 is always sorted");
-        assert_eq!(filed, self.entries.len(), "each entry is in one place");
+        let fresh = usize::from(self.fresh != NONE);
+        assert_eq!(filed + fresh, self.entries.len(), "each entry is in one place");
         for (id, entry) in self.entries.iter() {
             assert!(entry.deadline >= self.soonest, "{id} is due before {}", self.soonest);
+            let is_fresh = id == self.fresh as usize;
+            assert_eq!(entry.place == Place::FRESH, is_fresh, "{id} is fresh, or not");
+            assert!(!is_fresh || entry.arming == self.armings, "{id} was not armed last");
+            let in_run = entry.place == self.run;
+            assert!(in_run || entry.deadline >= self.rival, "{id} is due before {}", self.rival);
         }
         for (&key, &id) in &self.strays {
             let entry = &self.entries[id as usize];

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use super::oracle::Pair;
-use super::{Step, Wheel};
+use super::{Step, TimerKey, Wheel};
 
 const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400 * SECOND;
@@ -32,8 +32,16 @@ fn wheel_of(deadlines: impl IntoIterator<Item = u64>) -> Wheel<u64> {
     for deadline in deadlines {
         wheel.arm(deadline, deadline);
     }
+    wheel.file_fresh();
     wheel.check_invariants();
     wheel
+}
+
+/// Arms a timer and files it at once.
+fn file<T>(wheel: &mut Wheel<T>, deadline: u64, payload: T) -> TimerKey {
+    let key = wheel.arm(deadline, payload);
+    wheel.file_fresh();
+    key
 }
 
 #[test]
@@ -58,12 +66,36 @@ fn a_timer_fires_at_its_deadline_and_not_before() {
     }
 }
 
+#[test]
+fn the_timer_armed_last_touches_no_list_until_another_is_armed() {
+    let mut wheel = wheel_of([SECOND]);
+    let in_use = wheel.in_use;
+    let mut last = wheel.arm(5, 5);
+    for deadline in [7, 2 * SECOND, 6] {
+        assert!(wheel.rearm(last, deadline));
+        wheel.check_invariants();
+        assert_eq!(wheel.cancel(last), Some(5));
+        assert_eq!((wheel.in_use, wheel.cancel(last)), (in_use, None));
+        wheel.check_invariants();
+        last = wheel.arm(5, 5);
+        assert_eq!(wheel.step(4, &mut 9), Step::Idle);
+        assert_eq!((wheel.in_use, wheel.deadline(last)), (in_use, Some(5)));
+    }
+    assert_eq!(wheel.next_deadline(), Some(5));
+    let other = wheel.arm(4, 4);
+    assert_ne!(wheel.in_use, in_use);
+    assert!(wheel.rearm(last, 4)); // behind the other
+    wheel.check_invariants();
+    assert_eq!(wheel.cancel(other), Some(4));
+    assert_eq!(fire_all(&mut wheel, SECOND), [5, SECOND]);
+}
+
 // The first of the two bugs of the prototype.
 #[test]
 fn cancelling_the_earlier_of_two_in_a_slot_does_not_fire_the_later_early() {
     let mut wheel = Wheel::new(0);
-    let later = wheel.arm(40_007, "later");
-    let earlier = wheel.arm(40_001, "earlier");
+    let later = file(&mut wheel, 40_007, "later");
+    let earlier = file(&mut wheel, 40_001, "earlier");
     assert_eq!(wheel.entry(later).map(|e| e.place), wheel.entry(earlier).map(|e| e.place));
     assert_eq!(wheel.cancel(earlier), Some("earlier"));
     assert_eq!(wheel.step(40_001, &mut 9), Step::Idle);
@@ -75,7 +107,7 @@ fn cancelling_the_earlier_of_two_in_a_slot_does_not_fire_the_later_early() {
 #[test]
 fn cancelling_the_earliest_of_three_in_a_slot_fires_none_of_the_others_early() {
     let mut wheel = wheel_of([40_007, 40_005]);
-    let earliest = wheel.arm(40_001, 40_001);
+    let earliest = file(&mut wheel, 40_001, 40_001);
     assert_eq!(wheel.cancel(earliest), Some(40_001));
     assert_eq!(wheel.step(40_004, &mut 9), Step::Idle);
     assert_eq!(wheel.next_deadline(), Some(40_005));
@@ -87,7 +119,7 @@ fn cancelling_the_earliest_of_three_in_a_slot_fires_none_of_the_others_early() {
 fn a_stale_bound_does_not_overtake_a_true_one() {
     // The first three share a slot of a coarse level.
     let mut wheel = wheel_of([2_000_090, 2_000_080]);
-    let earliest = wheel.arm(2_000_010, 0);
+    let earliest = file(&mut wheel, 2_000_010, 0);
     assert_eq!(fire_all(&mut wheel, 1_999_000), []);
     wheel.arm(2_000_050, 2_000_050);
     assert_eq!(wheel.cancel(earliest), Some(0));

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::mem::size_of;
 use core::task::Waker;
 
-use super::{DAY, SECOND, YEAR, fire_all, wheel_of};
+use super::{DAY, SECOND, YEAR, file, fire_all, wheel_of};
 use crate::scheduler::wheel::level::{LEVELS, Level};
 use crate::scheduler::wheel::{Entry, SHORT, Step, Wheel};
 
@@ -53,7 +53,7 @@ fn a_step_refiles_no_more_entries_than_its_budget() {
 #[test]
 fn looking_for_the_next_deadline_thins_out_a_list_that_lost_its_least() {
     let mut wheel = wheel_of((0..6_400).map(|i| SECOND + 1 + i * 7_919 % 6_400));
-    let least = wheel.arm(SECOND, SECOND);
+    let least = file(&mut wheel, SECOND, SECOND);
     wheel.cancel(least);
     assert_eq!(wheel.next_deadline(), Some(SECOND + 1));
     assert_eq!(wheel.strays.len(), 6_400 / 32);
@@ -82,11 +82,11 @@ fn looking_for_the_next_deadline_while_a_list_is_half_refiled_walks_over_nothing
 #[test]
 fn looking_for_the_next_deadline_that_an_exact_list_has_walks_over_no_stale_one() {
     let mut wheel = wheel_of((1..=64).rev().map(|i| SECOND + i));
-    let least = wheel.arm(SECOND, SECOND);
+    let least = file(&mut wheel, SECOND, SECOND);
     let stale = wheel.entries[least.slot as usize].place;
     wheel.cancel(least);
     assert_eq!(fire_all(&mut wheel, SECOND - 1_000), []);
-    let other = wheel.arm(SECOND, SECOND);
+    let other = file(&mut wheel, SECOND, SECOND);
     let place = wheel.entries[other.slot as usize].place;
     assert!(0 < place.level && place.level < stale.level, "{place:?} and {stale:?}");
     assert_eq!(wheel.next_deadline(), Some(SECOND));
@@ -99,7 +99,7 @@ fn looking_for_the_next_deadline_that_an_exact_list_has_walks_over_no_stale_one(
 fn an_idle_step_brings_the_base_up_to_now() {
     let mut wheel = wheel_of([YEAR]);
     assert_eq!(fire_all(&mut wheel, DAY), []);
-    let near = wheel.arm(DAY + 62, DAY + 62);
+    let near = file(&mut wheel, DAY + 62, DAY + 62);
     assert_eq!(wheel.entry(near).map(|entry| entry.place.level), Some(0));
 }
 
