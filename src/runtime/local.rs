@@ -10,10 +10,10 @@ use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use self::parking::Patience;
 use super::clock::Clock;
 use super::guards::Guards;
 use super::main_future::Main;
+use super::patience::Patience;
 use super::shared::Shared;
 use super::watchdog::{Busy, Watchdog};
 use crate::error::discard;
