@@ -12,11 +12,11 @@ design=../src/design.md
 rust="$(rustc --version | cut -d' ' -f2), $(uname -m)"
 
 binary=$(cargo bench --bench counts --no-run 2>&1 | sed -n 's/^ *Executable counts.rs (\(.*\))$/\1/p')
-[ -n "$binary" ] || { printf 'the bench could not be built\n'; exit 1; }
+[ -n "$binary" ] && binary=$(realpath "$binary") || { printf 'the bench could not be built\n'; exit 1; }
 
 # instructions OPERATION TIMES: in an empty environment, which is on the stack, and no address is drawn by lot.
 instructions() {
-  env -i setarch -R valgrind --tool=callgrind --callgrind-out-file=/dev/null "$PWD/${binary#"$PWD/"}" "$1" "$2" 2>&1 |
+  env -i setarch -R valgrind --tool=callgrind --callgrind-out-file=/dev/null "$binary" "$1" "$2" 2>&1 |
     awk '/Collected/ { print $4 }'
 }
 
