@@ -73,6 +73,7 @@ impl Scheduler {
     }
 
     /// Spawns on the loop's thread.
+    #[inline]
     pub(crate) fn spawn<F: Future, L: Label>(
         &self,
         future: F,
@@ -161,7 +162,8 @@ impl Scheduler {
     #[inline(always)]
     fn poll_all<const WATCHED: bool>(&self, host: &impl Host) -> usize {
         let (mut all, mut uncounted) = (0, 0);
-        while let Some(popped) = self.side.pop() {
+        let mut batch = self.side.batch();
+        while let Some(popped) = batch.next() {
             if WATCHED {
                 host.begins(popped.subject());
             }
@@ -196,7 +198,7 @@ impl Scheduler {
     /// Lets a task go whose future is gone: out of the registry first, then its joiner is told.
     #[inline(always)]
     fn retire(&self, ending: Ending<'_>, how: End, host: &impl Host) {
-        let entry = self.registry.borrow_mut().remove(ending.id());
+        let entry = self.registry.borrow_mut().retire(&ending);
         // A task that runs was taken in, and is removed here alone: without its entry it would leak.
         debug_assert!(entry.is_some(), "{:?} was not registered", ending.id());
         if let Some(entry) = entry {

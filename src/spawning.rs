@@ -212,7 +212,7 @@ fn here(caller: &str) -> Rc<Local> {
 /// ```
 #[track_caller]
 pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-    JoinHandle::new(here("spawn_local").spawn_local(future, (), Location::caller()))
+    JoinHandle::new(here("spawn_local").spawn_inside(future, Location::caller()))
 }
 
 /// The handle of the loop that the caller is running on.

@@ -23,9 +23,12 @@
 //!   succeeds; after that it is the loop's until it clears `QUEUED`.
 //! - **I7 (slot)**: the join waker's slot is the handle's while `WAKER` is clear, the loop's once
 //!   `DONE` is set with `WAKER`, and in between nobody writes it.
+//! - **I8 (current loop)**: the current loop's address is null or was taken from a reference to the mailbox
+//!   of a loop whose run this thread is inside, and whose own side keeps it alive until it is left.
 
 #![allow(unsafe_code)] // the one floor that has any; the invariants are above
 
+pub(crate) mod batch;
 pub(crate) mod cell;
 pub(crate) mod join;
 pub(crate) mod loop_side;
@@ -39,5 +42,6 @@ pub(crate) mod tally;
 mod blocks;
 mod courier;
 mod injection;
+mod notes;
 mod queues;
 mod waker;

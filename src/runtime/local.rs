@@ -142,9 +142,13 @@ impl Local {
 
     /// Whether a spawn on this thread is taken: until the request to end, and while draining from
     /// inside the run.
+    #[inline]
     pub(crate) fn accepts(&self) -> bool {
-        let inside = self.scheduler.side.is_entered();
-        !self.shared.is_closed() || (inside && self.phase.get() <= Phase::Draining)
+        !self.shared.is_closed() || self.drains()
+    }
+
+    fn drains(&self) -> bool {
+        self.scheduler.side.is_entered() && self.phase.get() <= Phase::Draining
     }
 
     /// Spawns on this thread, straight to the ready queue. The loop [accepts](Self::accepts).
@@ -170,6 +174,28 @@ impl Local {
         if self.accepts() {
             return self.spawn(future, label, location);
         }
+        self.refuse(future, location)
+    }
+
+    /// The same from inside the run: nobody has to be told.
+    #[inline]
+    pub(crate) fn spawn_inside<F: Future>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> Join<F::Output> {
+        if self.accepts() {
+            return self.scheduler.spawn(future, (), location, self.now());
+        }
+        self.refuse(future, location)
+    }
+
+    #[inline(never)]
+    fn refuse<F: Future>(
+        &self,
+        future: F,
+        location: &'static Location<'static>,
+    ) -> Join<F::Output> {
         let origin = Origin { serial: self.scheduler.draw_serial(), location };
         refused(future, origin, self.shared.mailbox.clone())
     }

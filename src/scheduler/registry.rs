@@ -8,6 +8,7 @@ use super::alarm::Lent;
 use super::index::Index;
 use crate::id::{NO_KEY, TaskId};
 use crate::task::loop_side::Enrolled;
+use crate::task::run::Ending;
 use crate::tick::Tick;
 
 /// One task and when the loop came to know it: 16 bytes.
@@ -31,6 +32,7 @@ impl Registry {
     }
 
     /// Adds a task that was spawned on the loop's thread.
+    #[inline]
     pub(crate) fn insert(&mut self, task: Enrolled, since: Tick) -> u32 {
         let slot = self.entries.vacant_entry();
         // PANICS: it cannot: four thousand million tasks are over 300 GiB of cells.
@@ -70,9 +72,20 @@ impl Registry {
         (Lent::to(entry.task.id()) == lent).then_some(entry)
     }
 
+    /// Lets a task go whose future is gone.
     #[inline]
+    pub(crate) fn retire(&mut self, ending: &Ending<'_>) -> Option<Entry> {
+        let id = ending.id();
+        let entry = self.entries.get(id.key() as usize)?;
+        if ending.is_of(&entry.task) { self.take(id.key() as usize, id) } else { None }
+    }
+
     pub(crate) fn remove(&mut self, id: TaskId) -> Option<Entry> {
-        let key = self.find(id)?;
+        self.take(self.find(id)?, id)
+    }
+
+    #[inline]
+    fn take(&mut self, key: usize, id: TaskId) -> Option<Entry> {
         let Self { entries, remote } = self;
         if !remote.is_empty() {
             remote.remove(id.as_u64(), |key| serial_of(entries, key));
@@ -89,6 +102,7 @@ impl Registry {
 }
 
 /// The key for a place in the slab; the last number of all stands for "no key".
+#[inline]
 fn key_of(place: usize) -> Option<u32> {
     u32::try_from(place).ok().filter(|key| *key != NO_KEY)
 }

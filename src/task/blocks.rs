@@ -9,6 +9,8 @@ use alloc::alloc::{alloc, dealloc, handle_alloc_error};
 use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
+use super::cell::{Header, unmake_header};
+
 /// Sizes are counted in words of this many bytes, which is also the most alignment that is served.
 const WORD: usize = 8;
 /// How many sizes there are: blocks of up to 1 KiB are kept.
@@ -18,15 +20,12 @@ const MOST: usize = 256 * 1024;
 
 const RECYCLES: bool = !cfg!(any(loom, fuzzing, miri, sideloop_plain_memory));
 
-/// A free block: the next one of its size is written into it.
-struct Free {
-    next: *mut Free,
-}
-
-/// The free blocks of one loop.
+/// The free blocks of one loop. Each still has the header of a task that has ended, with two fields that
+/// count: `next_ready` links it, and `owner` keeps its reference to the mailbox for the next task, so
+/// that this one need not be counted.
 #[derive(Debug)]
 pub(super) struct Blocks {
-    lists: [*mut Free; SIZES],
+    lists: [*const Header; SIZES],
     bytes: usize,
 }
 
@@ -49,129 +48,181 @@ pub(super) unsafe fn give_back(block: NonNull<u8>, layout: Layout) {
 
 impl Blocks {
     pub(super) const fn new() -> Self {
-        Self { lists: [ptr::null_mut(); SIZES], bytes: 0 }
+        Self { lists: [ptr::null(); SIZES], bytes: 0 }
     }
 
     /// The list of blocks with this layout, if such blocks are kept.
     #[inline]
-    fn list(&mut self, layout: Layout) -> Option<&mut *mut Free> {
+    fn list(&mut self, layout: Layout) -> Option<&mut *const Header> {
         let fits = RECYCLES && layout.align() == WORD && layout.size() % WORD == 0;
         if fits { self.lists.get_mut(layout.size() / WORD) } else { None }
     }
 
-    /// A kept block of this layout.
+    /// A kept block of this layout, with its reference to the mailbox.
     #[inline]
-    pub(super) fn take(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+    pub(super) fn take(&mut self, layout: Layout) -> Option<NonNull<Header>> {
         let list = self.list(layout)?;
-        let block = NonNull::new(*list)?;
-        // SAFETY: what is in a list is a free block, whose link was written by `put`.
-        *list = unsafe { block.as_ref() }.next;
+        let block = NonNull::new(list.cast_mut())?;
+        // SAFETY: what is in a list is a free block, which is alive.
+        let header = unsafe { block.as_ref() };
+        // SAFETY: I4: the loop's thread.
+        *list = header.next_ready.with(|next| unsafe { *next });
         self.bytes -= layout.size();
-        Some(block.cast())
+        Some(block)
     }
 
-    /// Keeps a block. `false`: it is still the caller's to give back.
+    /// Keeps the block of a task that has ended. `false`: it is still the caller's to give back.
     ///
     /// # Safety
     ///
-    /// `block` came from [`fresh`] with this layout; if it is kept, the caller does not use it again.
+    /// `block` came from [`fresh`] with this layout, and what is left in it is its header; if it is
+    /// kept, the caller does not use it again.
     #[inline]
-    pub(super) unsafe fn put(&mut self, block: NonNull<u8>, layout: Layout) -> bool {
+    pub(super) unsafe fn put(&mut self, block: NonNull<Header>, layout: Layout) -> bool {
         if self.bytes + layout.size() > MOST {
             return false;
         }
         let Some(list) = self.list(layout) else { return false };
-        let free = block.cast::<Free>();
-        // SAFETY: the block is the caller's, has room for a word, and the alignment of one.
-        unsafe { free.write(Free { next: *list }) };
-        *list = free.as_ptr();
+        // SAFETY: the caller's promise.
+        let header = unsafe { block.as_ref() };
+        // SAFETY: I4: the loop's thread.
+        header.next_ready.with_mut(|next| unsafe { *next = *list });
+        *list = block.as_ptr();
         self.bytes += layout.size();
         true
     }
 
-    /// Gives everything back.
+    /// Gives everything back. Somebody else holds the mailbox meanwhile.
     pub(super) fn clear(&mut self) {
         for words in 0..SIZES {
             // PANICS: it cannot: the size is small, and the alignment a power of two.
             let layout = Layout::from_size_align(words * WORD, WORD).expect("a small layout");
             while let Some(block) = self.take(layout) {
                 // SAFETY: it came from `fresh` with this layout, and is in no list any more.
-                unsafe { give_back(block, layout) };
+                drop(unsafe { unmake_header(block, layout) });
             }
         }
-    }
-}
-
-impl Drop for Blocks {
-    fn drop(&mut self) {
-        self.clear();
     }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::*;
+    use alloc::boxed::Box;
+    use core::future::Future;
+    use core::panic::Location;
+    use core::pin::Pin;
+    use core::task::{Context, Poll};
 
-    fn layout(size: usize) -> Layout {
-        Layout::from_size_align(size, WORD).expect("a small layout")
+    use super::*;
+    use crate::sync::Arc;
+    use crate::task::cell::{Cell, Origin, Room};
+    use crate::task::mailbox::Mailbox;
+    use crate::task::notes::Notes;
+    use crate::task::state::State;
+
+    /// A future of so many words.
+    struct Words<const N: usize>([u64; N]);
+    #[repr(align(64))]
+    struct Aligned;
+
+    impl<const N: usize> Future for Words<N> {
+        type Output = u64;
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<u64> {
+            Poll::Ready(self.0[0])
+        }
+    }
+
+    impl Future for Aligned {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Ready(())
+        }
+    }
+
+    /// The block of a task whose future needs no destructor, and its layout.
+    fn ended<F: Future>(future: F, owner: &Arc<Mailbox>) -> (NonNull<Header>, Layout) {
+        let origin = Origin { serial: 1, location: Location::caller() };
+        let (room, notes) = (Room::Fresh(owner.clone()), Notes::new(0, 0));
+        let block = Cell::allocate(future, (), origin, room, State::new(false), notes);
+        (block, Cell::<F, ()>::LAYOUT)
+    }
+
+    fn mailbox() -> Arc<Mailbox> {
+        Arc::new(Mailbox::new(Box::new(|| ())))
+    }
+
+    /// # Safety
+    ///
+    /// As [`unmake_header`].
+    unsafe fn give_up(block: NonNull<Header>, layout: Layout) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { unmake_header(block, layout) });
     }
 
     #[test]
     fn a_kept_block_comes_back_for_its_size_alone() {
+        let owner = mailbox();
         let mut blocks = Blocks::new();
-        let one = fresh(layout(136));
+        let (one, layout) = ended(Words([0; 8]), &owner);
         // SAFETY: made with this layout, and not used again unless it comes back.
-        let kept = unsafe { blocks.put(one, layout(136)) };
+        let kept = unsafe { blocks.put(one, layout) };
         assert_eq!(kept, RECYCLES);
-        assert_eq!(blocks.take(layout(128)), None);
-        assert_eq!(blocks.take(layout(136)), RECYCLES.then_some(one));
-        assert_eq!(blocks.take(layout(136)), None);
+        assert_eq!(blocks.take(Cell::<Words<7>, ()>::LAYOUT), None);
+        assert_eq!(blocks.take(layout), RECYCLES.then_some(one));
+        assert_eq!(blocks.take(layout), None);
+        assert_eq!(Arc::strong_count(&owner), 2, "with its reference");
         // SAFETY: as above: it is this test's, taken out or never kept.
-        unsafe { give_back(one, layout(136)) };
+        unsafe { give_up(one, layout) };
+        assert_eq!(Arc::strong_count(&owner), 1);
     }
 
     #[test]
     fn what_is_kept_is_bounded_and_given_back() {
+        let owner = mailbox();
         let mut blocks = Blocks::new();
         let mut kept = 0;
         loop {
-            let block = fresh(layout(1024));
+            let (block, layout) = ended(Words([0; 100]), &owner);
             // SAFETY: made with this layout, and not used again if it is kept.
-            if !unsafe { blocks.put(block, layout(1024)) } {
+            if !unsafe { blocks.put(block, layout) } {
                 // SAFETY: it was not kept.
-                unsafe { give_back(block, layout(1024)) };
+                unsafe { give_up(block, layout) };
                 break;
             }
             kept += 1;
         }
-        assert_eq!(kept, if RECYCLES { 256 } else { 0 });
+        let layout = Cell::<Words<100>, ()>::LAYOUT;
+        assert_eq!(kept, if RECYCLES { MOST / layout.size() } else { 0 });
+        assert_eq!(Arc::strong_count(&owner), 1 + kept);
         blocks.clear();
-        assert_eq!((blocks.bytes, blocks.take(layout(1024))), (0, None));
+        assert_eq!((blocks.bytes, blocks.take(layout)), (0, None));
+        assert_eq!(Arc::strong_count(&owner), 1);
     }
 
     #[test]
     fn a_block_that_is_taken_again_and_again_uses_up_no_room() {
+        let owner = mailbox();
         let mut blocks = Blocks::new();
-        let one = fresh(layout(1024));
+        let (one, layout) = ended(Words([0; 100]), &owner);
         for _ in 0..1_000 {
             // SAFETY: made with this layout, and not used again unless it comes back.
-            assert_eq!(unsafe { blocks.put(one, layout(1024)) }, RECYCLES);
-            assert_eq!(blocks.take(layout(1024)), RECYCLES.then_some(one));
+            assert_eq!(unsafe { blocks.put(one, layout) }, RECYCLES);
+            assert_eq!(blocks.take(layout), RECYCLES.then_some(one));
         }
         assert_eq!(blocks.bytes, 0);
         // SAFETY: as above: it is this test's, taken out or never kept.
-        unsafe { give_back(one, layout(1024)) };
+        unsafe { give_up(one, layout) };
     }
 
     #[test]
     fn large_and_over_aligned_blocks_are_not_kept() {
+        let owner = mailbox();
         let mut blocks = Blocks::new();
-        for odd in [layout(2048), Layout::from_size_align(128, 64).expect("a small layout")] {
-            let block = fresh(odd);
+        for (block, odd) in [ended(Words([0; 247]), &owner), ended(Aligned, &owner)] {
             // SAFETY: made with this layout.
             assert!(!unsafe { blocks.put(block, odd) }, "{odd:?}");
             // SAFETY: it was not kept.
-            unsafe { give_back(block, odd) };
+            unsafe { give_up(block, odd) };
         }
     }
 }

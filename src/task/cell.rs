@@ -11,6 +11,7 @@ use core::task::{Context, Poll};
 
 use super::blocks;
 use super::mailbox::Mailbox;
+use super::notes::Notes;
 use super::state::State;
 use super::waker::Packed;
 use crate::error::{JoinError, PanicPayload, contain, discard, forget_payload};
@@ -20,22 +21,23 @@ use crate::sync::{Arc, AtomicU32, Ordering, UnsafeCell};
 /// What every task has, whatever its future: 72 bytes.
 #[repr(C)]
 pub(crate) struct Header {
+    // What a wake and a poll touch comes first, in one line of the cache.
     pub(crate) state: State,
-    /// The next cell of the injection stack (I6).
-    pub(super) link: UnsafeCell<*const Header>,
+    /// The next cell of the ready queue (I4).
+    pub(super) next_ready: UnsafeCell<*const Header>,
     vtable: &'static VTable,
     /// The loop's mailbox, for wakes; taken out when the cell is freed.
     owner: ManuallyDrop<Arc<Mailbox>>,
-    serial: u64,
-    location: &'static Location<'static>,
-    /// The join waker's slot (I7).
-    pub(super) slot: UnsafeCell<Packed>,
+    /// What the loop alone knows (I4).
+    pub(super) notes: Notes,
     /// The place in the registry. Written by the loop, read as a hint by anybody.
     key: AtomicU32,
-    /// Flags and poll count (I4).
-    pub(super) notes: UnsafeCell<u32>,
-    /// The next cell of the ready queue (I4).
-    pub(super) next_ready: UnsafeCell<*const Header>,
+    serial: u64,
+    /// The join waker's slot (I7).
+    pub(super) slot: UnsafeCell<Packed>,
+    /// The next cell of the injection stack (I6).
+    pub(super) link: UnsafeCell<*const Header>,
+    location: &'static Location<'static>,
 }
 
 /// Where a task came from and what it is called.
@@ -154,10 +156,35 @@ impl Header {
     }
 
     /// The loop gave the task a place in its registry.
+    #[inline]
     pub(crate) fn set_key(&self, key: u32) {
         // ORDERING: Relaxed: see `id`.
         self.key.store(key, Ordering::Relaxed);
     }
+}
+
+/// Where a cell is made.
+pub(super) enum Room {
+    /// In memory of the allocator.
+    Fresh(Arc<Mailbox>),
+    /// In a block that was [kept](blocks::Blocks) with its reference to the mailbox.
+    Kept(NonNull<Header>),
+}
+
+/// Takes the last there is of a cell apart, and gives its memory back to the allocator.
+///
+/// # Safety
+///
+/// `block` came from [`blocks::fresh`] with this layout, what is left in it is the header, and it is
+/// not used again.
+pub(super) unsafe fn unmake_header(block: NonNull<Header>, layout: Layout) -> Arc<Mailbox> {
+    // SAFETY: the caller's promise.
+    let owner = unsafe { ptr::read(&raw const *block.as_ref().owner) };
+    // SAFETY: the caller's promise. The owner is not dropped with it.
+    unsafe { ptr::drop_in_place(block.as_ptr()) };
+    // SAFETY: the caller's promise.
+    unsafe { blocks::give_back(block.cast(), layout) };
+    owner
 }
 
 impl<F: Future, L: Label> Cell<F, L> {
@@ -173,31 +200,35 @@ impl<F: Future, L: Label> Cell<F, L> {
 
     pub(super) const LAYOUT: Layout = Layout::new::<Self>();
 
-    /// Makes a task that has two references, the loop's and the join handle's, in a given block of its
-    /// layout or in a fresh one.
+    /// Makes a task that has two references, the loop's and the join handle's, in a fresh block or in a
+    /// kept one of its layout.
     pub(super) fn allocate(
         future: F,
         label: L,
         origin: Origin,
-        owner: Arc<Mailbox>,
+        room: Room,
         state: State,
-        notes: u32,
-        block: Option<NonNull<u8>>,
+        notes: Notes,
     ) -> NonNull<Header> {
+        let (cell, owner) = match room {
+            Room::Fresh(owner) => (blocks::fresh(Self::LAYOUT).cast(), owner),
+            // SAFETY: the block was kept with its reference, which is taken out once.
+            Room::Kept(block) => (block, unsafe { ptr::read(&raw const *block.as_ref().owner) }),
+        };
         let header = Header {
             state,
-            link: UnsafeCell::new(ptr::null()),
+            next_ready: UnsafeCell::new(ptr::null()),
             vtable: &Self::VTABLE,
             owner: ManuallyDrop::new(owner),
-            serial: origin.serial,
-            location: origin.location,
-            slot: UnsafeCell::new(Packed::EMPTY),
+            notes,
             key: AtomicU32::new(NO_KEY),
-            notes: UnsafeCell::new(notes),
-            next_ready: UnsafeCell::new(ptr::null()),
+            serial: origin.serial,
+            slot: UnsafeCell::new(Packed::EMPTY),
+            link: UnsafeCell::new(ptr::null()),
+            location: origin.location,
         };
         let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
-        let cell = block.unwrap_or_else(|| blocks::fresh(Self::LAYOUT)).cast::<Self>();
+        let cell = cell.cast::<Self>();
         // SAFETY: the block is new or was given back, of the cell's layout, and nobody else's.
         unsafe { cell.write(Self { header, label, stage }) };
         cell.cast()
@@ -339,12 +370,10 @@ impl<F: Future, L: Label> Cell<F, L> {
         // else uses it any more.
         let cell = unsafe { task.cast::<Self>().as_mut() };
         cell.stage.with_mut(|_| ()); // for the models: whatever was done with it came before
-        // SAFETY: the field is not touched again.
-        let owner = unsafe { ManuallyDrop::take(&mut cell.header.owner) };
-        // SAFETY: the cell is not used again. Its stage is a union, of which nothing is dropped here.
-        unsafe { ptr::drop_in_place(cell) };
-        // SAFETY: the block has the cell's layout, and there is nothing in it any more.
-        unsafe { Mailbox::take_back(owner, task.cast(), Self::LAYOUT) };
+        // SAFETY: the label is not used again. The stage is a union, of which nothing is dropped here.
+        unsafe { ptr::drop_in_place(&raw mut cell.label) };
+        // SAFETY: the block has the cell's layout, and what is left in it is the header.
+        unsafe { Mailbox::take_back(task, Self::LAYOUT) };
     }
 
     /// # Safety

@@ -133,12 +133,33 @@ impl fmt::Debug for TaskRef {
 pub(super) unsafe fn request(task: NonNull<Header>, what: Request) -> CancelRequest {
     // SAFETY: the caller's promise.
     let header = unsafe { task.as_ref() };
-    let local = Mailbox::is_current(header.owner());
-    let route = if local { Route::Local } else { Route::Remote };
-    let (answer, then) = header.state.request(what, route);
-    // SAFETY: the caller's promise; `Push` says that `QUEUED` was set for this call (I6).
-    unsafe { hurry(task, then) };
+    if !Mailbox::is_current(header.owner()) {
+        let (answer, then) = header.state.request(what, Route::Remote);
+        // SAFETY: the caller's promise; `Push` says that `QUEUED` was set for this call (I6).
+        unsafe { hurry(task, then) };
+        return answer;
+    }
+    let (answer, _) = header.state.request(what, Route::Local); // which owes the stack nothing
+    if answer != CancelRequest::Finished {
+        // SAFETY: on the loop's thread, inside its run; the caller keeps the task alive.
+        unsafe { urge(header.owner(), task) };
+    }
     answer
+}
+
+/// Has a task that was asked to end run ahead of all that is ready.
+///
+/// # Safety
+///
+/// On the thread of the task's loop, inside its run; `task` is alive.
+#[inline]
+unsafe fn urge(owner: &Mailbox, task: NonNull<Header>) {
+    owner.queues.with_mut(|queues| {
+        // SAFETY: I4: the loop's thread, inside its run, and no other borrow is open.
+        let queues = unsafe { &mut *queues };
+        // SAFETY: the caller's promise.
+        unsafe { queues.urge(task) }
+    });
 }
 
 /// Has the loop look at a task that was asked to end: on its thread by the urgent queue, elsewhere
@@ -154,12 +175,8 @@ unsafe fn hurry(task: NonNull<Header>, then: Then) {
         // SAFETY: the caller's promise.
         unsafe { Mailbox::push_or_settle(header.owner(), task) };
     } else if Mailbox::is_current(header.owner()) && header.state.load().is_requested() {
-        header.owner().queues.with_mut(|queues| {
-            // SAFETY: I4: the loop's thread, inside its run, and no other borrow is open.
-            let queues = unsafe { &mut *queues };
-            // SAFETY: as above, and the task is alive.
-            unsafe { queues.urge(task) }
-        });
+        // SAFETY: the condition, and the caller's promise.
+        unsafe { urge(header.owner(), task) };
     }
 }
 
@@ -222,6 +239,7 @@ impl<T> Join<T> {
     }
 
     /// The outcome, if the task is done and it has not been taken.
+    #[inline]
     pub(crate) fn try_take(&mut self) -> Option<Result<T, JoinError>> {
         if self.taken || !self.is_done() {
             return None;
@@ -237,11 +255,20 @@ impl<T> Join<T> {
     }
 
     /// The outcome, or the promise to wake `cx` when it is there. After it was given: `Closed`.
+    #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
+        match self.try_take() {
+            Some(outcome) => Poll::Ready(outcome),
+            None => self.wait(cx),
+        }
+    }
+
+    #[inline(never)] // so that a join of what has ended saves no registers for it
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
         if self.taken {
             return Poll::Ready(Err(JoinError::Closed));
         }
-        if !self.is_done() && self.register(cx.waker()) {
+        if self.register(cx.waker()) {
             return Poll::Pending;
         }
         // PANICS: it cannot: the task is done, and the outcome was not taken.
@@ -282,6 +309,22 @@ impl<T> Join<T> {
         discard(waker);
     }
 
+    /// Gives up the outcome with the handle's reference: neither is used again.
+    fn detach(&mut self) {
+        let free = self.header().vtable().free;
+        match self.header().state.detach() {
+            Detached::Released => {}
+            // SAFETY: the reference went with the flag, and was the last (I2).
+            Detached::Last => unsafe { free(self.task) },
+            Detached::HasWaker => {
+                self.empty_slot();
+                // SAFETY: the handle's reference ends here.
+                unsafe { release(self.task) };
+            }
+            Detached::HasOutcome => self.leave_outcome(),
+        }
+    }
+
     /// The task is done and the outcome was not taken: the loop is to drop it, on its own thread and
     /// with its hook for panics.
     fn leave_outcome(&self) {
@@ -298,24 +341,14 @@ impl<T> Join<T> {
 }
 
 impl<T> Drop for Join<T> {
+    #[inline]
     fn drop(&mut self) {
         if self.taken {
             // SAFETY: the handle's reference ends here.
             unsafe { release(self.task) };
             return;
         }
-        let free = self.header().vtable().free;
-        match self.header().state.detach() {
-            Detached::Released => {}
-            // SAFETY: the reference went with the flag, and was the last (I2).
-            Detached::Last => unsafe { free(self.task) },
-            Detached::HasWaker => {
-                self.empty_slot();
-                // SAFETY: the handle's reference ends here.
-                unsafe { release(self.task) };
-            }
-            Detached::HasOutcome => self.leave_outcome(),
-        }
+        self.detach();
     }
 }
 

@@ -11,11 +11,13 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::task::Waker;
 
-use super::cell::{self, End, Header, Label, Origin, Subject};
+use super::batch::Batch;
+use super::cell::{self, End, Header, Label, Origin, Room, Subject};
 use super::injection::Chain;
 use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
-use super::queues::{self, ADOPTED, CONTROL, LEFT, Queues, READY, URGENT, flags};
+use super::notes::{ADOPTED, CONTROL, LEFT, Notes, READY};
+use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
 use super::state::{CancelRequest, Request, State};
@@ -88,6 +90,7 @@ impl Enrolled {
         self.header().id()
     }
 
+    #[inline]
     pub(crate) fn set_key(&self, key: u32) {
         self.header().set_key(key);
     }
@@ -166,6 +169,7 @@ impl LoopSide {
     }
 
     /// Makes a task that is ready at once, behind everything ready before it.
+    #[inline]
     pub(crate) fn spawn<F: Future, L: Label>(
         &self,
         future: F,
@@ -173,14 +177,14 @@ impl LoopSide {
         origin: Origin,
     ) -> (Enrolled, Join<F::Output>) {
         let layout = cell::Cell::<F, L>::LAYOUT;
-        let (spare, block) = self.queues(|queues| (queues.spare(), queues.blocks.take(layout)));
-        let owner = spare.unwrap_or_else(|| self.mailbox.clone());
-        let state = State::new(false);
-        let task = cell::Cell::allocate(future, label, origin, owner, state, ADOPTED, block);
+        let block = self.queues(|queues| queues.blocks.take(layout));
+        let room = block.map_or_else(|| Room::Fresh(self.mailbox.clone()), Room::Kept);
+        let notes = Notes::new(READY, ADOPTED);
+        let task = cell::Cell::allocate(future, label, origin, room, State::new(false), notes);
         self.queues(|queues| {
             queues.fence();
-            // SAFETY: on the loop's thread; the task has just been made.
-            unsafe { queues.enqueue(task) }
+            // SAFETY: on the loop's thread; the task has just been made, as one that is ready.
+            unsafe { queues.append(task) }
         });
         // SAFETY: of the two references one goes to the registry and one to the handle (I2).
         (Enrolled(task), unsafe { Join::new(task) })
@@ -209,10 +213,10 @@ impl LoopSide {
             unsafe { release(task) };
             return None;
         }
-        let notes = flags(header);
-        if notes & ADOPTED == 0 {
-            queues::set(header, ADOPTED);
-            if notes & CONTROL != 0 {
+        let flags = header.notes.flags();
+        if flags & ADOPTED == 0 {
+            header.notes.set(ADOPTED);
+            if flags & CONTROL != 0 {
                 return Some(News::Control(Enrolled(task)));
             }
         }
@@ -225,7 +229,7 @@ impl LoopSide {
             // SAFETY: as above. Otherwise a poll has answered every wake while the entry waited.
             self.queues(|queues| unsafe { queues.enqueue(task) });
         }
-        if notes & ADOPTED == 0 {
+        if flags & ADOPTED == 0 {
             return Some(News::Spawned(Enrolled(task)));
         }
         self.tally().remote_wakes.add(old.is_woken().into());
@@ -252,7 +256,7 @@ impl LoopSide {
     /// Whether the task is being run, and whether it waits for that.
     pub(crate) fn activity(&self, task: &Enrolled) -> (bool, bool) {
         let running = self.queues(|queues| queues.running()) == Some(task.0);
-        (running, flags(task.header()) & (READY | URGENT) != 0)
+        (running, task.header().notes.is_queued())
     }
 
     /// Begins a batch of at most `polls` polls.
@@ -266,10 +270,10 @@ impl LoopSide {
         self.queues(|queues| queues.draw_batch(shuffle));
     }
 
-    /// The next task of the batch.
+    /// The tasks of the batch that has begun.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<Popped<'_>> {
-        self.queues(Queues::pop).map(|task| Popped(task, self))
+    pub(crate) fn batch(&self) -> Batch<'_> {
+        Batch::new(self)
     }
 
     /// Whether nothing is ready to be run.
@@ -340,12 +344,10 @@ impl LoopSide {
     pub(super) unsafe fn settle(&self, task: NonNull<Header>) {
         // SAFETY: the caller's promise.
         let header = unsafe { task.as_ref() };
-        let notes = flags(header);
-        let waits = notes & (LEFT | READY | URGENT) == LEFT;
-        if !waits {
+        if header.notes.flags() & LEFT == 0 || header.notes.is_queued() {
             return;
         }
-        queues::clear(header, LEFT);
+        header.notes.clear(LEFT);
         if !header.state.bequeath() {
             // SAFETY: `LEFT` said that the reference is still to be given back.
             unsafe { release(task) };
@@ -354,9 +356,9 @@ impl LoopSide {
 }
 
 impl Drop for LoopSide {
-    /// Lets go of the references that would keep the mailbox alive for ever.
+    /// Lets go of the memory that is kept: its references would keep the mailbox alive for ever.
     fn drop(&mut self) {
-        drop(self.queues(Queues::take_spares));
+        self.queues(|queues| queues.blocks.clear());
     }
 }
 

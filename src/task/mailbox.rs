@@ -20,8 +20,7 @@ use core::mem;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-use super::blocks;
-use super::cell::Header;
+use super::cell::{Header, unmake_header};
 use super::injection::{Chain, Push, Stack};
 use super::queues::Queues;
 use super::tally::Tally;
@@ -188,31 +187,26 @@ impl Mailbox {
         slept.is_ok()
     }
 
-    /// A freed cell gives its memory and its reference to the mailbox back: on the loop's thread they
-    /// are kept for the next task, elsewhere they are given up.
+    /// What is left of a freed cell, its memory and its reference to the mailbox: on the loop's thread
+    /// they are kept for the next task, elsewhere they are given up.
     ///
     /// # Safety
     ///
-    /// `block` is a cell's memory of this layout, and is not used again.
-    pub(super) unsafe fn take_back(owner: Arc<Self>, block: NonNull<u8>, layout: Layout) {
-        if !Self::is_current(&owner) {
-            // SAFETY: the caller's promise.
-            unsafe { blocks::give_back(block, layout) };
-            return;
+    /// `block` has this layout, what is left in it is its header, and it is not used again.
+    pub(super) unsafe fn take_back(block: NonNull<Header>, layout: Layout) {
+        // SAFETY: the caller's promise.
+        let owner = unsafe { block.as_ref() }.owner();
+        let kept = Self::is_current(owner)
+            && owner.queues.with_mut(|queues| {
+                // SAFETY: I4: the loop's thread; cells are freed outside of any borrow of the queues.
+                let queues = unsafe { &mut *queues };
+                // SAFETY: the caller's promise.
+                unsafe { queues.blocks.put(block, layout) }
+            });
+        if !kept {
+            // SAFETY: the caller's promise, and it was not kept.
+            drop(unsafe { unmake_header(block, layout) });
         }
-        let queues = &raw const owner.queues;
-        // SAFETY: the loop is inside its run, so its own side keeps the mailbox alive.
-        let surplus = unsafe { &*queues }.with_mut(|queues| {
-            // SAFETY: I4: the loop's thread; cells are freed outside of any borrow of the queues.
-            let queues = unsafe { &mut *queues };
-            // SAFETY: the caller's promise.
-            if !unsafe { queues.blocks.put(block, layout) } {
-                // SAFETY: it was not kept.
-                unsafe { blocks::give_back(block, layout) };
-            }
-            queues.keep(owner)
-        });
-        drop(surplus);
     }
 }
 

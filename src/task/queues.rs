@@ -1,4 +1,4 @@
-//! What only the loop's thread touches: the ready queue, the urgent queue, and each cell's notes.
+//! What only the loop's thread touches: the ready queue and the urgent queue.
 //!
 //! The ready queue links cells by their headers, so a wake allocates nothing. A task is in it at most
 //! once, and at most once in the urgent queue, which holds what was cancelled and goes first. No
@@ -6,43 +6,29 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+use core::mem;
 use core::ptr::{self, NonNull};
 
 use super::blocks::Blocks;
 use super::cell::Header;
 use super::mailbox::Mailbox;
+use super::notes::{ADOPTED, CARRIED, POLLS, READY, URGENT};
 use super::shuffle::Shuffle;
-use crate::sync::Arc;
-
-/// The cell is in the ready queue.
-pub(super) const READY: u32 = 1;
-/// The cell is in the urgent queue.
-pub(super) const URGENT: u32 = 1 << 1;
-/// The task is done, and the loop's reference waits for the cell to leave its last queue (I3).
-pub(super) const LEFT: u32 = 1 << 2;
-/// A request to the loop itself: run when it is taken in, and kept in no registry.
-pub(super) const CONTROL: u32 = 1 << 3;
-/// The loop knows the task.
-pub(super) const ADOPTED: u32 = 1 << 4;
-/// The task is done.
-pub(super) const ENDED: u32 = 1 << 5;
-/// One poll; the count fills the rest of the word, and overflows into [`Queues::carries`].
-const POLL: u32 = 1 << 6;
-/// How many polls fit beside the flags.
-const POLLS: u64 = (u32::MAX / POLL) as u64 + 1;
-
-/// How many references to its own mailbox a loop keeps for the tasks to come.
-const SPARES: usize = 1024;
 
 /// The queues of one loop.
 #[derive(Debug)]
 pub(super) struct Queues {
+    /// The oldest ready cell that no batch has in hand, or null.
     head: *const Header,
+    /// The newest one, if there is any.
     tail: *const Header,
-    /// How many cells the ready queue holds.
-    len: usize,
-    /// How many more polls this turn may make.
-    left: usize,
+    /// How many cells were appended to the ready queue so far; wraps. Two counts and not a length, of
+    /// which each would have to wait for the other's last change.
+    pushed: usize,
+    /// How many were taken out.
+    popped: usize,
+    /// What `popped` is when this turn's batch is over.
+    until: usize,
     /// How many more urgent tasks it may end: without a bound, destructors that spawn and cancel
     /// could keep it going for ever.
     left_urgent: usize,
@@ -51,10 +37,8 @@ pub(super) struct Queues {
     wakes: u32,
     /// The task whose future is being polled or dropped.
     running: Option<NonNull<Header>>,
-    /// Overflows of the poll counts, by serial: one per 2^26 polls.
+    /// Overflows of the poll counts, by serial: one per 2^16 polls.
     carries: BTreeMap<u64, u64>,
-    /// References to the mailbox that ended tasks gave back: reused without counting.
-    spares: Vec<Arc<Mailbox>>,
     /// The memory of ended tasks.
     pub(super) blocks: Blocks,
 }
@@ -64,25 +48,39 @@ impl Queues {
         Self {
             head: ptr::null(),
             tail: ptr::null(),
-            len: 0,
-            left: 0,
+            pushed: 0,
+            popped: 0,
+            until: 0,
             left_urgent: 0,
             urgent: VecDeque::new(),
             wakes: 0,
             running: None,
             carries: BTreeMap::new(),
-            spares: Vec::new(),
             blocks: Blocks::new(),
         }
     }
 
     /// How many tasks wait to be polled or ended.
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        self.len + self.urgent.len()
+        self.ready() + self.urgent.len()
     }
 
+    /// How many cells the ready queue holds.
+    #[inline]
+    fn ready(&self) -> usize {
+        self.pushed.wrapping_sub(self.popped)
+    }
+
+    /// How many more polls this turn may make.
+    #[inline]
+    fn left(&self) -> usize {
+        self.until.wrapping_sub(self.popped)
+    }
+
+    #[inline]
     pub(super) fn is_idle(&self) -> bool {
-        self.len == 0 && self.urgent.is_empty()
+        self.ready() == 0 && self.urgent.is_empty()
     }
 
     pub(super) fn running(&self) -> Option<NonNull<Header>> {
@@ -107,22 +105,24 @@ impl Queues {
     /// Begins a turn: what is spawned from here on is first polled in a later one.
     #[inline]
     pub(super) fn begin_turn(&mut self) {
-        self.left = usize::MAX;
+        self.until = self.popped.wrapping_add(usize::MAX);
     }
 
     /// Begins the turn's batch: at most `polls` polls.
+    #[inline]
     pub(super) fn begin_batch(&mut self, polls: usize) {
-        self.left = self.left.min(polls);
+        self.until = self.popped.wrapping_add(self.left().min(polls));
         self.left_urgent = self.urgent.len().saturating_add(polls);
     }
 
     /// Has the batch that has just begun be those of its tasks that are ready by now, in a drawn
     /// order. What becomes ready meanwhile waits for the next batch: it was not part of this draw.
     pub(super) fn draw_batch(&mut self, shuffle: &mut Shuffle) {
-        self.left = self.left.min(self.len);
-        let mut batch = Vec::with_capacity(self.left);
+        self.fence();
+        let left = self.left();
+        let mut batch = Vec::with_capacity(left);
         let mut rest = self.head;
-        while batch.len() < self.left {
+        while batch.len() < left {
             let Some(task) = NonNull::new(rest.cast_mut()) else { break };
             // SAFETY: the cell is in the queue, so it is alive (I3).
             let header = unsafe { task.as_ref() };
@@ -130,7 +130,7 @@ impl Queues {
             rest = header.next_ready.with(|next| unsafe { *next });
             batch.push(task);
         }
-        debug_assert_eq!(batch.len(), self.left, "the ready queue holds less than {}", self.len);
+        debug_assert_eq!(batch.len(), left, "the ready queue holds less than {}", self.ready());
         shuffle.shuffle(&mut batch);
         if let Some(last) = batch.last().filter(|_| rest.is_null()) {
             self.tail = last.as_ptr();
@@ -150,7 +150,9 @@ impl Queues {
     /// Ends the turn's batch before whatever is appended from here on: a task is being spawned.
     #[inline]
     pub(super) fn fence(&mut self) {
-        self.left = self.left.min(self.len);
+        if self.left() > self.ready() {
+            self.until = self.pushed;
+        }
     }
 
     /// Appends a task to the ready queue, unless it is there or done.
@@ -162,20 +164,33 @@ impl Queues {
     pub(super) unsafe fn enqueue(&mut self, task: NonNull<Header>) {
         // SAFETY: the caller keeps the task alive.
         let header = unsafe { task.as_ref() };
-        if flags(header) & (READY | ENDED) != 0 {
+        if header.notes.standing() != 0 {
             return;
         }
-        set(header, READY);
+        header.notes.stand(READY);
         // SAFETY: I4: the loop's thread.
         header.next_ready.with_mut(|next| unsafe { *next = ptr::null() });
-        // SAFETY: the tail is in the queue, so it is alive (I3).
-        match unsafe { self.tail.as_ref() } {
-            None => self.head = task.as_ptr(),
+        // SAFETY: the caller's promise; it is noted, and linked to nothing.
+        unsafe { self.append(task) };
+    }
+
+    /// Appends a task that is noted as ready, and linked to nothing.
+    ///
+    /// # Safety
+    ///
+    /// As [`Queues::enqueue`].
+    #[inline]
+    pub(super) unsafe fn append(&mut self, task: NonNull<Header>) {
+        if self.head.is_null() {
+            self.head = task.as_ptr();
+        } else {
+            // SAFETY: the tail of a queue that is not empty is in it, so it is alive (I3).
+            let tail = unsafe { &*self.tail };
             // SAFETY: I4: the loop's thread.
-            Some(tail) => tail.next_ready.with_mut(|next| unsafe { *next = task.as_ptr() }),
+            tail.next_ready.with_mut(|next| unsafe { *next = task.as_ptr() });
         }
         self.tail = task.as_ptr();
-        self.len += 1;
+        self.pushed = self.pushed.wrapping_add(1);
     }
 
     /// Puts a task that is to end ahead of everything ready, unless it is there, done or unknown.
@@ -186,89 +201,97 @@ impl Queues {
     pub(super) unsafe fn urge(&mut self, task: NonNull<Header>) {
         // SAFETY: the caller keeps the task alive.
         let header = unsafe { task.as_ref() };
-        if flags(header) & (URGENT | ENDED | ADOPTED) == ADOPTED {
-            set(header, URGENT);
+        if !header.notes.has_ended() && header.notes.flags() & (URGENT | ADOPTED) == ADOPTED {
+            header.notes.set(URGENT);
             self.urgent.push_back(task);
         }
     }
 
-    /// The next task of the batch: an urgent one, else the oldest ready one.
+    /// The next urgent task, if this batch may still end one.
     #[inline]
-    pub(super) fn pop(&mut self) -> Option<NonNull<Header>> {
-        let urgent = if self.left_urgent > 0 { self.urgent.pop_front() } else { None };
-        if let Some(task) = urgent {
-            self.left_urgent -= 1;
-            // SAFETY: the cell was in a queue, so it is alive (I3).
-            clear(unsafe { task.as_ref() }, URGENT);
-            return Some(task);
-        }
-        if self.left == 0 {
+    pub(super) fn pop_urgent(&mut self) -> Option<NonNull<Header>> {
+        if self.urgent.is_empty() { None } else { self.pop_urgent_now() }
+    }
+
+    #[cold]
+    fn pop_urgent_now(&mut self) -> Option<NonNull<Header>> {
+        if self.left_urgent == 0 {
             return None;
         }
-        let task = NonNull::new(self.head.cast_mut())?;
-        // SAFETY: as above.
-        let header = unsafe { task.as_ref() };
-        // SAFETY: I4: the loop's thread.
-        self.head = header.next_ready.with(|next| unsafe { *next });
-        if self.head.is_null() {
-            self.tail = ptr::null();
-        }
-        self.len -= 1;
-        self.left -= 1;
-        clear(header, READY);
+        let task = self.urgent.pop_front()?;
+        self.left_urgent -= 1;
+        // SAFETY: the cell was in a queue, so it is alive (I3).
+        unsafe { task.as_ref() }.notes.clear(URGENT);
         Some(task)
     }
 
-    /// Counts a poll of the task with these notes.
+    /// Whether the batch has made its polls.
     #[inline]
-    pub(super) fn count_poll(&mut self, header: &Header, notes: u32) {
-        let (notes, wrapped) = notes.overflowing_add(POLL);
-        put(header, notes);
-        if wrapped {
-            *self.carries.entry(header.id().as_u64()).or_default() += POLLS;
+    pub(super) fn is_over(&self) -> bool {
+        self.popped == self.until
+    }
+
+    /// A ready task has been taken out, by the batch.
+    #[inline]
+    pub(super) fn popped(&mut self) {
+        self.popped = self.popped.wrapping_add(1);
+    }
+
+    /// The list of what is ready: its first cell, or null, and its last one. For the batch, which pops
+    /// each or puts the rest back.
+    #[inline]
+    pub(super) fn take_ready(&mut self) -> (*const Header, *const Header) {
+        (mem::replace(&mut self.head, ptr::null()), self.tail)
+    }
+
+    /// Puts what is left of a list before what has become ready since.
+    ///
+    /// # Safety
+    ///
+    /// `first` begins and `last` ends a list of ready cells that [`Queues::take_ready`] gave.
+    pub(super) unsafe fn put_back(&mut self, first: *const Header, last: *const Header) {
+        // SAFETY: the cell is ready, so it is alive (I3).
+        let header = unsafe { &*last };
+        // SAFETY: I4: the loop's thread.
+        header.next_ready.with_mut(|next| unsafe { *next = self.head });
+        if self.head.is_null() {
+            self.tail = last;
         }
+        self.head = first;
+    }
+
+    /// Counts a poll of the task.
+    #[inline]
+    pub(super) fn count_poll(&mut self, header: &Header) {
+        if header.notes.count_poll() {
+            self.carry(header);
+        }
+    }
+
+    #[cold]
+    fn carry(&mut self, header: &Header) {
+        header.notes.set(CARRIED);
+        *self.carries.entry(header.id().as_u64()).or_default() += POLLS;
     }
 
     /// How many wakes there were since this was last asked.
     #[inline]
     pub(super) fn take_wakes(&mut self) -> u32 {
-        core::mem::take(&mut self.wakes)
+        mem::take(&mut self.wakes)
     }
 
     /// How often the task has been polled.
     pub(super) fn polls(&self, header: &Header) -> u64 {
         let carried = self.carries.get(&header.id().as_u64()).copied().unwrap_or(0);
-        carried + u64::from(flags(header) / POLL)
+        carried + u64::from(header.notes.polls())
     }
 
     /// Forgets what was kept about a task beside its cell.
     #[inline]
     pub(super) fn forget(&mut self, header: &Header) {
-        if !self.carries.is_empty() {
+        if header.notes.flags() & CARRIED != 0 {
             self.carries.remove(&header.id().as_u64());
         }
-    }
-
-    /// A reference to the mailbox without counting, if one was given back before.
-    #[inline]
-    pub(super) fn spare(&mut self) -> Option<Arc<Mailbox>> {
-        self.spares.pop()
-    }
-
-    /// Keeps a reference for the next task; gives it back when there are enough.
-    #[inline]
-    pub(super) fn keep(&mut self, owner: Arc<Mailbox>) -> Option<Arc<Mailbox>> {
-        if self.spares.len() >= SPARES {
-            return Some(owner);
-        }
-        self.spares.push(owner);
-        None
-    }
-
-    /// Lets go of the references, which would keep the mailbox alive for ever, and of the memory.
-    pub(super) fn take_spares(&mut self) -> Vec<Arc<Mailbox>> {
-        self.blocks.clear();
-        core::mem::take(&mut self.spares)
     }
 }
 
@@ -286,29 +309,6 @@ pub(super) unsafe fn wake(owner: &Mailbox, task: NonNull<Header>) {
         // SAFETY: the caller's promise.
         unsafe { queues.enqueue(task) };
     });
-}
-
-/// The notes of a task. For the loop's thread (I4).
-#[inline]
-pub(super) fn flags(header: &Header) -> u32 {
-    // SAFETY: I4: only the loop's thread reads or writes the notes of a published cell.
-    header.notes.with(|notes| unsafe { *notes })
-}
-
-#[inline]
-pub(super) fn put(header: &Header, value: u32) {
-    // SAFETY: as in `flags`.
-    header.notes.with_mut(|notes| unsafe { *notes = value });
-}
-
-#[inline]
-pub(super) fn set(header: &Header, flag: u32) {
-    put(header, flags(header) | flag);
-}
-
-#[inline]
-pub(super) fn clear(header: &Header, flag: u32) {
-    put(header, flags(header) & !flag);
 }
 
 #[cfg(all(test, feature = "std", not(loom)))] // without it every wake comes by the injection stack

@@ -9,7 +9,8 @@ use core::task::Context;
 
 use super::cell::{End, Header, Subject};
 use super::loop_side::{Enrolled, LoopSide, Lost, lose};
-use super::queues::{self, ENDED, LEFT, Queues, READY, URGENT, flags};
+use super::notes::LEFT;
+use super::queues::Queues;
 use super::state::{Last, Request};
 use super::waker;
 use crate::error::{JoinError, contain, forget_payload};
@@ -69,25 +70,27 @@ impl<'a> Popped<'a> {
         let Self(task, side) = self;
         // SAFETY: the cell was in a queue until just now, or is enrolled: it is alive (I3).
         let header = unsafe { task.as_ref() };
-        let notes = flags(header);
-        if notes & ENDED != 0 {
+        if header.notes.has_ended() {
             // SAFETY: on the loop's thread; not used again.
             unsafe { side.settle(task) };
             return Ran::Nothing;
         }
-        if header.state.begin_poll().is_requested() {
-            return self.requested();
-        }
-        side.poll(task, header, notes)
+        if header.state.load().is_quiet() { side.poll(task, header) } else { self.heed() }
     }
 
-    /// Drops the future of a task that was asked to end, unless it has the say over that.
-    #[cold]
-    fn requested(self) -> Ran<'a> {
+    /// Polls a task that was woken elsewhere, or was asked to end: its future is dropped then, unless
+    /// it has the say over that.
+    #[inline(never)]
+    fn heed(self) -> Ran<'a> {
+        let Self(task, side) = self;
         // SAFETY: as in `run`.
-        let header = unsafe { self.0.as_ref() };
-        if !header.state.load().is_ending() {
-            return Ran::Asked(Asked(self.0, PhantomData));
+        let header = unsafe { task.as_ref() };
+        let now = header.state.begin_poll();
+        if !now.is_requested() {
+            return side.poll(task, header);
+        }
+        if !now.is_ending() {
+            return Ran::Asked(Asked(task, PhantomData));
         }
         let (ending, end) = self.end(JoinError::Cancelled);
         Ran::Dropped(ending, end)
@@ -100,13 +103,13 @@ impl<'a> Popped<'a> {
         let header = unsafe { task.as_ref() };
         // PANICS: it cannot: only a task that has not ended gets here. Dropping a future twice would
         // be unsound, so this is checked at all times.
-        assert!(flags(header) & ENDED == 0, "a task was ended twice");
+        assert!(!header.notes.has_ended(), "a task was ended twice");
         side.queues(|queues| queues.begin(task));
         let running = Running(side);
         // SAFETY: as in `run`.
         let end = unsafe { (header.vtable().end)(task, reason) };
         drop(running);
-        queues::set(header, ENDED);
+        header.notes.end();
         (Ending(task, PhantomData), end)
     }
 }
@@ -121,17 +124,17 @@ impl<'a> Asked<'a> {
     pub(crate) fn run(self, side: &'a LoopSide) -> Ran<'a> {
         // SAFETY: as in `id`: what user code did since cannot have ended it either.
         let header = unsafe { self.0.as_ref() };
-        side.poll(self.0, header, flags(header))
+        side.poll(self.0, header)
     }
 }
 
 impl LoopSide {
-    /// Polls a task that lives, whose notes are `notes`.
+    /// Polls a task that lives.
     #[inline(always)]
-    fn poll<'a>(&'a self, task: NonNull<Header>, header: &Header, notes: u32) -> Ran<'a> {
+    fn poll<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {
         self.queues(|queues| {
             queues.begin(task);
-            queues.count_poll(header, notes);
+            queues.count_poll(header);
         });
         let running = Running(self);
         // SAFETY: only a task that has ended is let go, so this one lives until the poll is over (I3).
@@ -140,7 +143,7 @@ impl LoopSide {
         let end = unsafe { (header.vtable().poll)(task, &mut Context::from_waker(&waker)) };
         drop(running);
         let Some(end) = end else { return Ran::Pending };
-        queues::set(header, ENDED);
+        header.notes.end();
         Ran::Ended(Ending(task, PhantomData), end)
     }
 }
@@ -151,6 +154,12 @@ impl Ending<'_> {
     pub(crate) fn id(&self) -> TaskId {
         // SAFETY: the loop's reference is still enrolled.
         unsafe { self.0.as_ref() }.id()
+    }
+
+    /// Whether it is that of this task.
+    #[inline]
+    pub(crate) fn is_of(&self, enrolled: &Enrolled) -> bool {
+        self.0 == enrolled.0
     }
 
     /// What was asked of a task that ended in this way, and had to do with it.
@@ -165,14 +174,14 @@ impl Ending<'_> {
     /// loop's reference back as soon as the cell is in no queue. Runs user code, and contains it.
     #[inline]
     pub(crate) fn complete(self, enrolled: Enrolled, side: &LoopSide) -> Option<Lost> {
-        let Self(task, _) = self;
-        // PANICS: it cannot: the registry verified the serial. The wrong reference given back would
+        let task = self.0;
+        // PANICS: it cannot: the registry compares them too. The wrong reference given back would
         // be unsound, so this is checked at all times.
-        assert!(enrolled.0 == task, "the registry gave another task");
+        assert!(self.is_of(&enrolled), "the registry gave another task");
         // SAFETY: the loop's reference is this function's now.
         let header = unsafe { task.as_ref() };
         side.queues(|queues| queues.forget(header));
-        let keep = flags(header) & (READY | URGENT) != 0;
+        let keep = header.notes.is_queued();
         let free = header.vtable().free;
         let completed = match header.state.complete(keep) {
             Err(Last(last)) => {
@@ -195,7 +204,7 @@ impl Ending<'_> {
         }
         // SAFETY: without `JOIN` the outcome is the loop's (I5), which still has its reference.
         let lost = if completed.wanted { None } else { unsafe { lose(task) } };
-        queues::set(header, LEFT);
+        header.notes.set(LEFT);
         // SAFETY: on the loop's thread; not used again.
         unsafe { side.settle(task) };
         lost

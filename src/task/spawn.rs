@@ -7,10 +7,10 @@ use core::pin::pin;
 use core::ptr::NonNull;
 use core::task::{Context, Waker};
 
-use super::cell::{Cell, Header, Label, Origin, unmake};
+use super::cell::{Cell, Header, Label, Origin, Room, unmake};
 use super::join::Join;
 use super::mailbox::{Mailbox, release};
-use super::queues::CONTROL;
+use super::notes::{CONTROL, Notes};
 use super::state::State;
 use crate::error::{JoinError, forget_payload};
 use crate::sync::Arc;
@@ -92,14 +92,16 @@ impl<F: Future, L: Label> NewTask<F, L> {
     /// A request to the loop that nobody waits for. What the future holds must be fit for the loop's
     /// thread, and for this one where the loop has ended.
     pub(super) fn request(future: F, label: L, origin: Origin, owner: Arc<Mailbox>) -> Self {
-        let task = Cell::allocate(future, label, origin, owner, State::unobserved(), CONTROL, None);
+        let (room, notes) = (Room::Fresh(owner), Notes::new(0, CONTROL));
+        let task = Cell::allocate(future, label, origin, room, State::unobserved(), notes);
         Self { task, _type: PhantomData }
     }
 
     /// For the makers above, and for [`refused`], which pushes nothing.
     fn allocate(future: F, label: L, origin: Origin, owner: Arc<Mailbox>, kind: Kind) -> Self {
-        let notes = if kind == Kind::Control { CONTROL } else { 0 };
-        let task = Cell::allocate(future, label, origin, owner, State::new(true), notes, None);
+        let notes = Notes::new(0, if kind == Kind::Control { CONTROL } else { 0 });
+        let room = Room::Fresh(owner);
+        let task = Cell::allocate(future, label, origin, room, State::new(true), notes);
         Self { task, _type: PhantomData }
     }
 

@@ -75,10 +75,29 @@ unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: the caller's promise: the data is a header pointer (I1), which is never null. Not made
     // from the reference, which may not reach the rest of the cell.
     let task = unsafe { pointer(data) };
-    if ptr::eq(sync::current(), Mailbox::address(header.owner())) {
+    let current = sync::current();
+    if ptr::eq(current, Mailbox::address(header.owner())) {
+        // By the address that is known already: that of the task has to be loaded from its cell.
+        // SAFETY: the address is that of the mailbox of a loop that is inside its run (I8).
+        let mailbox = unsafe { &*current.cast::<Mailbox>() };
         // SAFETY: the current loop is the task's, so this is its thread (I4), and the task is alive.
-        unsafe { queues::wake(header.owner(), task) };
-    } else if header.state.wake() == Then::Push {
+        unsafe { queues::wake(mailbox, task) };
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { wake_elsewhere(task) };
+    }
+}
+
+/// Wakes a task from another thread, or from outside its loop's run.
+///
+/// # Safety
+///
+/// The task is alive until this returns.
+#[inline(never)] // so that a wake on the loop saves no registers for it
+unsafe fn wake_elsewhere(task: NonNull<Header>) {
+    // SAFETY: the caller's promise.
+    let header = unsafe { task.as_ref() };
+    if header.state.wake() == Then::Push {
         // SAFETY: this call set `QUEUED` (I6), and the waker's reference outlives it.
         unsafe { Mailbox::push_or_settle(header.owner(), task) };
     }

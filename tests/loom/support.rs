@@ -85,7 +85,8 @@ impl Model {
         self.side.resume();
         self.take_in(self.side.take_all());
         self.side.begin_batch(8);
-        while let Some(popped) = self.side.pop() {
+        let mut batch = self.side.batch();
+        while let Some(popped) = batch.next() {
             let ran = match popped.run() {
                 Ran::Asked(asked) => asked.run(&self.side),
                 ran => ran,
@@ -119,7 +120,8 @@ impl Model {
         self.end_all();
         self.side.resume();
         self.side.begin_batch(usize::MAX);
-        while let Some(popped) = self.side.pop() {
+        let mut batch = self.side.batch();
+        while let Some(popped) = batch.next() {
             assert!(matches!(popped.run(), Ran::Nothing), "everything has ended");
         }
     }

@@ -20,6 +20,11 @@ impl Snapshot {
     pub(crate) fn is_woken(self) -> bool {
         self.0 & WOKEN != 0
     }
+    /// Whether a poll has nothing to heed: no remote wake that it would answer, and no request.
+    #[inline]
+    pub(crate) fn is_quiet(self) -> bool {
+        self.0 & (WOKEN | CANCEL | ABORT) == 0
+    }
     /// Whether the loop's reference is with the entry in the injection stack.
     pub(crate) fn is_heir(self) -> bool {
         self.0 & HEIR != 0

@@ -1,0 +1,137 @@
+//! What only the loop's thread writes down in a cell (I4): whether it is queued, what has become of
+//! it, and how often it was polled.
+//!
+//! Each note has a place of its own, written whole. A wake and the poll that follows it then pass
+//! nothing but the fact that a byte is zero, on which a processor can bet; flags in one word, with a
+//! count above them, made a chain of loads and stores that each poll had to wait for.
+
+use crate::sync::UnsafeCell;
+
+/// The cell is in the ready queue.
+pub(super) const READY: u8 = 1;
+/// The task is done: its cell goes into no queue any more.
+pub(super) const ENDED: u8 = 1 << 1;
+
+/// The cell is in the urgent queue.
+pub(super) const URGENT: u8 = 1;
+/// The task is done, and the loop's reference waits for the cell to leave its last queue (I3).
+pub(super) const LEFT: u8 = 1 << 1;
+/// A request to the loop itself: run when it is taken in, and kept in no registry.
+pub(super) const CONTROL: u8 = 1 << 2;
+/// The loop knows the task.
+pub(super) const ADOPTED: u8 = 1 << 3;
+/// The count of polls has run over, and goes on beside the cell.
+pub(super) const CARRIED: u8 = 1 << 4;
+
+/// How many polls the cell's own count holds.
+pub(super) const POLLS: u64 = u16::MAX as u64 + 1;
+
+/// The notes of one cell. All methods but the first are for the loop's thread.
+pub(crate) struct Notes {
+    /// `READY` and `ENDED`.
+    standing: UnsafeCell<u8>,
+    /// The other flags.
+    flags: UnsafeCell<u8>,
+    polls: UnsafeCell<u16>,
+}
+
+impl Notes {
+    /// Those of a new cell, which is its maker's.
+    #[inline]
+    pub(super) fn new(standing: u8, flags: u8) -> Self {
+        Self {
+            standing: UnsafeCell::new(standing),
+            flags: UnsafeCell::new(flags),
+            polls: UnsafeCell::new(0),
+        }
+    }
+
+    /// Whether the cell is ready, or done.
+    #[inline]
+    pub(super) fn standing(&self) -> u8 {
+        // SAFETY: I4: only the loop's thread reads or writes the notes of a published cell.
+        self.standing.with(|standing| unsafe { *standing })
+    }
+
+    #[inline]
+    pub(super) fn stand(&self, standing: u8) {
+        // SAFETY: as in `standing`.
+        self.standing.with_mut(|old| unsafe { *old = standing });
+    }
+
+    #[inline]
+    pub(super) fn has_ended(&self) -> bool {
+        self.standing() & ENDED != 0
+    }
+
+    /// The cell leaves the ready queue.
+    #[inline]
+    pub(super) fn unready(&self) {
+        if self.standing() != READY {
+            return self.unready_ended();
+        }
+        self.stand(0); // and not what is left of what was loaded
+    }
+
+    #[cold]
+    fn unready_ended(&self) {
+        self.stand(ENDED);
+    }
+
+    /// The task is done.
+    #[inline]
+    pub(super) fn end(&self) {
+        self.stand(self.standing() | ENDED);
+    }
+
+    #[inline]
+    pub(super) fn flags(&self) -> u8 {
+        // SAFETY: as in `standing`.
+        self.flags.with(|flags| unsafe { *flags })
+    }
+
+    #[inline]
+    pub(super) fn set(&self, flag: u8) {
+        // SAFETY: as in `standing`.
+        self.flags.with_mut(|flags| unsafe { *flags |= flag });
+    }
+
+    #[inline]
+    pub(super) fn clear(&self, flag: u8) {
+        // SAFETY: as in `standing`.
+        self.flags.with_mut(|flags| unsafe { *flags &= !flag });
+    }
+
+    /// Whether the cell is in a plain queue.
+    #[inline]
+    pub(super) fn is_queued(&self) -> bool {
+        self.standing() & READY != 0 || self.flags() & URGENT != 0
+    }
+
+    /// How often the task was polled, as far as the cell knows.
+    pub(super) fn polls(&self) -> u16 {
+        // SAFETY: as in `standing`.
+        self.polls.with(|polls| unsafe { *polls })
+    }
+
+    /// Counts a poll. `true`: the count has run over.
+    #[inline]
+    pub(super) fn count_poll(&self) -> bool {
+        // SAFETY: as in `standing`.
+        self.polls.with_mut(|polls| {
+            // SAFETY: as in `standing`.
+            let polls = unsafe { &mut *polls };
+            *polls = polls.wrapping_add(1);
+            *polls == 0
+        })
+    }
+}
+
+#[cfg(test)]
+impl Notes {
+    /// Sets the cell's own count of polls.
+    pub(super) fn set_polls(&self, polls: u16) {
+        // SAFETY: as in `standing`.
+        self.polls.with_mut(|old| unsafe { *old = polls });
+    }
+}
