@@ -144,7 +144,7 @@ fn send(sender: &mut Sender) {
     }
     for (waker, task) in &sender.wakers {
         waker.wake_by_ref();
-        waker.clone().wake();
+        drop(waker.clone());
         let _ = task.cancel();
     }
     for task in sender.finished.drain(..) {
