@@ -1,138 +1,81 @@
-//! One operation many times, to count its instructions under valgrind: `counts OPERATION TIMES`.
+//! One operation many times, to count its instructions under valgrind: `counts OPERATION TIMES`; without
+//! arguments it names the operations.
 //!
 //! `benches/counts.sh` runs each operation with two numbers of times, divides the difference, and compares with the
-//! table `benches/counts.txt`. Instructions are no time, but they are the same from run to run.
+//! table `benches/counts.txt`. Instructions are no time, but they are the same from run to run: time is virtual, and
+//! what other threads do is done by this one, outside of the loop's run.
+
+#[path = "counts/local.rs"]
+mod local;
+#[path = "counts/remote.rs"]
+mod remote;
 
 use std::env;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
-use std::thread;
-use std::time::Duration;
+use std::future::Future;
 
-use sideloop::{Builder, Executor, spawn_local, time, yield_now};
+use sideloop::{Builder, Executor, spawn_local};
 
-/// Wakes itself so many times.
-struct Wakes(usize);
+/// How many tasks or timers there are at a time.
+const BATCH: usize = 100;
 
-impl Future for Wakes {
-    type Output = ();
+/// Does something so many times, a multiple of [`BATCH`].
+type Operation = (&'static str, fn(usize));
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0 == 0 {
-            return Poll::Ready(());
-        }
-        self.0 -= 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
+/// An operation of a task on its loop's thread.
+macro_rules! on_the_loop {
+    ($($name:ident),*) => { [$((stringify!($name), |times| run(local::$name(times)))),*] };
 }
 
-/// Spawns and joins, a hundred at a time.
-async fn spawn_join(times: usize) {
-    let mut tasks = Vec::with_capacity(100);
-    for _ in 0..times / 100 {
-        tasks.extend((0..100).map(|n| spawn_local(async move { n })));
-        for task in tasks.drain(..) {
-            task.await.expect("it ends");
-        }
-    }
+/// An operation of another thread.
+macro_rules! from_elsewhere {
+    ($($name:ident),*) => { [$((stringify!($name), |times| remote::$name(&mut executor(), times))),*] };
 }
 
-/// Spawns tasks that wait, aborts them, and joins them, a hundred at a time.
-async fn abort_join(times: usize) {
-    let mut tasks = Vec::with_capacity(100);
-    for _ in 0..times / 100 {
-        tasks.extend((0..100).map(|_| spawn_local(std::future::pending::<()>())));
-        yield_now().await;
-        yield_now().await;
-        tasks.iter().for_each(|task| {
-            let _ = task.abort();
-        });
-        for task in tasks.drain(..) {
-            assert!(task.await.is_err());
-        }
-    }
+const LOCAL: [Operation; 16] = on_the_loop![
+    spawn_join,
+    spawn_detach,
+    spawn_drop,
+    spawn_late_join,
+    self_wake,
+    wake_other,
+    yield_once,
+    abort_join,
+    cancel_join,
+    abort_by_id,
+    group_next,
+    sleep_cancel,
+    sleep_reset,
+    sleep_fire,
+    timeout_yield,
+    interval_tick
+];
+
+const REMOTE: [Operation; 8] = from_elsewhere![
+    remote_spawn,
+    remote_call,
+    remote_wake,
+    remote_wake_again,
+    remote_cancel,
+    block_on,
+    idle_turn,
+    snapshot
+];
+
+fn executor() -> Executor {
+    Builder::new().virtual_time(0).build()
 }
 
-/// Makes, polls and drops a sleep.
-async fn sleep_cancel(times: usize) {
-    for _ in 0..times {
-        let mut sleep = pin!(time::sleep(Duration::from_secs(30)));
-        poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_pending())).await;
-    }
-}
-
-/// Lets a timer fire.
-async fn sleep_fire(times: usize) {
-    for _ in 0..times {
-        time::sleep(Duration::from_micros(10)).await;
-    }
-}
-
-/// A time limit around something that is ready after one yield.
-async fn timeout_yield(times: usize) {
-    for _ in 0..times {
-        time::timeout(Duration::from_secs(30), yield_now()).await.expect("in time");
-    }
-}
-
-/// Spawns from another thread; the loop takes the tasks in, and runs them.
-fn remote_spawn(times: usize) {
-    let mut executor = Executor::new();
-    let handle = executor.handle().clone();
-    let spawner = thread::spawn(move || {
-        for _ in 0..times {
-            handle.spawn(async {}).detach();
-        }
-    });
-    spawner.join().expect("it spawns");
-    executor.run_until_idle();
-}
-
-/// Wakes from another thread, one wake for each poll.
-fn remote_wake(times: usize) {
-    let mut executor = Executor::new();
-    let (send, receive) = std::sync::mpsc::channel();
-    executor
-        .spawn_local(poll_fn(move |cx| {
-            send.send(cx.waker().clone()).expect("it is awaited");
-            Poll::<()>::Pending
-        }))
-        .detach();
-    executor.run_until_idle();
-    for _ in 0..times {
-        receive.recv().expect("it was polled").wake(); // outside of the run: as from another thread
-        executor.run_until_idle();
-    }
-}
-
-fn on_the_loop<F: Future<Output = ()> + 'static>(future: F) {
-    Builder::new()
-        .virtual_time(0)
-        .build()
-        .block_on(async { spawn_local(future).await })
-        .expect("ends");
+fn run(future: impl Future<Output = ()> + 'static) {
+    executor().block_on(async { spawn_local(future).await }).expect("it ends");
 }
 
 fn main() {
     let mut arguments = env::args().skip(1).filter(|argument| argument != "--bench");
-    let Some(operation) = arguments.next() else { return println!("counts OPERATION TIMES") };
-    let times = arguments.next().and_then(|times| times.parse().ok()).unwrap_or(1000);
-    match operation.as_str() {
-        "spawn_join" => on_the_loop(spawn_join(times)),
-        "self_wake" => on_the_loop(Wakes(times)),
-        "yield" => on_the_loop(async move {
-            for _ in 0..times {
-                yield_now().await;
-            }
-        }),
-        "abort_join" => on_the_loop(abort_join(times)),
-        "sleep_cancel" => on_the_loop(sleep_cancel(times)),
-        "sleep_fire" => on_the_loop(sleep_fire(times)),
-        "timeout_yield" => on_the_loop(timeout_yield(times)),
-        "remote_spawn" => remote_spawn(times),
-        "remote_wake" => remote_wake(times),
-        other => println!("no such operation: {other}"),
-    }
+    let operations = || LOCAL.into_iter().chain(REMOTE);
+    let Some(name) = arguments.next() else {
+        return operations().for_each(|(name, _)| println!("{name}"));
+    };
+    let times = arguments.next().and_then(|times| times.parse().ok()).unwrap_or(10 * BATCH);
+    let (_, operation) = operations().find(|(known, _)| *known == name).expect("a known operation");
+    operation(times);
 }

@@ -45,6 +45,16 @@ fn main() {
     loop { std::thread::park() }
 }
 EOF
+# With timers, which sideloop always has.
+program tokio-time 'tokio = { version = "1", features = ["rt", "sync", "time"] }' <<'EOF'
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let handle = runtime.handle().clone();
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    assert_eq!(handle.block_on(handle.spawn(async { 42 })).unwrap(), 42);
+    loop { std::thread::park() }
+}
+EOF
 program async-executor $'async-executor = "1"\nfutures-lite = "2"' <<'EOF'
 fn main() {
     use futures_lite::future::{block_on, pending};
@@ -87,4 +97,5 @@ printf '|---|---|---|---|---|---|---|\n'
 measure none "two threads of std"
 measure sideloop sideloop
 measure tokio "tokio (\`rt\`)"
+measure tokio-time "tokio (\`rt\`, \`sync\`, \`time\`)"
 measure async-executor "async-executor, futures-lite"

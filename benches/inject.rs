@@ -11,6 +11,8 @@
 //!   one with each other or with the loop. Which of them runs is part of the time, for every peer.
 //! - An idle machine: a round trip depends on little else than how soon the system runs a thread that
 //!   was woken. On a busy machine it is at times twenty times as long as on an idle one.
+//! - Peers that spin by themselves: none does. In the rows of those that spin a task that always yields
+//!   keeps them awake, and who waits for a result polls it without a pause.
 //! - A backlog: every thread waits for its thousand before it sends the next.
 
 #[path = "inject/floors.rs"]

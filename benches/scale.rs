@@ -58,7 +58,7 @@ fn table<const N: usize>(
         }
         for (operation, values) in operations.iter().zip(values) {
             let values = peers.iter().map(|(peer, _)| *peer).zip(values).collect();
-            table.row(&Row { name: format!("{operation}, {size}"), values }, "");
+            table.row(&Row { name: format!("{operation}, {size}"), values });
         }
     }
 }

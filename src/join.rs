@@ -306,10 +306,10 @@ impl<T> JoinHandle<T> {
         if let Some(outcome) = self.join.try_take() {
             return Some(outcome);
         }
-        if let Some(outcome) = park::look(|| self.join.try_take()) {
-            return Some(outcome);
-        }
-        park::block(deadline, |waker| self.join.poll(&mut Context::from_waker(waker)))
+        park::wait(deadline, |waker| match waker {
+            Some(waker) => self.join.poll(&mut Context::from_waker(waker)),
+            None => self.join.try_take().map_or(Poll::Pending, Poll::Ready),
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sideloop::{JoinHandle, LoopThread, spawn_local, time, yield_now};
+use sideloop::{JoinHandle, LoopThread, TaskGroup, current, spawn_local, time, yield_now};
 
 /// The system's allocator; counts the calls of each thread that takes memory.
 struct Counting;
@@ -101,6 +101,19 @@ async fn on_the_loops_thread() {
         assert!(task.await.is_err());
     };
     assert_eq!(warm(aborts).await, 0, "abort and join");
+    let cancels = || async {
+        let task = spawn_local(std::future::pending::<()>());
+        yield_now().await;
+        task.cancel();
+        assert!(task.await.is_err());
+    };
+    assert_eq!(warm(cancels).await, 0, "cancel and join");
+    let group = TaskGroup::new(&current());
+    let members = || async {
+        (0..10).for_each(|n| _ = group.spawn_local(async move { n }));
+        while group.next().await.is_some() {}
+    };
+    assert_eq!(warm(members).await, 21, "ten members of a group: two blocks for each, one for all");
     assert_eq!(warm(timers).await, 0, "sleeps armed, moved, cancelled and fired");
 }
 

@@ -5,6 +5,7 @@
 //! numbers there too, for `report`. All benches take `--quick`, for few rounds, and a part of a name,
 //! for those workloads alone.
 
+pub mod goals;
 pub mod local;
 pub mod remote;
 pub mod results;

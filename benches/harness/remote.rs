@@ -1,7 +1,10 @@
 //! The runtimes on a thread of their own, as other threads use them.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -17,6 +20,9 @@ pub trait Remote: Send + Sync + 'static {
     const NAME: &'static str;
 
     fn start() -> Self;
+
+    /// Begins or ends a time in which the thread is not to sleep, where that is not of its own making.
+    fn keep_awake(&self, _on: bool) {}
 
     /// Has the thread call `f`; nobody waits for it.
     fn post(&self, f: impl FnOnce() + Send + 'static);
@@ -102,20 +108,59 @@ impl Drop for Stoppable {
     }
 }
 
+/// What keeps a runtime awake that cannot spin: a task that yields until it is told to end.
+#[derive(Default)]
+struct Awake(Arc<AtomicBool>);
+
+impl Awake {
+    /// Begins, with a task to be spawned, or ends.
+    fn set(&self, on: bool) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.0.store(on, Ordering::Relaxed);
+        let awake = self.0.clone();
+        let yields = poll_fn(move |cx| {
+            if !awake.load(Ordering::Relaxed) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        on.then_some(yields)
+    }
+}
+
+/// Blocks for the result of a task; one that spins asks for it again and again.
+fn result<const SPINS: bool, F: Future>(task: F) -> F::Output {
+    if !SPINS {
+        return block_on(task);
+    }
+    let mut task = pin!(task);
+    loop {
+        if let Poll::Ready(result) = task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return result;
+        }
+        std::hint::spin_loop();
+    }
+}
+
 /// Tokio's current-thread runtime, by its `Handle`.
-pub struct TokioThread {
+pub struct TokioThread<const SPINS: bool> {
     handle: tokio::runtime::Handle,
+    awake: Awake,
     _thread: Stoppable,
 }
 
-impl Remote for TokioThread {
+impl<const SPINS: bool> Remote for TokioThread<SPINS> {
     const NAME: &'static str = "tokio";
 
     fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let handle = runtime.handle().clone();
         let _thread = Stoppable::new(move |stopped| _ = runtime.block_on(stopped));
-        Self { handle, _thread }
+        Self { handle, awake: Awake::default(), _thread }
+    }
+
+    fn keep_awake(&self, on: bool) {
+        self.awake.set(on && SPINS).map(|yields| self.spawn(yields));
     }
 
     fn post(&self, f: impl FnOnce() + Send + 'static) {
@@ -130,7 +175,7 @@ impl Remote for TokioThread {
     }
 }
 
-impl RemoteSpawner for TokioThread {
+impl<const SPINS: bool> RemoteSpawner for TokioThread<SPINS> {
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         drop(self.handle.spawn(future));
     }
@@ -140,24 +185,29 @@ impl RemoteSpawner for TokioThread {
         future: impl Future<Output = T> + Send + 'static,
     ) -> impl FnOnce() -> T {
         let task = self.handle.spawn(future);
-        move || block_on(task).expect("the task runs through")
+        move || result::<SPINS, _>(task).expect("the task runs through")
     }
 }
 
 /// An `Executor`, which one thread runs.
-pub struct AsyncExecutorThread {
+pub struct AsyncExecutorThread<const SPINS: bool> {
     executor: Arc<Executor<'static>>,
+    awake: Awake,
     _thread: Stoppable,
 }
 
-impl Remote for AsyncExecutorThread {
+impl<const SPINS: bool> Remote for AsyncExecutorThread<SPINS> {
     const NAME: &'static str = "async-executor";
 
     fn start() -> Self {
         let executor = Arc::new(Executor::new());
         let there = executor.clone();
         let _thread = Stoppable::new(move |stopped| _ = block_on(there.run(stopped)));
-        Self { executor, _thread }
+        Self { executor, awake: Awake::default(), _thread }
+    }
+
+    fn keep_awake(&self, on: bool) {
+        self.awake.set(on && SPINS).map(|yields| self.spawn(yields));
     }
 
     fn post(&self, f: impl FnOnce() + Send + 'static) {
@@ -172,7 +222,7 @@ impl Remote for AsyncExecutorThread {
     }
 }
 
-impl RemoteSpawner for AsyncExecutorThread {
+impl<const SPINS: bool> RemoteSpawner for AsyncExecutorThread<SPINS> {
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         self.executor.spawn(future).detach();
     }
@@ -182,6 +232,6 @@ impl RemoteSpawner for AsyncExecutorThread {
         future: impl Future<Output = T> + Send + 'static,
     ) -> impl FnOnce() -> T {
         let task = self.executor.spawn(future);
-        move || block_on(task)
+        move || result::<SPINS, _>(task)
     }
 }

@@ -4,6 +4,8 @@ use std::env;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 
+use crate::goals;
+
 /// The variable that names the file.
 pub const VARIABLE: &str = "SIDELOOP_RESULTS";
 /// Who is compared with the others.
@@ -61,6 +63,8 @@ impl Entry {
 pub struct Table {
     name: &'static str,
     file: Option<File>,
+    /// What is in it so far.
+    entries: Vec<Entry>,
 }
 
 impl Table {
@@ -70,12 +74,12 @@ impl Table {
         let file = env::var_os(VARIABLE).map(|path| {
             OpenOptions::new().create(true).append(true).open(path).expect("the file of results")
         });
-        Self { name, file }
+        Self { name, file, entries: Vec::new() }
     }
 
-    /// Prints and keeps a row; `note` is for the reader.
-    pub fn row(&mut self, row: &Row, note: &str) {
-        println!("  {}{note}", row.name);
+    /// Prints and keeps a row, and says which goals it has met or missed.
+    pub fn row(&mut self, row: &Row) {
+        println!("  {}", row.name);
         let mut least = None;
         for (peer, values) in &row.values {
             let entry = Entry::new(self.name, &row.name, peer, values);
@@ -89,6 +93,10 @@ impl Table {
             if let Some(file) = &mut self.file {
                 file.write_all(entry.line().as_bytes()).expect("the file of results");
             }
+            self.entries.push(entry);
+        }
+        for verdict in goals::verdicts(self.name, &row.name, &self.entries) {
+            println!("    {verdict}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::Options;
-use crate::results::{OURS, Row, Table, quantile};
+use crate::results::{Row, Table};
 
 /// Runs so many batches, and says how long it took.
 pub type Run = Box<dyn FnMut(u64) -> Duration>;
@@ -18,8 +18,6 @@ pub struct Workload {
     pub operations: u64,
     /// Makes what is there only while this is measured.
     pub prepare: Box<dyn Fn() -> Peers>,
-    /// The share of tokio's time that sideloop is to stay within.
-    pub aim: Option<f64>,
 }
 
 /// How it is measured.
@@ -78,19 +76,7 @@ impl Rounds {
     pub fn table(self, name: &'static str, workloads: &[Workload], options: &Options) {
         let mut table = Table::new(name, "nanoseconds per operation");
         for workload in workloads.iter().filter(|workload| options.has(&workload.name)) {
-            let row = self.measure(workload);
-            let note = workload.aim.map_or(String::new(), |aim| verdict(&row, aim));
-            table.row(&row, &note);
+            table.row(&self.measure(workload));
         }
     }
-}
-
-/// Sideloop's time as a share of tokio's, round by round, and whether it is what is aimed at.
-fn verdict(row: &Row, aim: f64) -> String {
-    let of = |name| row.values.iter().find(|(peer, _)| *peer == name).map(|(_, values)| values);
-    let (Some(ours), Some(theirs)) = (of(OURS), of("tokio")) else { return String::new() };
-    let shares: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
-    let [low, median, high] = [0.25, 0.5, 0.75].map(|at| quantile(&shares, at));
-    let verdict = if median <= aim { "met" } else { "missed" };
-    format!(": {median:.3} ({low:.3}-{high:.3}) of tokio's, aim {aim}: {verdict}")
 }

@@ -25,7 +25,6 @@ macro_rules! workload {
             name: $name.into(),
             operations: $operations as u64,
             prepare: Box::new(move || vec![$(on::<$remote, _>($drive)),*]),
-            aim: None,
         }
     };
 }
@@ -38,7 +37,7 @@ pub(crate) fn throughput() -> Vec<Workload> {
             workload!(
                 format!("{}, {} thread{}", $what, $threads, if $threads == 1 { "" } else { "s" }),
                 $threads * BATCH,
-                [SideloopThread<false>, TokioThread, AsyncExecutorThread $(, $more)*],
+                [SideloopThread<false>, TokioThread<false>, AsyncExecutorThread<false> $(, $more)*],
                 $drive
             )
         };
@@ -58,32 +57,42 @@ pub(crate) fn throughput() -> Vec<Workload> {
     all
 }
 
+/// How long a thread waits before it sends where the other one is to be asleep: many times what that takes
+/// to find nothing to do. Not measured.
+const REST: Duration = Duration::from_micros(20);
+
 /// One operation there and back.
 pub(crate) fn round_trips() -> Vec<Workload> {
-    vec![
-        workload!(
-            "spawn + join, parked",
-            1,
-            [SideloopThread<false>, TokioThread, AsyncExecutorThread],
-            joined
-        ),
-        workload!(
-            "call, parked",
-            1,
+    /// Spawns, and calls, with such a rest before each.
+    macro_rules! both {
+        ($how:expr, $rest:expr, $spins:expr) => {
             [
-                SideloopThread<false>, TokioThread, AsyncExecutorThread, Channel<false>, Locked<OfStd, false>,
-                Locked<OfParkingLot, false>
-            ],
-            answered
-        ),
-        workload!("spawn + join, spinning", 1, [SideloopThread<true>], joined),
-        workload!(
-            "call, spinning",
-            1,
-            [SideloopThread<true>, Channel<true>, Locked<OfStd, true>, Locked<OfParkingLot, true>],
-            answered
-        ),
-    ]
+                workload!(
+                    format!("spawn + join, {}", $how),
+                    1,
+                    [SideloopThread<$spins>, TokioThread<$spins>, AsyncExecutorThread<$spins>],
+                    |to| joined(to, $rest)
+                ),
+                workload!(
+                    format!("call, {}", $how),
+                    1,
+                    [
+                        SideloopThread<$spins>,
+                        TokioThread<$spins>,
+                        AsyncExecutorThread<$spins>,
+                        Channel<$spins>,
+                        Locked<OfStd, $spins>,
+                        Locked<OfParkingLot, $spins>
+                    ],
+                    |to| answered(to, $rest)
+                ),
+            ]
+        };
+    }
+    let parked = both!("parked", REST, false);
+    let in_a_row = both!("one after the other", Duration::ZERO, false);
+    let spinning = both!("spinning", Duration::ZERO, true);
+    parked.into_iter().chain(in_a_row).chain(spinning).collect()
 }
 
 /// Starts the other thread, and has it used by what `drive` makes of it.
@@ -208,24 +217,37 @@ fn wakes<R: RemoteSpawner>(to: Arc<R>, count: usize) -> impl FnMut(u64) -> Durat
     }
 }
 
-/// Per operation: a task spawned, and its result blocked for.
-fn joined<R: RemoteSpawner>(to: Arc<R>) -> impl FnMut(u64) -> Duration {
-    move |batches| {
-        let begun = Instant::now();
-        for i in 0..batches {
-            black_box(to.spawn_join(async move { i })());
+/// How long so many operations take, each after a rest.
+fn apart(times: u64, rest: Duration, mut operation: impl FnMut(u64)) -> Duration {
+    let mut all = Duration::ZERO;
+    for time in 0..times {
+        let rested = Instant::now() + rest;
+        while Instant::now() < rested {
+            std::hint::spin_loop();
         }
-        begun.elapsed()
+        let begun = Instant::now();
+        operation(time);
+        all += begun.elapsed();
+    }
+    all
+}
+
+/// Per operation: a task spawned, and its result blocked for.
+fn joined<R: RemoteSpawner>(to: Arc<R>, rest: Duration) -> impl FnMut(u64) -> Duration {
+    move |times| {
+        to.keep_awake(true);
+        let all = apart(times, rest, |i| _ = black_box(to.spawn_join(async move { i })()));
+        to.keep_awake(false);
+        all
     }
 }
 
 /// Per operation: a closure sent, and its result blocked for.
-fn answered<R: Remote>(to: Arc<R>) -> impl FnMut(u64) -> Duration {
-    move |batches| {
-        let begun = Instant::now();
-        for i in 0..batches {
-            black_box(to.call(move || i)());
-        }
-        begun.elapsed()
+fn answered<R: Remote>(to: Arc<R>, rest: Duration) -> impl FnMut(u64) -> Duration {
+    move |times| {
+        to.keep_awake(true);
+        let all = apart(times, rest, |i| _ = black_box(to.call(move || i)()));
+        to.keep_awake(false);
+        all
     }
 }

@@ -20,12 +20,11 @@ const BATCH: usize = 1000;
 
 /// A workload of [`BATCH`] operations on each of these runtimes.
 macro_rules! workload {
-    ($name:expr, $aim:expr, [$($runtime:ty),*], $drive:expr) => {
+    ($name:expr, [$($runtime:ty),*], $drive:expr) => {
         Workload {
             name: $name.into(),
             operations: BATCH as u64,
             prepare: Box::new(|| vec![$(on::<$runtime, _>($drive)),*]),
-            aim: $aim,
         }
     };
 }
@@ -33,30 +32,23 @@ macro_rules! workload {
 pub(crate) fn all() -> Vec<Workload> {
     /// With all of the runtimes.
     macro_rules! of_all {
-        ($name:expr, $aim:expr, $drive:expr) => {
+        ($name:expr, $drive:expr) => {
             workload!(
                 $name,
-                $aim,
                 [Sideloop, Tokio, TokioLocalSet, AsyncExecutor, Pool, Compio, Monoio],
                 $drive
             )
         };
     }
     vec![
-        of_all!("spawn + join", Some(0.35), spawn_and_join),
-        of_all!("self-wake, 1 task", Some(0.3), |on, n| self_wake(on, 1, n)),
-        of_all!("self-wake, 1000 tasks", Some(0.3), |on, n| self_wake(on, BATCH as u64, n)),
-        of_all!("ping-pong, bare wakers", None, bare_ping_pong),
-        of_all!("ping-pong, async-channel", None, channel_ping_pong),
-        workload!(
-            "abort + join, all at once",
-            Some(0.35),
-            [Sideloop, Tokio, TokioLocalSet],
-            abort_all
-        ),
+        of_all!("spawn + join", spawn_and_join),
+        of_all!("self-wake, 1 task", |on, n| self_wake(on, 1, n)),
+        of_all!("self-wake, 1000 tasks", |on, n| self_wake(on, BATCH as u64, n)),
+        of_all!("ping-pong, bare wakers", bare_ping_pong),
+        of_all!("ping-pong, async-channel", channel_ping_pong),
+        workload!("abort + join, all at once", [Sideloop, Tokio, TokioLocalSet], abort_all),
         workload!(
             "abort + join, one by one",
-            Some(0.35),
             [Sideloop, Tokio, TokioLocalSet, AsyncExecutor, Compio],
             abort_each
         ),

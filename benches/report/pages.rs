@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use harness::goals::{GOALS, fastest};
 use harness::results::{Entry, OURS};
 
 /// What stands around the numbers in the README.
@@ -23,8 +24,10 @@ const TABLES: [(&str, &str, bool, &str); 8] = [
         "round-trip",
         "There and back",
         true,
-        "Nanoseconds until a thread that blocks has its result. Parked: the other thread sleeps in between. \
-         Spinning: it looks for work before it sleeps.",
+        "Nanoseconds until a thread that blocks has its result. Parked: the other thread has gone to sleep \
+         before. One after the other: the next is sent as soon as there is a result. Spinning: the other \
+         thread is kept awake, sideloop by `Builder::spin`, the peers by a task that always yields, and who \
+         waits for their result polls it without a pause.",
     ),
     ("timers", "Timers", true, "Nanoseconds per operation, with so many other timers pending."),
     ("floods", "Timers that fire", false, "In the unit that the row names."),
@@ -50,7 +53,7 @@ const TABLES: [(&str, &str, bool, &str); 8] = [
 ];
 
 /// The rows of the README: table, row, and what they are called there.
-const SUMMARY: [(&str, &str, &str); 17] = [
+const SUMMARY: [(&str, &str, &str); 19] = [
     ("local", "spawn + join", "spawn + join, 1000 at a time"),
     ("local", "self-wake, 1 task", "self-wake, one task"),
     ("local", "self-wake, 1000 tasks", "self-wake, 1000 tasks"),
@@ -60,7 +63,9 @@ const SUMMARY: [(&str, &str, &str); 17] = [
     ("inject", "spawn, 1 thread", "spawn from another thread"),
     ("inject", "wake, 1 thread", "wake from another thread"),
     ("inject", "spawn, 4 threads", "spawn from four other threads"),
-    ("round-trip", "call, parked", "call from another thread, and back"),
+    ("round-trip", "spawn + join, parked", "spawn on a sleeping loop, and a blocking join"),
+    ("round-trip", "call, one after the other", "one call from another thread after the other"),
+    ("round-trip", "spawn + join, spinning", "spawn on a loop that spins, and a blocking join"),
     ("timers", "sleep, 1000000 pending", "make, poll and drop a sleep, 1 million others pending"),
     ("timers", "reset, 100000 pending", "move a sleep, 100 000 others pending"),
     ("timers", "timeout, ready after a yield", "`timeout` around what is ready after one yield"),
@@ -94,10 +99,9 @@ impl<'a> Row<'a> {
         self.0.iter().copied().find(|entry| entry.peer == name)
     }
 
-    /// The peer with the least time of all but sideloop and bare hand-offs.
+    /// See [`fastest`].
     fn fastest(&self) -> Option<&'a Entry> {
-        let is_peer = |entry: &&&Entry| entry.peer != OURS && !is_floor(&entry.peer);
-        self.0.iter().filter(is_peer).min_by(|a, b| a.least.total_cmp(&b.least)).copied()
+        fastest(self.0.iter().copied())
     }
 
     /// Sideloop's least time as a share of another's.
@@ -107,11 +111,6 @@ impl<'a> Row<'a> {
             _ => "–".into(),
         }
     }
-}
-
-/// Whether this is a hand-off without tasks.
-fn is_floor(peer: &str) -> bool {
-    peer.starts_with("Mutex") || peer == "crossbeam-channel"
 }
 
 /// The names in order of their first appearance.
@@ -151,6 +150,22 @@ fn table(entries: &[Entry], name: &str) -> String {
     text
 }
 
+/// A table of what was to be reached, and whether it was.
+fn goals(entries: &[Entry]) -> String {
+    let mut text = String::from("| | goal, at most | measured | |\n|---|---|---|---|\n");
+    for goal in &GOALS {
+        let measured = goal.measured(entries);
+        let verdict = match measured.map(|measured| goal.is_met_by(measured)) {
+            Some(true) => "met",
+            Some(false) => "**missed**",
+            None => "not measured",
+        };
+        let measured = measured.map_or("–".into(), |measured| goal.words(measured));
+        text += &format!("| {} | {} | {measured} | {verdict} |\n", goal.row, goal.words(goal.most));
+    }
+    text
+}
+
 /// All results.
 pub(crate) fn results(machine: &str, entries: &[Entry], footprint: &str) -> String {
     let mut text = format!(
@@ -167,6 +182,8 @@ pub(crate) fn results(machine: &str, entries: &[Entry], footprint: &str) -> Stri
         }
         text += &table(entries, name);
     }
+    text += "\n## Goals\n\nBy the least of the rounds.\n\n";
+    text += &goals(entries);
     text += "\n## Footprint\n\nA program that starts a loop on a thread of its own, has it run one task, \
              and idles (`footprint.sh`).\n\n";
     text + footprint

@@ -55,7 +55,7 @@ pub(crate) fn print(options: &Options) {
         for part in [0.5, 0.99] {
             let name = format!("lateness of sleep({sleep:?}), p{:.0}, us", part * 100.0);
             let one = |(peer, late): &(&'static str, Vec<f64>)| (*peer, vec![quantile(late, part)]);
-            table.row(&Row { name, values: late.iter().map(one).collect() }, "");
+            table.row(&Row { name, values: late.iter().map(one).collect() });
         }
     }
     let name = format!("longest gap between two polls while {MANY} timers fire, us");
@@ -77,7 +77,7 @@ fn rounds(table: &mut Table, options: &Options, name: String, measures: &[Measur
     }
     values.retain(|(_, values)| !values.is_empty());
     if values.first().is_some_and(|(peer, _)| *peer == OURS) {
-        table.row(&Row { name, values }, "");
+        table.row(&Row { name, values });
     }
 }
 

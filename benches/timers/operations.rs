@@ -25,7 +25,6 @@ pub(crate) fn all() -> Vec<Workload> {
         name,
         operations: BATCH,
         prepare,
-        aim: None,
     };
     let mut all = Vec::new();
     for pending in PENDING {

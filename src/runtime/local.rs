@@ -10,11 +10,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::parking::Patience;
 use super::clock::Clock;
 use super::context::Number;
 use super::guards::Guards;
 use super::main_future::Main;
+use super::patience::Patience;
 use super::shared::Shared;
 use super::watchdog::{Busy, Watchdog};
 use crate::error::discard;

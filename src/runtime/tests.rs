@@ -1,6 +1,7 @@
 //! What the hot paths cost in read-modify-writes, each counted on its thread when the loop is warm.
 
-use std::future::{Future, pending, poll_fn};
+use std::cell::Cell;
+use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use super::executor::Executor;
 use crate::runtime::builder::Builder;
 use crate::sync::counted::exchanges;
-use crate::{spawn_local, time, yield_now};
+use crate::{TaskGroup, current, spawn_local, time, yield_now};
 
 const LONG: Duration = Duration::from_secs(99);
 
@@ -67,6 +68,56 @@ fn tasks_cost_so_many_read_modify_writes_on_the_loop() {
     assert_eq!(each(aborted), 2, "spawn, abort, and a join after the end");
 }
 
+/// So many wakes of another task, each with its poll, by a waker that is kept.
+async fn wake_other(wakes: usize) {
+    let place = Rc::new(Cell::new(None));
+    let mut there = Some(place.clone());
+    let other = spawn_local(poll_fn(move |cx| {
+        if let Some(there) = there.take() {
+            there.set(Some(cx.waker().clone()));
+        }
+        Poll::<()>::Pending
+    }));
+    yield_now().await;
+    let waker: Waker = place.take().expect("it was polled");
+    for _ in 0..wakes {
+        waker.wake_by_ref();
+        yield_now().await;
+    }
+    other.abort();
+    turns(2).await;
+}
+
+#[test]
+fn rarer_paths_cost_so_many_read_modify_writes_on_the_loop() {
+    assert_eq!(each(|| wake_other(9)), each(|| wake_other(1)), "a wake of another, and a poll");
+    let cancelled = || async {
+        let task = spawn_local(pending::<()>());
+        turns(2).await;
+        task.cancel();
+        turns(2).await;
+        assert!(task.await.is_err());
+    };
+    assert_eq!(each(cancelled), 2, "spawn, cancel, and a join after the end");
+    let mut executor = Builder::new().virtual_time(0).build();
+    let mut group = |members: usize| {
+        let task = executor.spawn_local(async move {
+            let group = TaskGroup::new(&current());
+            (0..members).for_each(|n| _ = group.spawn_local(async move { n }));
+            while group.next().await.is_some() {}
+        });
+        exchanges(|| executor.block_on(task).expect("nothing panics"))
+    };
+    let [_, few, many] = [500, 100, 500].map(&mut group);
+    let member = (many - few) / 400;
+    executor.block_on(ready(()));
+    let run = exchanges(|| executor.block_on(ready(())));
+    let turn = exchanges(|| _ = executor.turn());
+    let each =
+        "a member of a group, beside the group's own; a run that is over at once; an idle turn";
+    assert_eq!([member, run, turn], [3, 4, 2], "{each}");
+}
+
 #[test]
 fn timers_cost_no_read_modify_write() {
     let cancelled = || async {
@@ -75,6 +126,12 @@ fn timers_cost_no_read_modify_write() {
         assert!(armed.await);
     };
     assert_eq!(each(cancelled), 0, "armed and cancelled");
+    let moved = || async {
+        let mut sleep = pin!(time::sleep(LONG));
+        poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_pending())).await;
+        sleep.as_mut().reset(time::now() + LONG);
+    };
+    assert_eq!(each(moved), 0, "armed, moved and cancelled");
     let limited = || async { time::timeout(LONG, yield_now()).await.expect("in time") };
     assert_eq!(each(limited), 0, "a limit that is not reached");
     assert_eq!(each(|| time::sleep(Duration::ZERO)), 0, "armed and fired");
@@ -109,4 +166,7 @@ fn messages_cost_so_many_read_modify_writes() {
     assert_eq!(elsewhere(|| waker.wake_by_ref()), 1, "and another, before the poll: the word");
     let turn = exchanges(|| assert!(executor.turn().polls == 1));
     assert_eq!(turn, 5, "a turn: wakes up, takes all, takes one in, its poll clones, sleeps");
+    let idle = executor.spawn_local(pending::<()>());
+    executor.run_until_idle();
+    assert_eq!(elsewhere(|| _ = idle.cancel()), 3, "a cancel: word, push, bell");
 }

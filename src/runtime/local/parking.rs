@@ -1,44 +1,11 @@
 //! How the loop waits, and what the time is when it does not.
 
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Local;
+use crate::runtime::patience::look;
 use crate::runtime::shared::Shared;
 use crate::tick::Tick;
-
-/// How often a loop that looks around looks, from one reading of the clock to the next.
-const LOOKS: u32 = 16;
-
-/// How long the loop looks around before it sleeps: as long as it may where that has paid of late, and
-/// less and less where it has not.
-#[derive(Debug)]
-pub(super) struct Patience {
-    most: Duration,
-    now: Cell<Duration>,
-}
-
-impl Patience {
-    pub(super) fn of(most: Duration) -> Self {
-        Self { most, now: Cell::new(most) }
-    }
-
-    fn is_none(&self) -> bool {
-        self.most.is_zero()
-    }
-
-    fn is_over(&self, looked: Duration) -> bool {
-        looked >= self.now.get()
-    }
-
-    /// The wait took so long. Had the loop slept when it could have gone on looking, it looks for
-    /// longer the next time; where all patience would have been in vain, for half as long, down to an
-    /// eighth, from which it finds its way back.
-    fn learn(&self, waited: Duration) {
-        let half = (self.now.get() / 2).max(self.most / 8);
-        self.now.set(if waited <= self.most { self.most } else { half });
-    }
-}
 
 impl Local {
     /// The time now, for a timer that is made in a poll. It is good enough for the next turn, too, if
@@ -91,7 +58,9 @@ impl Local {
             return self.sleep(deadline);
         }
         let begun = Instant::now();
-        if !self.look_until(begun, deadline) {
+        let news = || self.shared.mailbox.has_news().then_some(());
+        let found = look(begun, self.patience.now(), deadline, news).is_some();
+        if !found && deadline.is_none_or(|at| at > Instant::now()) {
             self.sleep(deadline);
         }
         self.patience.learn(begun.elapsed());
@@ -120,43 +89,5 @@ impl Local {
             clock.jump(tick);
         }
         true
-    }
-
-    /// Looks around for a while before sleeping. `true`: there is something to do.
-    fn look_until(&self, begun: Instant, deadline: Option<Instant>) -> bool {
-        loop {
-            for _ in 0..LOOKS {
-                if self.shared.mailbox.has_news() {
-                    return true;
-                }
-                std::hint::spin_loop();
-            }
-            let now = Instant::now();
-            if deadline.is_some_and(|at| at <= now) {
-                return true;
-            }
-            if self.patience.is_over(now.saturating_duration_since(begun)) {
-                return false;
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const US: Duration = Duration::from_micros(1);
-
-    #[test]
-    fn patience_shrinks_to_an_eighth_in_vain_and_comes_back_at_once() {
-        let patience = Patience::of(80 * US);
-        assert!(!patience.is_over(79 * US) && patience.is_over(80 * US));
-        for left in [40, 20, 10, 10] {
-            patience.learn(81 * US);
-            assert!(!patience.is_over((left - 1) * US) && patience.is_over(left * US), "{left}");
-        }
-        patience.learn(80 * US);
-        assert!(!patience.is_over(79 * US));
     }
 }

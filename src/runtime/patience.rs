@@ -1,0 +1,167 @@
+//! How long it pays to look around for something before going to sleep until it comes.
+//!
+//! Who looks for as long as a sleep and its end would take loses at most twice the best, whatever comes
+//! (Anna Karlin, Kai Li, Mark Manasse, Susan Owicki, "Empirical Studies of Competitive Spinning for a
+//! Shared-Memory Multiprocessor", 1991). Who also learns from what came loses next to nothing where
+//! nothing ever comes in time.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// How often one looks from one reading of the clock to the next.
+const LOOKS: u32 = 16;
+
+/// Looks for an answer for so long, or until the deadline comes; at least [`LOOKS`] times.
+#[inline]
+pub(crate) fn look<T>(
+    begun: Instant,
+    patience: Duration,
+    deadline: Option<Instant>,
+    mut answer: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    loop {
+        for _ in 0..LOOKS {
+            if let Some(answer) = answer() {
+                return Some(answer);
+            }
+            std::hint::spin_loop();
+        }
+        let now = Instant::now();
+        let is_over = now.saturating_duration_since(begun) >= patience;
+        if is_over || deadline.is_some_and(|at| at <= now) {
+            return None;
+        }
+    }
+}
+
+/// That of a loop which may look for a time that its user has set: for all of it where that has paid of
+/// late, and less and less where it has not.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    most: Duration,
+    now: Cell<Duration>,
+}
+
+impl Patience {
+    pub(crate) fn of(most: Duration) -> Self {
+        Self { most, now: Cell::new(most) }
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.most.is_zero()
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.now.get()
+    }
+
+    /// The wait took so long. Had the loop slept when it could have gone on looking, it looks for
+    /// longer the next time; where all patience would have been in vain, for half as long, down to an
+    /// eighth, from which it finds its way back.
+    pub(crate) fn learn(&self, waited: Duration) {
+        let half = (self.now.get() / 2).max(self.most / 8);
+        self.now.set(if waited <= self.most { self.most } else { half });
+    }
+}
+
+/// That of a thread which looks for a short while that nobody has set. It trusts in looking until that
+/// was in vain a few times, and then tries it now and then, if it could have paid: where two threads
+/// share a core, what the one looks for comes only once it sleeps, however soon that is.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    /// So many vain looks until it ends; zero: it has ended.
+    left: Cell<u8>,
+    /// So many waits that were short until the next trial.
+    until_trial: Cell<u8>,
+}
+
+/// How many vain looks end all trust.
+const FAILURES: u8 = 4;
+/// How many short waits earn a trial.
+const WAITS: u8 = 16;
+
+impl Trust {
+    pub(crate) const fn new() -> Self {
+        Self { left: Cell::new(FAILURES), until_trial: Cell::new(WAITS) }
+    }
+
+    /// Whether to look for all of the time.
+    pub(crate) fn is_there(&self) -> bool {
+        self.left.get() > 0
+    }
+
+    /// Looking for all of the time was enough, or not.
+    pub(crate) fn looked(&self, found: bool) {
+        self.left.set(if found { FAILURES } else { self.left.get().saturating_sub(1) });
+    }
+
+    /// Without trust, a wait was so short that looking could have been enough.
+    pub(crate) fn missed(&self) {
+        let left = self.until_trial.get() - 1;
+        if left == 0 {
+            self.left.set(1);
+        }
+        self.until_trial.set(if left == 0 { WAITS } else { left });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: Duration = Duration::from_micros(1);
+
+    #[test]
+    fn patience_shrinks_to_an_eighth_in_vain_and_comes_back_at_once() {
+        let patience = Patience::of(80 * US);
+        assert_eq!(patience.now(), 80 * US);
+        for left in [40, 20, 10, 10] {
+            patience.learn(81 * US);
+            assert_eq!(patience.now(), left * US);
+        }
+        patience.learn(80 * US);
+        assert_eq!(patience.now(), 80 * US);
+    }
+
+    #[test]
+    fn trust_ends_after_vain_looks_in_a_row_and_a_trial_brings_it_back() {
+        let trust = Trust::new();
+        let fail = |times: u8| (0..times).for_each(|_| trust.looked(false));
+        fail(FAILURES - 1);
+        trust.looked(true);
+        fail(FAILURES - 1);
+        assert!(trust.is_there(), "found once in between");
+        fail(1);
+        for trial in 0..3 {
+            for wait in 1..=WAITS {
+                assert!(!trust.is_there(), "trial {trial}, after {wait} waits");
+                trust.missed();
+            }
+            assert!(trust.is_there(), "a trial");
+            fail(1);
+        }
+        (0..WAITS).for_each(|_| trust.missed());
+        trust.looked(true);
+        fail(FAILURES - 1);
+        assert!(trust.is_there(), "a trial that paid brings back all of it");
+    }
+
+    #[test]
+    fn one_looks_until_there_is_an_answer_or_the_end_of_patience() {
+        let begun = Instant::now();
+        let mut looks = 0;
+        let seventh = || {
+            looks += 1;
+            (looks == 7).then_some(looks)
+        };
+        assert_eq!(look(begun, Duration::MAX, None, seventh), Some(7));
+        let mut looks = 0;
+        let never = || {
+            looks += 1;
+            None::<()>
+        };
+        assert_eq!(look(begun, Duration::ZERO, None, never), None);
+        assert_eq!(looks, LOOKS);
+        assert_eq!(look(begun, Duration::MAX, Some(begun), || None::<()>), None);
+    }
+}
