@@ -234,6 +234,13 @@ impl Executor {
         self.run_until_idle();
     }
 
+    /// Has virtual time stand at `at`, over whatever is due on the way, or back: how a clock that jumps
+    /// looks to a loop. For tests of that, and outside of what semantic versioning promises.
+    #[doc(hidden)]
+    pub fn set_clock(&mut self, at: Instant) {
+        self.local.shared.clock.set(at);
+    }
+
     /// Makes one turn: takes in what came, fires due timers, polls one batch. Never blocks, except in
     /// what it polls. Virtual time does not jump.
     ///
