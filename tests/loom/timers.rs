@@ -20,6 +20,11 @@ fn sleeper(model: &Model) -> (crate::task::join::Join<()>, Waker) {
     (join, waker)
 }
 
+/// A wheel, made where the stack is larger than that of a model's threads.
+fn wheel() -> Wheel<Waker> {
+    std::thread::spawn(|| Wheel::new(0)).join().expect("it is made")
+}
+
 /// M6, M7: a timer's key is dropped on another thread while the loop fires that timer, arms another
 /// one in its place, and ends: the key cancels its own timer or none, and nothing is left.
 ///
@@ -28,7 +33,7 @@ fn sleeper(model: &Model) -> (crate::task::join::Join<()>, Waker) {
 fn key_dropped_elsewhere() {
     loom::model(|| {
         let model = Model::new();
-        let wheel = StdArc::new(Mutex::new(Wheel::<Waker>::new(0)));
+        let wheel = StdArc::new(Mutex::new(wheel()));
         let (first, waker) = sleeper(&model);
         let (second, later) = sleeper(&model);
         let key = wheel.lock().expect("plain").arm(10, waker);
