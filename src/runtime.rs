@@ -3,6 +3,7 @@
 pub(crate) mod blocking;
 pub(crate) mod builder;
 pub(crate) mod clock;
+pub(crate) mod closing;
 pub(crate) mod context;
 pub(crate) mod executor;
 pub(crate) mod gate;
@@ -13,6 +14,7 @@ pub(crate) mod park;
 pub(crate) mod patience;
 pub(crate) mod shared;
 pub(crate) mod slack;
+pub(crate) mod started;
 pub(crate) mod thread;
 pub(crate) mod watchdog;
 

@@ -5,6 +5,41 @@
 //! wake-up shows as a deadlock, a lost reference as a leaked `Arc`, a race on what is not atomic as a
 //! causality violation.
 //!
+//! Every protocol between two threads has its model here:
+//!
+//! | protocol | model | fault that it finds |
+//! |---|---|---|
+//! | push against take-all, two producers | `wakes::push_against_take_all` | `take_all_unreversed` |
+//! | push against the end of the loop | `ends::spawn_against_the_end` | `push_after_close` |
+//! | the sleep word: push and unpark against the last look and park | `wakes::wake_against_poll` | `park_swaps` |
+//! | two wakers, one park | `wakes::two_wakers_one_park` | `unpark_without_sleep` |
+//! | a coalesced wake happens before the poll | `wakes::coalesced_wake_is_visible` | `wake_of_queued_publishes_nothing` |
+//! | wake during a poll | `wakes::local_poll_against_remote_wakes` | `begin_poll_clears_relaxed` |
+//! | wake after completion | `ends::wake_after_completion` | `wake_of_done_pushes` |
+//! | last waker dropped elsewhere against completion | `ends::last_reference_elsewhere` | `clone_uncounted` |
+//! | wake against the drop of the executor | `ends::wake_against_the_end` | `heir_ignored` |
+//! | cancel against wake | `joins::cancel_against_wake` | `request_lost_behind_a_wake` |
+//! | cancel against cancel | `joins::two_cancels_race` | `both_requested` |
+//! | cancel against completion | `joins::cancel_against_completion` | `early_request_forgotten` |
+//! | cancel against the drop of the handle | `guards::cancel_against_drop_of_the_handle` | `cancel_dropped_with_the_handle` |
+//! | cancel against the end of the loop | `closing::cancel_of_a_task_taken_in_at_the_end` | `heir_decided_by_done` |
+//! | drop of the handle against completion | `joins::completion_against_drop_of_the_handle` | `outcome_dropped_by_the_handle` |
+//! | drop of the handle against the end of the loop | `ends::drop_of_a_finished_handle_against_the_end` | `refused_courier_leaks` |
+//! | the same, of a task that the end aborts | `closing::handle_dropped_while_the_loop_closes` | `courier_forgotten` |
+//! | wakes on their way against the drop of the handle | `closing::output_of_a_local_task_stays_home` | `heir_takes_the_outcome` |
+//! | join: registration against completion | `joins::completion_against_registration` | `lend_after_done` |
+//! | join: replaced wakers against completion | `joins::completion_against_replaced_wakers` | `reclaim_after_done` |
+//! | blocking join against completion against cancel | `guards::blocking_join_against_complete_against_cancel` | `cancelled_joiner_not_woken` |
+//! | shutdown against spawn against park | `gates::shutdown_against_spawn` | `bell_before_the_request` |
+//! | start handshake against a start that fails | `gates::start_against_its_failure` | `broken_promise_unheard` |
+//! | guard made against cancel | `guards::cancel_against_guard` | `guard_ignored` |
+//! | guard dropped against cancel | `guards::cancel_against_the_last_guards_drop` | `unguard_forgets_the_request` |
+//! | refusal against abort | `guards::refusal_against_an_abort` | `refuse_loses_an_abort` |
+//! | start of a blocking job against cancel | `guards::start_of_a_job_against_cancel` | `pin_after_a_request` |
+//! | bounded queue: room against who waits | `gates::room_for_who_waits`, `gates::two_wait_for_one_room` | `full_gate_unmarked`, `leave_wakes_nobody` |
+//! | bounded queue: who waits against shutdown | `gates::a_blocked_spawner_against_the_end` | `closing_wakes_nobody` |
+//! | a timer's key dropped elsewhere against its firing | `timers::key_dropped_elsewhere` | `stale_key_cancels` |
+//!
 //! ```text
 //! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target-loom LOOM_MAX_PREEMPTIONS=3 \
 //!     cargo test --release --test loom -- --test-threads=1
@@ -17,8 +52,15 @@ extern crate alloc;
 /// The floor and the vocabulary below it, as they are in the crate; and of the shell what is modelled.
 #[path = "../src"]
 mod floor {
+    #[path = "runtime/closing.rs"]
+    pub(crate) mod closing;
     #[path = "runtime/gate.rs"]
     pub(crate) mod gate;
+    #[path = "runtime/started.rs"]
+    pub(crate) mod started;
+    pub(crate) mod scheduler {
+        pub(crate) mod wheel;
+    }
 
     pub(crate) mod error;
     pub(crate) mod id;
@@ -39,5 +81,7 @@ mod guards;
 mod joins;
 #[path = "loom/support.rs"]
 mod support;
+#[path = "loom/timers.rs"]
+mod timers;
 #[path = "loom/wakes.rs"]
 mod wakes;

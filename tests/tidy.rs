@@ -172,6 +172,17 @@ fn threats_are_shown() {
 }
 
 #[test]
+fn models_are_listed() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let faults = fs::read_dir(tests.join("loom/mutants")).unwrap().map(|file| file.unwrap().path());
+    let faults: Vec<String> =
+        faults.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    let head = fs::read_to_string(tests.join("loom.rs")).unwrap();
+    let notes = fs::read_to_string(tests.with_file_name(threats::NOTES)).unwrap();
+    threats::models_are_listed(&head, &notes, &faults, package()).demand();
+}
+
+#[test]
 fn a_module_declared_for_tests_is_only_tests() {
     let parent = "#[cfg(test)]\nmod oracle;\n#[cfg(any(test, fuzzing))]\n#[path = \"x/y.rs\"]\nmod z;\nmod b;";
     let paths = ["wheel/oracle.rs", "wheel/oracle/deep.rs", "x/y.rs", "wheel/b.rs", "oracle.rs"];

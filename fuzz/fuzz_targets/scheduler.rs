@@ -4,9 +4,11 @@
 
 #[path = "../../tests/it/simulation"]
 mod simulation {
+    mod calls;
     mod deeds;
     pub(crate) mod drive;
     mod model;
+    mod outcomes;
     pub(crate) mod program;
     mod rules;
     mod turns;

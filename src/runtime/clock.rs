@@ -135,6 +135,13 @@ impl Clock {
         }
     }
 
+    /// Has a virtual clock stand at `at`, ahead or back. The real one goes its own way.
+    pub(crate) fn set(&self, at: Instant) {
+        if let Self::Virtual(_, now) = self {
+            *now.lock() = Moment::of(at).on(self).min(LAST);
+        }
+    }
+
     /// How many ticks before this clock's zero that of all real clocks lies.
     #[inline]
     fn less(&self) -> Tick {

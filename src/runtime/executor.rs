@@ -234,6 +234,26 @@ impl Executor {
         self.run_until_idle();
     }
 
+    /// Has virtual time stand at `at`, over whatever is due on the way, or back: how a clock that jumps
+    /// looks to a loop. For tests of that, and outside of what semantic versioning promises.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::{Builder, time};
+    /// use std::time::Duration;
+    ///
+    /// let mut executor = Builder::new().virtual_time(0).build();
+    /// let begun = executor.block_on(async { time::now() });
+    /// executor.set_clock(begun + Duration::from_secs(60));
+    /// executor.set_clock(begun + Duration::from_secs(59)); // a step back
+    /// assert_eq!(executor.block_on(async { time::now() }), begun + Duration::from_secs(59));
+    /// ```
+    #[doc(hidden)]
+    pub fn set_clock(&mut self, at: Instant) {
+        self.local.shared.clock.set(at);
+    }
+
     /// Makes one turn: takes in what came, fires due timers, polls one batch. Never blocks, except in
     /// what it polls. Virtual time does not jump.
     ///

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::blocking::Pool;
 use super::clock::Clock;
+use super::closing::Closing;
 use super::context::{self, Number};
 use super::gate::Gate;
 use super::local::{Limits, Local};
@@ -15,7 +16,7 @@ use super::watchdog::Busy;
 use crate::error::JoinError;
 use crate::id;
 use crate::shutdown::{Plan, Shutdown, ShutdownReport};
-use crate::sync::{Arc, AtomicUsize, Ordering};
+use crate::sync::Arc;
 use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
 use crate::task::mailbox::Mailbox;
@@ -27,9 +28,7 @@ pub(crate) struct Shared {
     pub(crate) number: Number,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) clock: Clock,
-    /// 1 from the first request to shut down on.
-    closed: AtomicUsize,
-    plan: Mutex<Option<Plan>>,
+    closing: Closing<Plan>,
     /// The bound on submissions, if there is one.
     gate: Option<Gate>,
     pub(crate) pool: std::sync::Arc<Pool>,
@@ -60,35 +59,24 @@ impl Shared {
         let Limits { capacity, blocking_threads, busy } = limits;
         let gate = capacity.map(Gate::new);
         let pool = Pool::new(blocking_threads);
-        let closed = AtomicUsize::new(0);
-        let last_report = Mutex::default();
-        let plan = Mutex::new(None);
-        Self { number, mailbox, clock, closed, plan, gate, pool, busy, last_report }
+        let (closing, last_report) = (Closing::new(), Mutex::default());
+        Self { number, mailbox, clock, closing, gate, pool, busy, last_report }
     }
 
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        // ORDERING: Acquire, paired with the Release in `shut_down`: who sees it closed sees the plan.
-        self.closed.load(Ordering::Acquire) != 0
+        self.closing.is_closed()
     }
 
     /// Asks the loop to end, or to end sooner.
     pub(crate) fn shut_down(&self, how: Shutdown) {
-        let plan = how.plan(self.clock.now());
-        {
-            let mut current = self.plan.lock();
-            *current = Some(current.map_or(plan, |earlier| earlier.or_sooner(plan)));
-        }
-        // ORDERING: AcqRel, paired with the Acquire in `is_closed`.
-        self.closed.swap(1, Ordering::AcqRel);
-        self.mailbox.notify();
+        self.closing.request(how.plan(self.clock.now()), Plan::or_sooner, &self.mailbox);
         self.let_go();
     }
 
     /// Refuses what is spawned from now on: the loop is at its end, asked to or not.
     pub(crate) fn refuse(&self) {
-        // ORDERING: AcqRel, as in `shut_down`.
-        self.closed.swap(1, Ordering::AcqRel);
+        self.closing.close();
         self.let_go();
     }
 
@@ -120,7 +108,7 @@ impl Shared {
     /// The plan, once there is one.
     #[inline]
     pub(crate) fn plan(&self) -> Option<Plan> {
-        if self.is_closed() { *self.plan.lock() } else { None }
+        self.closing.plan()
     }
 
     /// Spawns from any thread; gives the future back if the loop takes nothing more.

@@ -4,12 +4,11 @@ use std::fmt;
 use std::io;
 use std::thread;
 
-use crossbeam_channel::{Sender, bounded};
-
 use super::context;
 use super::executor::Executor;
 use super::local::{Local, Settings};
 use super::slack;
+use super::started::{Promise, promise};
 use crate::error::{BoxError, StartError, contain, discard, forget_payload};
 use crate::handle::Handle;
 use crate::runtime::builder::Builder;
@@ -110,19 +109,17 @@ impl LoopThread {
     }
 
     pub(crate) fn launch(own: ThreadSettings, settings: Settings) -> Result<Self, StartError> {
-        let (ready, started) = bounded(1);
-        let thread = own
-            .builder()?
-            .spawn(move || live(own, settings, &ready))
-            .map_err(StartError::Thread)?;
+        let (ready, started) = promise();
+        let thread =
+            own.builder()?.spawn(move || live(own, settings, ready)).map_err(StartError::Thread)?;
         // The thread answers, or drops its end: both end this wait.
-        match started.recv() {
-            Ok(Ok(handle)) => Ok(Self { handle, thread: Some(thread) }),
-            Ok(Err(error)) => {
+        match started.wait() {
+            Some(Ok(handle)) => Ok(Self { handle, thread: Some(thread) }),
+            Some(Err(error)) => {
                 let _ = thread.join();
                 Err(error)
             }
-            Err(_) => {
+            None => {
                 let _ = thread.join();
                 Err(StartError::Thread(io::Error::other("the loop's thread ended before it began")))
             }
@@ -211,7 +208,7 @@ fn is_current<T>(thread: &thread::JoinHandle<T>) -> bool {
 fn live(
     own: ThreadSettings,
     settings: Settings,
-    ready: &Sender<Result<Handle, StartError>>,
+    ready: Promise<Result<Handle, StartError>>,
 ) -> ShutdownReport {
     if own.precise {
         slack::sharpen();
@@ -228,10 +225,10 @@ fn live(
     if let Err(error) = begun {
         drop(executor);
         discard(own.on_stop);
-        let _ = ready.send(Err(error));
+        ready.keep(Err(error));
         return ShutdownReport::default();
     }
-    let _ = ready.send(Ok(executor.handle().clone()));
+    ready.keep(Ok(executor.handle().clone()));
     let report = executor.run();
     drop(executor);
     if let Some(hook) = own.on_stop {

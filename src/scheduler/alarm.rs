@@ -90,4 +90,14 @@ mod tests {
     fn an_alarm_takes_no_more_room_than_a_waker() {
         assert_eq!(size_of::<Alarm>(), size_of::<Waker>());
     }
+
+    #[test]
+    fn a_timer_takes_two_tasks_for_one_only_if_they_are_2_to_the_32_apart() {
+        let serial = (5 << 32) - 1; // the last that a half can tell
+        let lent = Lent::to(TaskId::new(serial, 3));
+        assert_eq!(lent, Lent::to(TaskId::new(serial + (1 << 32), 3)));
+        for (serial, key) in [(serial + 1, 3), (serial - 1, 3), (serial, 4)] {
+            assert_ne!(lent, Lent::to(TaskId::new(serial, key)));
+        }
+    }
 }

@@ -53,7 +53,7 @@ mod invariants;
 mod level;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod oracle;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use alloc::boxed::Box;

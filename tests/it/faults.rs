@@ -2,6 +2,7 @@
 //!
 //! Signals and stops are in `signals`, sheer numbers in `masses`, and what user code can do in `hostile`.
 
+mod forks;
 mod hostile;
 mod masses;
 mod signals;
@@ -111,7 +112,7 @@ fn a_blocking_job_without_a_thread_says_so() {
 }
 
 /// How much address space this process uses, in KiB; the sanitizers' shadows are in it.
-fn address_space() -> u64 {
+pub(crate) fn address_space() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("proc is mounted");
     let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
     let size = line.and_then(|line| line.split_whitespace().next());

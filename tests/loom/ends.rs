@@ -79,6 +79,38 @@ fn wake_against_the_end() {
     });
 }
 
+/// W4: a wake that comes while the task completes, and one that comes after: the second does nothing, and
+/// wakes no loop that sleeps.
+///
+/// Faults: `wake_of_done_pushes`.
+#[test]
+fn wake_after_completion() {
+    loom::model(|| {
+        let model = Model::new();
+        let waker = StdArc::default();
+        let join = model.spawn(Until { waker: StdArc::clone(&waker), ready: twice() });
+        model.turn();
+        let waker = waker.lock().expect("plain").take().expect("it was polled");
+        let (racing, late) = (waker.clone(), waker.clone());
+        let racer = thread::spawn(move || racing.wake());
+        {
+            let _entered = model.side.enter();
+            waker.wake_by_ref();
+        }
+        model.turn();
+        assert!(join.is_done());
+        racer.join().expect("ends");
+        model.turn();
+        while !model.side.park() {}
+        let before = model.unparks();
+        thread::spawn(move || late.wake()).join().expect("ends");
+        assert!(model.unparks() == before && !model.mailbox().has_any(), "it was pushed");
+        drop((waker, join));
+        model.turn();
+        model.close();
+    });
+}
+
 /// J5: a handle with its output untaken is dropped while the loop ends: the output is dropped once.
 ///
 /// Faults: `refused_courier_leaks`.

@@ -1,8 +1,12 @@
-//! The bounded way in: full, room, a blocked spawner, and the end.
+//! The ways in and out of the shell: full, room, a blocked spawner, the start, and the request to end.
 
 use loom::thread;
 
+use crate::error::JoinError;
+use crate::floor::closing::Closing;
 use crate::floor::gate::Gate;
+use crate::floor::started::promise;
+use crate::support::{Drops, Model, spawn_remote};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 
 /// P8: who waits for room gets it when somebody leaves, in every order of looking, marking and leaving.
@@ -69,5 +73,56 @@ fn a_blocked_spawner_against_the_end() {
         gate.look_again();
         assert!(!spawner.join().expect("ends"), "there was no room");
         assert_eq!(gate.inside(), 1);
+    });
+}
+
+/// S2: a thread that was started answers, or ends without an answer: who waits for it hears either.
+///
+/// Faults: `broken_promise_unheard`.
+#[test]
+fn start_against_its_failure() {
+    for starts in [false, true] {
+        loom::model(move || {
+            let (ready, started) = promise();
+            let thread = thread::spawn(move || if starts { ready.keep(7) } else { drop(ready) });
+            assert_eq!(started.wait(), starts.then_some(7));
+            thread.join().expect("ends");
+        });
+    }
+}
+
+/// P6, P7, C7: a request to end reaches a loop that is about to sleep, with its plan, while another
+/// thread spawns: what it spawns is ended by the loop, or refused.
+///
+/// Faults: `bell_before_the_request`.
+#[test]
+fn shutdown_against_spawn() {
+    loom::model(|| {
+        let model = Model::new();
+        let closing = Arc::new(Closing::new());
+        let (drops, mailbox) = (Drops::new(), model.mailbox());
+        let (seen, token) = (closing.clone(), drops.token());
+        let spawner = thread::spawn(move || {
+            (!seen.is_closed()).then(|| {
+                spawn_remote(&mailbox, async move {
+                    let _token = token;
+                    std::future::pending::<()>().await;
+                })
+            })
+        });
+        let (asked, mailbox) = (closing.clone(), model.mailbox());
+        let stopper = thread::spawn(move || asked.request(7, |_, plan| plan, &mailbox));
+        model.run_until(|| {
+            let plan = closing.plan();
+            assert!(!closing.is_closed() || closing.plan() == Some(7), "closed without a plan");
+            plan.is_some()
+        });
+        model.close();
+        stopper.join().expect("ends");
+        match spawner.join().expect("ends").map(|mut join| join.try_take()) {
+            None | Some(Some(Err(JoinError::Cancelled | JoinError::Closed))) => {}
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(drops.count(), 1);
     });
 }

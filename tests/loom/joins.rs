@@ -1,9 +1,11 @@
 //! Joining and cancelling against completion.
 
+use std::sync::Arc as StdArc;
+
 use loom::thread;
 
 use crate::error::JoinError;
-use crate::support::{Drops, Model, block_on, spawn_remote, thread_waker};
+use crate::support::{Drops, Model, Until, block_on, spawn_remote, thread_waker};
 use crate::task::state::{CancelRequest, Request};
 use std::task::Context;
 
@@ -111,6 +113,32 @@ fn two_cancels_race() {
         let requested =
             answers.iter().filter(|answer| **answer == CancelRequest::Requested).count();
         assert_eq!(requested, 1, "{answers:?}");
+        drop(join);
+        model.turn();
+        model.close();
+    });
+}
+
+/// C1, W2: a wake and a cancel of one idle task from two threads, in either order: it is ended, once.
+///
+/// Faults: `request_lost_behind_a_wake`.
+#[test]
+fn cancel_against_wake() {
+    loom::model(|| {
+        let model = Model::new();
+        let drops = Drops::new();
+        let (token, waker) = (drops.token(), StdArc::default());
+        let until = Until { waker: StdArc::clone(&waker), ready: move || token.is_whole() };
+        let join = model.spawn(until);
+        model.turn();
+        let waker = waker.lock().expect("plain").take().expect("it was polled");
+        let canceller = join.task();
+        let woken = thread::spawn(move || waker.wake());
+        let cancelled = thread::spawn(move || canceller.request(Request::Cancel));
+        model.run_until(|| join.is_done());
+        woken.join().expect("ends");
+        assert_eq!(cancelled.join().expect("ends"), CancelRequest::Requested);
+        assert_eq!((drops.count(), drops.elsewhere()), (1, 0));
         drop(join);
         model.turn();
         model.close();

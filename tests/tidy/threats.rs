@@ -1,20 +1,27 @@
-//! The table of threats in the design notes names a test in each of its rows, and each test that it names is one.
+//! The tables of the design notes that say what shows something name a test in each of their rows, and each test
+//! that they name is one; the table of the models names models and faults that there are.
 
 use crate::source::{Function, Source};
 use crate::verdict::Verdict;
 
-/// Where the table is.
+/// Where the tables are.
 pub(crate) const NOTES: &str = "src/design.md";
-/// The section that it is in.
-const SECTION: &str = "## What hostile code can do";
+/// The sections that they are in.
+const SECTIONS: [&str; 4] = [
+    "## What hostile code can do",
+    "## What is done to it",
+    "## What is counted, and comes round",
+    "## Where others failed",
+];
+/// Where the table of the models is, in the head of the file.
+const MODELS: &str = "tests/loom.rs";
 
-/// Every row of the table in `notes` names a test in its last column, and only tests that there are.
+/// Every row of the tables in `notes` names a test in its last column, and only tests that there are.
 pub(crate) fn threats_are_shown(notes: &str, sources: &[Source]) -> Verdict {
     let mut verdict = Verdict::default();
     let tests: Vec<String> = sources.iter().flat_map(tests).collect();
-    for (line, row) in rows(notes) {
-        let last = row.trim_end_matches('|').rsplit('|').next().unwrap_or("");
-        let named: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+    for (line, row) in SECTIONS.into_iter().flat_map(|section| rows(notes, section)) {
+        let named = named(row, 1);
         verdict.look(NOTES, line, !named.is_empty(), "a row without a test");
         for name in named {
             let kept = tests.iter().any(|test| test == name);
@@ -24,11 +31,70 @@ pub(crate) fn threats_are_shown(notes: &str, sources: &[Source]) -> Verdict {
     verdict
 }
 
-/// The rows of the section's table, below its head, each with its line.
-fn rows(notes: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = (1..).zip(notes.lines()).skip_while(|(_, line)| *line != SECTION).skip(1);
-    let section = lines.take_while(|(_, line)| !line.starts_with("## "));
-    section.map(|(at, line)| (at, line.trim())).filter(|(_, line)| line.starts_with('|')).skip(2)
+/// Every model has a row in the table of `head`, and every row a model and a fault that there is, among `faults`; and
+/// the `notes` say how many there are.
+pub(crate) fn models_are_listed(
+    head: &str,
+    notes: &str,
+    faults: &[String],
+    sources: &[Source],
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    let models = sources.iter().filter(|source| source.path.starts_with("tests/loom/"));
+    let models: Vec<String> = models.flat_map(tests).collect();
+    for count in [format!("| {} models |", models.len()), format!("| {} patches |", faults.len())] {
+        verdict.look(NOTES, 1, notes.contains(&count), format!("it should say {count}"));
+    }
+    let table =
+        (1..).zip(head.lines()).filter_map(|(at, line)| Some((at, line.strip_prefix("//! |")?)));
+    let table: Vec<_> = table.skip(2).collect();
+    for (line, row) in &table {
+        look_at_row(&mut verdict, *line, row, faults, &models);
+    }
+    for model in models {
+        let name = format!("`{}`", model.trim_start_matches("loom::"));
+        let kept = table.iter().any(|(_, row)| row.contains(&name));
+        verdict.look(MODELS, 1, kept, format!("no row for {name}"));
+    }
+    verdict
+}
+
+/// A row of the table of the models names a model and a fault, and only such that there are.
+fn look_at_row(
+    verdict: &mut Verdict,
+    line: usize,
+    row: &str,
+    faults: &[String],
+    models: &[String],
+) {
+    let (of, with) = (named(row, 2), named(row, 1));
+    verdict.look(
+        MODELS,
+        line,
+        !of.is_empty() && !with.is_empty(),
+        "a row without a model or a fault",
+    );
+    for name in of {
+        let kept = models.iter().any(|model| model.strip_prefix("loom::") == Some(name));
+        verdict.look(MODELS, line, kept, format!("there is no model {name}"));
+    }
+    for name in with {
+        let kept = faults.iter().any(|fault| fault == name);
+        verdict.look(MODELS, line, kept, format!("there is no fault {name}"));
+    }
+}
+
+/// What a row names in its last column but so many, counted from 1.
+fn named(row: &str, from_last: usize) -> Vec<&str> {
+    let column = row.trim_end_matches('|').rsplit('|').nth(from_last - 1).unwrap_or("");
+    column.split('`').skip(1).step_by(2).collect()
+}
+
+/// The rows of a section's table, below its head, each with its line.
+fn rows<'a>(notes: &'a str, section: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
+    let lines = (1..).zip(notes.lines()).skip_while(move |(_, line)| *line != section).skip(1);
+    let lines = lines.take_while(|(_, line)| !line.starts_with("## "));
+    lines.map(|(at, line)| (at, line.trim())).filter(|(_, line)| line.starts_with('|')).skip(2)
 }
 
 /// The tests of a file as their binary calls them: `turns::idle::one` for one in `tests/it/turns/idle.rs`.
@@ -72,6 +138,18 @@ mod tests {
     #[test]
     fn a_test_that_is_none_is_found() {
         assert_eq!(faults("| a | `turns::idle::two` |\n| b | `idle::one`, `one` |"), [11, 12, 12]);
+    }
+
+    #[test]
+    fn a_model_without_a_row_and_a_row_without_a_model_are_found() {
+        let wakes =
+            Source::new("tests/loom/wakes.rs", "#[test]\nfn one() {}\n#[test]\nfn two() {}");
+        let head = "//! | p | m | f |\n//! |---|---|---|\n//! | a | `wakes::one` | `x` |\n\
+                    //! | b | `wakes::three` | `x` |\n//! | c | `wakes::one` | `y` |\n//! | d | | `x` |\n";
+        let notes = "| 2 models | 7 patches |";
+        let verdict = models_are_listed(head, notes, &["x".to_owned()], &[wakes]);
+        let faults: Vec<_> = verdict.faults().iter().map(|(_, line, _)| *line).collect();
+        assert_eq!(faults, [1, 4, 5, 6, 1]);
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl<T> IndexMut<usize> for Arena<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use alloc::collections::{BTreeMap, BTreeSet};
 

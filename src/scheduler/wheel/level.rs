@@ -111,7 +111,7 @@ fn bit(slot: usize) -> u64 {
     1 << slot
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use alloc::vec::Vec;
 

@@ -1,5 +1,6 @@
 //! User code at its worst: what it can take with it, and what it cannot.
 
+use std::future::poll_fn;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -166,5 +167,85 @@ fn a_flood_of_wakes_holds_up_nobody() {
         let wakes = flood.join().expect("no panic");
         let polls = side.handle().metrics().polls;
         assert!(polls <= wakes + 1002, "{polls} polls for {wakes} wakes");
+    });
+}
+
+/// Wakes what it was given, under a lock that those who are woken take as well.
+struct Locked(Arc<Mutex<Vec<Waker>>>);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let wakers = self.0.lock().expect("nobody panics");
+        wakers.iter().for_each(Waker::wake_by_ref);
+    }
+}
+
+/// W1, P1: a destructor that wakes under a lock which polls, other destructors and other threads take as well.
+#[test]
+fn wakes_from_a_destructor_that_holds_a_lock_deadlock_nobody() {
+    limited(|| {
+        let side = loop_started();
+        let lock = Arc::new(Mutex::new(Vec::new()));
+        let waits = || {
+            let (lock, mut polls) = (lock.clone(), 0);
+            poll_fn(move |cx| {
+                lock.lock().expect("nobody panics").push(cx.waker().clone());
+                polls += 1;
+                if polls > 3 { Poll::Ready(()) } else { Poll::Pending }
+            })
+        };
+        let waiting: Vec<_> = (0..10).map(|_| side.handle().spawn(waits())).collect();
+        join_ok(side.handle().call(|| ()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (others, until) = (lock.clone(), stop.clone());
+        let thread = std::thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                drop(Locked(others.clone()));
+            }
+        });
+        for _ in 0..50 {
+            let locked = Locked(lock.clone());
+            let held = side.handle().spawn(async move {
+                let _locked = locked;
+                std::future::pending::<()>().await;
+            });
+            held.abort();
+            assert!(matches!(join_err(held), JoinError::Cancelled));
+        }
+        waiting.into_iter().for_each(join_ok);
+        stop.store(true, Ordering::Relaxed);
+        thread.join().expect("no panic");
+        side.shutdown(Shutdown::now());
+        lock.lock().expect("nobody panics").clear();
+    });
+}
+
+/// W4: a hundred thousand clones of one waker are more than a count of 16 bits would hold; none is lost.
+#[test]
+fn a_hundred_thousand_clones_of_a_waker_are_counted() {
+    limited(|| {
+        let side = loop_started();
+        let (drops, place) = (Drops::new(), Arc::new(Mutex::new(Vec::new())));
+        let (token, clones, mut polls) = (drops.token(), place.clone(), 0);
+        let task = side.handle().spawn(poll_fn(move |cx| {
+            let _token = &token;
+            polls += 1;
+            if polls == 1 {
+                let many = (0..100_000).map(|_| cx.waker().clone());
+                clones.lock().expect("nobody panics").extend(many);
+            }
+            if polls <= 2 { Poll::Pending } else { Poll::Ready(polls) }
+        }));
+        join_ok(side.handle().call(|| ()));
+        let clones = std::mem::take(&mut *place.lock().expect("nobody panics"));
+        assert_eq!(clones.len(), 100_000);
+        clones[99_999].wake_by_ref();
+        join_ok(side.handle().call(|| ()));
+        let mut clones = clones.into_iter();
+        clones.next().expect("a waker").wake();
+        assert_eq!(join_ok(task), 3);
+        assert_eq!(drops.count(), 1, "dropped with its task, whoever keeps wakers");
+        clones.for_each(Waker::wake);
+        assert_eq!(join_ok(side.handle().call(|| 7)), 7);
     });
 }

@@ -1,27 +1,33 @@
 //! What tasks, destructors and the outside do: first told to the model, then done, then compared.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::thread;
 use std::time::Duration;
 
 use sideloop::{CancelRequest, JoinError, Shutdown, TaskState};
 
+use super::calls::{Held, call, deadline_of};
 use super::model::{Answer, Entry, Joiner};
+use super::outcomes::{Foreign, check_outcome, poll_handle};
 use super::program::{Act, How, Script, Shut, Span, Via};
-use super::world::{Body, Foreign, Record, afar, check, check_outcome, model, poll_handle, world};
+use super::world::{afar, check, model, world};
 
 /// The most tasks that tasks may bring about.
 const MOST_TASKS: usize = 48;
 
 pub(crate) fn perform(act: Act) {
     let none = model(|model| model.tasks.is_empty());
-    if none && !matches!(act, Act::Spawn(..) | Act::Snapshot | Act::Shutdown(_)) {
+    if none && !matches!(act, Act::Spawn(..) | Act::Call(..) | Act::Snapshot | Act::Shutdown(_)) {
         return;
     }
     let pick = |task: usize| model(|model| task % model.tasks.len());
     match act {
-        Act::Spawn(script, via) => spawn_scripted(script, via),
+        Act::Spawn(script, via) => {
+            if let Some(script) = scripted(script) {
+                spawn(script, via);
+            }
+        }
         Act::Wake(task, via) => wake(pick(task), via),
         Act::Cancel(task, how, via) => cancel(pick(task), how, via),
         Act::CancelById(task, how, via) => cancel_by_id(pick(task), how, via),
@@ -32,27 +38,28 @@ pub(crate) fn perform(act: Act) {
         Act::Reset(task, span) => reset(pick(task), span),
         Act::Snapshot => snapshot(),
         Act::Shutdown(how) => shut_down(how),
+        Act::Call(script, when, via) => {
+            if let Some(script) = scripted(script) {
+                call(script, when, via);
+            }
+        }
     }
 }
 
-fn spawn_scripted(script: usize, via: Via) {
-    let script = world(|world| {
+/// A script of the program, unless there are too many tasks already.
+fn scripted(script: usize) -> Option<Rc<Script>> {
+    world(|world| {
         let few = world.tasks.len() < MOST_TASKS;
         few.then(|| world.scripts[script % world.scripts.len()].clone())
-    });
-    if let Some(script) = script {
-        spawn(script, via);
-    }
+    })
 }
 
 /// Spawns a task that follows `script`.
-pub(crate) fn spawn(script: std::rc::Rc<Script>, via: Via) {
+pub(crate) fn spawn(script: Rc<Script>, via: Via) {
     let (handle, body) = world(|world| {
-        let task = world.tasks.len();
         world.model.spawn(via == Via::Afar, script.output_panics);
-        world.tasks.push(Record::new(script));
-        let (home, afar) = (thread::current().id(), world.afar.clone());
-        (world.handle.clone(), Body { task, home, afar })
+        let body = world.record(script);
+        (world.handle.clone(), body)
     });
     let task = body.task;
     let join = match via {
@@ -61,18 +68,15 @@ pub(crate) fn spawn(script: std::rc::Rc<Script>, via: Via) {
         Via::Here if task % 2 == 0 && handle.is_current() => sideloop::spawn_local(body),
         Via::Here => handle.spawn(body),
     };
-    world(|world| {
-        world.model.tasks[task].id = join.id().as_u64();
-        world.tasks[task].id = Some(join.id());
-        world.tasks[task].handle = Some(join);
-        let refused = world.model.refusing;
-        world.model.check(!refused, || format!("{task} was taken by a loop that ends"));
-    });
+    world(|world| world.hold(task, Held::Task(join)));
 }
 
 pub(crate) fn wake(task: usize, via: Via) {
     let Some(waker) = world(|world| world.tasks[task].waker.clone()) else { return };
-    model(|model| model.wake(task, via == Via::Here && model.inside()));
+    model(|model| {
+        model.note(if via == Via::Here { "wake from here" } else { "wake from another thread" });
+        model.wake(task, via == Via::Here && model.inside());
+    });
     match via {
         Via::Here => waker.wake(),
         Via::Afar => afar(|| waker.wake_by_ref()),
@@ -146,7 +150,7 @@ fn drop_handle(task: usize, via: Via) {
 pub(crate) fn join_here(task: usize, blocks: bool) {
     let Some(handle) = world(|world| world.tasks[task].handle.take()) else { return };
     let ended = model(|model| model.tasks[task].end.is_some());
-    let outcome = if blocks { Ok(handle.join()) } else { handle.join_timeout(Duration::ZERO) };
+    let outcome = if blocks { Ok(handle.join()) } else { handle.join_at_once() };
     match outcome {
         Err(handle) => {
             check(!ended && !blocks, || format!("{task} has ended, and is not joined"));
@@ -172,7 +176,8 @@ fn reset(task: usize, span: Span) {
     let Some(mut sleep) = world(|world| world.tasks[task].sleep.take()) else { return };
     let at = world(|world| {
         let deadline = world.model.now.saturating_add(span.unwrap_or(u64::MAX));
-        world.model.reset(task, deadline);
+        world.model.reset(task, deadline_of(deadline.into()));
+        world.model.note("reset of a sleep");
         world.origin + Duration::from_nanos(deadline)
     });
     sleep.as_mut().reset(at);

@@ -8,14 +8,22 @@ use std::time::Duration;
 
 use sideloop::{Builder, Executor, Metrics, TaskInfo, time};
 
+use super::calls::deadline_of;
 use super::deeds::{answer_of, cancel, cancel_by_id, join_here, perform, spawn, wake};
-use super::model::{Counts, End, Model, NEVER, Output, Report};
+use super::model::{Counts, End, Model, NEVER, Output, Report, Seen};
 use super::program::{Act, Finish, How, Op, Program, Shut, Via};
-use super::turns::Drive;
+use super::turns::{Drive, LAST};
 use super::world::{World, check, model, replace_world, world};
 
-/// How often each of its tasks was polled; or what went wrong.
-pub(crate) fn run(program: &Program, victim: Option<(usize, u64)>) -> Result<Vec<u64>, String> {
+/// What a program came to.
+pub(crate) struct Trace {
+    /// How often each of its tasks was polled.
+    pub(crate) polls: Vec<u64>,
+    pub(crate) seen: Seen,
+}
+
+/// What the program came to; or what went wrong.
+pub(crate) fn run(program: &Program, victim: Option<(usize, u64)>) -> Result<Trace, String> {
     let calls = Arc::new(AtomicUsize::new(0));
     let mut executor = build(program, &calls);
     let origin = executor.block_on(async { time::now() });
@@ -51,7 +59,8 @@ pub(crate) fn run(program: &Program, victim: Option<(usize, u64)>) -> Result<Vec
     let left = (wakers, world.model.outputs);
     let leak = (left != (0, 0)).then(|| format!("{left:?} foreign wakers and outputs are left"));
     let fault = world.model.fault.or(leak);
-    fault.map_or(Ok(world.model.tasks.iter().map(|task| task.polls).collect()), Err)
+    let polls = world.model.tasks.iter().map(|task| task.polls).collect();
+    fault.map_or(Ok(Trace { polls, seen: world.model.seen }), Err)
 }
 
 /// Its hooks panic, after they have done their work.
@@ -93,8 +102,28 @@ fn apply(op: Op, executor: &mut Executor) {
                 advance(by, executor);
             }
         }
-        Op::Flood(count) => (0..count).for_each(|_| spawn(Rc::default(), Via::Here)),
+        Op::ClockAhead(by) => set_clock(model(|model| model.after(by)), executor),
+        Op::ClockBack(by) => set_clock(model(|model| model.now.saturating_sub(by)), executor),
+        Op::Flood(count, via) => {
+            model(|model| model.note(if via == Via::Here { "flood" } else { "flood from afar" }));
+            (0..count).for_each(|_| spawn(Rc::default(), via));
+        }
     }
+}
+
+/// The clock jumps, ahead or back.
+fn set_clock(to: u64, executor: &mut Executor) {
+    executor.set_clock(world(|world| {
+        let (before, timer) = (world.model.now, world.model.timers.keys().next());
+        let over = timer.is_some_and(|(due, _)| (before..to).contains(due));
+        let model = &mut world.model;
+        model.now = deadline_of(to.into()).min(LAST);
+        model.note(if model.now < before { "clock back" } else { "clock ahead" });
+        if over {
+            model.note("clock ahead over a deadline");
+        }
+        world.origin + Duration::from_nanos(to)
+    }));
 }
 
 fn returned() {

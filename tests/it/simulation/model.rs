@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::calls::Timed;
 use super::program::How;
 use super::turns::{Drive, Phase, Stage, Word};
 
@@ -109,6 +110,8 @@ pub(crate) struct Task {
     pub(crate) foreign_wakes: u64,
     pub(crate) waits: Waits,
     pub(crate) nap: Nap,
+    /// What a callback waits for, which is polled unseen.
+    pub(crate) call: Option<Timed>,
     pub(crate) grace: Option<(u64, u64)>,
     pub(crate) output: Output,
     pub(crate) output_panics: bool,
@@ -204,7 +207,12 @@ pub(crate) struct Model {
     pub(crate) answers: VecDeque<Option<Answer>>,
     pub(crate) fault: Option<String>,
     pub(crate) arms: u64,
+    /// What has come about, and how often.
+    pub(crate) seen: Seen,
 }
+
+/// How often each ingredient of a program came about.
+pub(crate) type Seen = BTreeMap<&'static str, u64>;
 
 impl Model {
     pub(crate) fn check(&mut self, holds: bool, what: impl FnOnce() -> String) {
@@ -213,12 +221,19 @@ impl Model {
         }
     }
 
+    pub(crate) fn note(&mut self, ingredient: &'static str) {
+        *self.seen.entry(ingredient).or_default() += 1;
+    }
+
     pub(crate) fn inside(&self) -> bool {
         !matches!(self.stage, Stage::Outside)
     }
 
     pub(crate) fn notify(&mut self) {
-        self.hook_calls += usize::from(self.word == Word::Parked);
+        if self.word == Word::Parked {
+            self.hook_calls += 1;
+            self.note("panic in the hook for wakes");
+        }
         self.word = Word::Notified;
     }
 

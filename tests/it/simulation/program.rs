@@ -73,6 +73,17 @@ pub(crate) enum Act {
     Reset(usize, Span),
     Snapshot,
     Shutdown(Shut),
+    /// A callback that does what of a script needs no waiting.
+    Call(usize, When, Via),
+}
+
+/// When a callback is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    Soon,
+    After(Span),
+    /// Again and again with this period, until its call of this number panics.
+    Every(u64, u8),
 }
 
 /// From this thread, or from another one.
@@ -106,8 +117,11 @@ pub(crate) enum Op {
     UntilIdle,
     Advance(u64),
     ToNextDeadline,
+    /// The clock jumps over whatever is due on the way.
+    ClockAhead(u64),
+    ClockBack(u64),
     /// So many tasks that end at once.
-    Flood(usize),
+    Flood(usize, Via),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,11 +153,22 @@ impl Choices<'_, '_> {
 
     fn script(&mut self) -> Script {
         Script {
-            steps: (0..self.below(9)).map(|_| self.step()).collect(),
+            steps: self.steps(),
             on_drop: self.one_in(4).then(|| self.act()),
             drop_panics: self.one_in(10),
             output_panics: self.one_in(10),
         }
+    }
+
+    fn steps(&mut self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        // What chance brings together too seldom.
+        if self.one_in(6) {
+            steps.extend([Step::Guard, Step::Requested]);
+            steps.extend(self.one_in(2).then_some(Step::Refuse));
+        }
+        steps.extend((0..self.below(9)).map(|_| self.step()));
+        steps
     }
 
     fn step(&mut self) -> Step {
@@ -162,7 +187,7 @@ impl Choices<'_, '_> {
     }
 
     fn act(&mut self) -> Act {
-        match self.below(24) {
+        match self.below(27) {
             0..6 => Act::Spawn(self.task(), self.via()),
             6..10 => Act::Wake(self.task(), self.via()),
             10..13 => Act::Cancel(self.task(), self.how(), self.via()),
@@ -173,18 +198,21 @@ impl Choices<'_, '_> {
             19 => Act::Watch { task: self.task(), panics: self.one_in(2) },
             20 | 21 => Act::Reset(self.task(), self.span()),
             22 => Act::Snapshot,
+            24..27 => Act::Call(self.task(), self.when(), self.via()),
             _ => Act::Shutdown(self.shut()),
         }
     }
 
     fn op(&mut self) -> Op {
-        match self.below(20) {
+        match self.below(23) {
             0..9 => Op::Act(self.act()),
             9..12 => Op::Turn,
             12..14 => Op::UntilIdle,
             14..16 => Op::Advance(self.span().unwrap_or(u64::MAX)),
             16..18 => Op::ToNextDeadline,
-            18 => Op::Flood(self.below(80)),
+            18 => Op::Flood(self.below(80), self.via()),
+            20 | 21 => Op::ClockAhead(self.span().unwrap_or(u64::MAX)),
+            22 => Op::ClockBack(self.span().unwrap_or(u64::MAX)),
             _ => Op::Act(Act::Spawn(self.task(), Via::Here)),
         }
     }
@@ -197,10 +225,18 @@ impl Choices<'_, '_> {
         if self.one_in(4) { Via::Afar } else { Via::Here }
     }
 
+    fn when(&mut self) -> When {
+        match self.below(4) {
+            0 => When::Soon,
+            1 | 2 => When::After(self.span()),
+            _ => When::Every(self.span().unwrap_or(u64::MAX).max(1), self.below(4) as u8 + 1),
+        }
+    }
+
     fn how(&mut self) -> How {
         match self.below(6) {
-            0..3 => How::Cancel,
-            3 | 4 => How::Abort,
+            0..2 => How::Cancel,
+            2 | 3 => How::Abort,
             _ => How::Within(self.span()),
         }
     }

@@ -1,10 +1,10 @@
 //! The model's rules: what each deed does to each task, and what it answers.
 
 use super::model::{
-    Answer, End, Entry, Joiner, Model, NEVER, Nap, Output, Protection, Task, Timer,
+    Answer, Blame, End, Entry, Joiner, Model, NEVER, Nap, Output, Protection, Task, Timer, Waits,
 };
 use super::program::{How, Shut};
-use super::turns::{Drive, Phase};
+use super::turns::{Drive, Phase, Run};
 
 impl Model {
     // ───────────── spawns (P3, P4, P7) ─────────────
@@ -17,11 +17,13 @@ impl Model {
         let taken = self.phase < Phase::Ended && (self.plan.is_none() || drains);
         if !taken {
             self.refusing = !afar;
+            self.note("refused spawn");
             if afar {
                 self.afar += 1;
                 self.tasks[new].end = Some(End::Closed);
             }
         } else if afar {
+            self.note("spawn from another thread");
             self.tasks[new].posted = true;
             self.tasks[new].woken = true;
             self.push(Entry::Task(new));
@@ -98,6 +100,11 @@ impl Model {
 
     /// A request by handle.
     pub(crate) fn ask(&mut self, task: usize, how: How, local: bool) -> Answer {
+        self.note(match how {
+            How::Cancel => "cancel",
+            How::Abort => "abort",
+            How::Within(_) => "cancel within a grace",
+        });
         let answer = self.request(task, how == How::Abort, local);
         let How::Within(grace) = how else { return answer };
         if answer == Answer::Finished || self.over {
@@ -116,6 +123,7 @@ impl Model {
 
     /// A request by id, as the loop finds it.
     pub(crate) fn ask_by_id(&mut self, task: usize, how: How) -> Answer {
+        self.note("request by id");
         if !self.tasks[task].lives() {
             return Answer::NotFound;
         }
@@ -134,6 +142,7 @@ impl Model {
     }
 
     pub(crate) fn guard(&mut self, task: usize) {
+        self.note("guard");
         let record = &mut self.tasks[task];
         if record.guards == 0 && record.protection == Protection::None {
             record.protection = Protection::Guarded;
@@ -209,6 +218,7 @@ impl Model {
     pub(crate) fn fire(&mut self, timer: Timer) {
         self.counts.fired += 1;
         self.fired += 1;
+        self.note(if matches!(timer, Timer::Nap(_)) { "fired sleep" } else { "fired grace" });
         match timer {
             Timer::Nap(task) => {
                 self.tasks[task].nap.timer = None;
@@ -222,6 +232,12 @@ impl Model {
 
     /// A task's future is gone.
     pub(crate) fn complete(&mut self, task: usize, end: End) {
+        self.note(match end {
+            End::Finished => "finished task",
+            End::Cancelled => "cancelled task",
+            End::Panicked(_) => "panicked task",
+            End::Closed => "task that was never taken",
+        });
         let record = &mut self.tasks[task];
         record.end = Some(end);
         let (grace, joiner) = (record.grace.take(), record.joiner.take());
@@ -250,6 +266,7 @@ impl Model {
 
     /// The outcome goes to who joins.
     pub(crate) fn take(&mut self, task: usize) -> Option<End> {
+        self.note("join");
         let record = &mut self.tasks[task];
         (record.handle, record.joiner, record.output) = (false, None, Output::Gone);
         record.end
@@ -285,11 +302,13 @@ impl Model {
         let late = record.end == Some(End::Finished) && record.output_panics;
         if late || matches!(record.end, Some(End::Panicked(_))) {
             self.lost.push(task);
+            self.note("panic in a hook");
         }
     }
 
     /// The handle goes, with whatever outcome it has not given.
     pub(crate) fn drop_handle(&mut self, task: usize, afar: bool) {
+        self.note(if afar { "handle dropped on another thread" } else { "dropped handle" });
         let record = &mut self.tasks[task];
         record.handle = false;
         record.joiner = None;
@@ -308,6 +327,7 @@ impl Model {
     }
 
     pub(crate) fn shut_down(&mut self, how: Shut) {
+        self.note(if how.grace.is_some() { "shutdown with a grace" } else { "shutdown" });
         let span = |span: Option<u64>| span.unwrap_or(NEVER);
         let cancel = self.now.saturating_add(span(how.drain));
         let (cancel, abort) = match how.grace {
@@ -317,5 +337,43 @@ impl Model {
         let earlier = self.plan.unwrap_or((NEVER, NEVER));
         self.plan = Some((cancel.min(earlier.0), abort.min(earlier.1)));
         self.notify();
+    }
+
+    // ───────────── what comes to a task ─────────────
+
+    pub(crate) fn begin_poll(&mut self, task: usize) {
+        self.go_on(Some(Run::Poll(task)));
+        self.count_poll(task);
+    }
+
+    pub(crate) fn count_poll(&mut self, task: usize) {
+        self.polls += 1;
+        self.counts.polls += 1;
+        self.tasks[task].polls += 1;
+        self.tasks[task].waits = Waits::Nothing;
+    }
+
+    pub(crate) fn begin_drop(&mut self, task: usize) {
+        if self.tasks[task].result.is_some() {
+            return;
+        }
+        self.tasks[task].result = Some(End::Cancelled);
+        if self.refusing {
+            self.tasks[task].result = Some(End::Closed);
+            self.refusing = false;
+        } else {
+            self.go_on(Some(Run::Drop(task)));
+        }
+    }
+
+    /// The destructor is done, or panics.
+    pub(crate) fn end_drop(&mut self, task: usize, panics: bool) {
+        let result = self.tasks[task].result.take();
+        let end = match result {
+            Some(End::Panicked(Blame::Poll)) => End::Panicked(Blame::Poll),
+            _ if panics => End::Panicked(Blame::Drop),
+            other => other.unwrap_or(End::Closed),
+        };
+        self.complete(task, end);
     }
 }

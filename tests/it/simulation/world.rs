@@ -10,17 +10,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use sideloop::time::{self, Sleep};
-use sideloop::{
-    CancelGuard, CancelRequest, Handle, JoinError, JoinHandle, TaskId, current_task, yield_now,
-};
+use sideloop::{CancelGuard, CancelRequest, Handle, JoinHandle, TaskId, current_task, yield_now};
 
+use super::calls::Held;
 use super::deeds::{cancel_by_id, perform};
 use super::model::{Blame, End, Joiner, Model, NEVER, Waits};
+use super::outcomes::{Foreign, poll_handle};
 use super::program::{How, Script, Span, Step, Via};
 
 thread_local! {
@@ -48,25 +48,37 @@ pub(crate) struct World {
 pub(crate) struct Record {
     pub(crate) script: Rc<Script>,
     pub(crate) id: Option<TaskId>,
-    pub(crate) handle: Option<JoinHandle<Output>>,
+    pub(crate) handle: Option<Held>,
     pub(crate) waker: Option<Waker>,
     body: Option<Pin<Box<dyn Future<Output = ()>>>>,
     pub(crate) sleep: Option<Pin<Box<Sleep>>>,
     pub(crate) foreign_wakes: u64,
 }
 
-impl Record {
-    pub(crate) fn new(script: Rc<Script>) -> Self {
+impl World {
+    /// Keeps a record of a new task, of which the model knows already.
+    pub(crate) fn record(&mut self, script: Rc<Script>) -> Body {
         let (id, handle, waker, body, sleep) = (None, None, None, None, None);
-        Self { script, id, handle, waker, body, sleep, foreign_wakes: 0 }
+        let task = self.tasks.len();
+        self.tasks.push(Record { script, id, handle, waker, body, sleep, foreign_wakes: 0 });
+        Body { task, home: thread::current().id(), afar: self.afar.clone() }
+    }
+
+    /// Keeps the handle of a new task.
+    pub(crate) fn hold(&mut self, task: usize, handle: Held) {
+        self.model.tasks[task].id = handle.id().as_u64();
+        self.tasks[task].id = Some(handle.id());
+        self.tasks[task].handle = Some(handle);
+        let refused = self.model.refusing;
+        self.model.check(!refused, || format!("{task} was taken by a loop that ends"));
     }
 }
 
 /// The payload of a panic that the program has planned.
-struct Planned(usize, Blame);
+pub(crate) struct Planned(pub(crate) usize, pub(crate) Blame);
 
 /// Where a panic unwinds already a second one would end the process: then it is left out.
-fn panic_as_planned(task: usize, blame: Blame) {
+pub(crate) fn panic_as_planned(task: usize, blame: Blame) {
     if !thread::panicking() {
         resume_unwind(Box::new(Planned(task, blame)));
     }
@@ -116,21 +128,9 @@ impl Future for Body {
     type Output = Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output> {
-        let (me, thread) = (self.task, thread::current().id());
-        let (id, now) = (current_task(), time::now());
-        let body = world(|world| {
-            world.model.begin_poll(me);
-            let (record, truth) = (&mut world.tasks[me], &world.model.tasks[me]);
-            let at = world.origin + Duration::from_nanos(world.model.now);
-            let holds = thread == self.home && id.is_some_and(|id| id.as_u64() == truth.id);
-            let holds = holds && now == at;
-            world.model.check(holds, || format!("polled on {thread:?} as {id:?} at {now:?}"));
-            let waker = record.waker.get_or_insert_with(|| cx.waker().clone());
-            let same = waker.will_wake(cx.waker());
-            world.model.check(same, || format!("{me} has two wakers"));
-            record.body.take()
-        });
-        let mut body = body.unwrap_or_else(|| {
+        let me = self.task;
+        self.begin(Some(cx.waker()));
+        let mut body = world(|world| world.tasks[me].body.take()).unwrap_or_else(|| {
             let script = world(|world| world.tasks[me].script.clone());
             Box::pin(follow(me, script))
         });
@@ -138,16 +138,43 @@ impl Future for Body {
             world(|world| world.tasks[me].body = Some(body));
             let polls = model(|model| model.tasks[me].polls);
             if world(|world| world.victim) == Some((me, polls)) {
+                model(|model| model.note("cancel at a chosen suspension"));
                 cancel_by_id(me, How::Cancel, Via::Here);
             }
             return Poll::Pending;
         }
+        Poll::Ready(self.output())
+    }
+}
+
+impl Body {
+    /// The program's own code runs: it is this task's turn, on its thread, at its time.
+    pub(crate) fn begin(&self, waker: Option<&Waker>) {
+        let (me, thread) = (self.task, thread::current().id());
+        let (id, now) = (current_task(), time::now());
+        world(|world| {
+            world.model.begin_poll(me);
+            let (record, truth) = (&mut world.tasks[me], &world.model.tasks[me]);
+            let at = world.origin + Duration::from_nanos(world.model.now);
+            let holds = thread == self.home && id.is_some_and(|id| id.as_u64() == truth.id);
+            let holds = holds && now == at;
+            world.model.check(holds, || format!("polled on {thread:?} as {id:?} at {now:?}"));
+            if let Some(waker) = waker {
+                let same = record.waker.get_or_insert_with(|| waker.clone()).will_wake(waker);
+                world.model.check(same, || format!("{me} has two wakers"));
+            }
+        });
+    }
+
+    /// The task has come to its end.
+    pub(crate) fn output(&self) -> Output {
+        let (task, panics) =
+            (self.task, world(|world| world.tasks[self.task].script.output_panics));
         model(|model| {
-            model.tasks[me].result = Some(End::Finished);
+            model.tasks[task].result = Some(End::Finished);
             model.outputs += 1;
         });
-        let panics = world(|world| world.tasks[me].script.output_panics);
-        Poll::Ready(Output { task: me, home: self.home, afar: self.afar.clone(), panics })
+        Output { task, home: self.home, afar: self.afar.clone(), panics }
     }
 }
 
@@ -160,6 +187,7 @@ impl Drop for Body {
         let me = self.task;
         let body = world(|world| {
             world.model.begin_drop(me);
+            world.model.forget_call(me);
             world.tasks[me].body.take()
         });
         drop(body);
@@ -169,6 +197,7 @@ impl Drop for Body {
         }
         model(|model| model.end_drop(me, script.drop_panics));
         if script.drop_panics {
+            model(|model| model.note("panic in a destructor"));
             panic_as_planned(me, Blame::Drop);
         }
     }
@@ -182,6 +211,7 @@ impl Drop for Output {
         }
         model(|model| model.drop_output(self.task));
         if self.panics {
+            model(|model| model.note("panic in an output's destructor"));
             panic_as_planned(self.task, Blame::Drop);
         }
     }
@@ -212,10 +242,14 @@ async fn follow(me: usize, script: Rc<Script>) {
                 if let Some(Guard(guard, _)) = guards.last() {
                     let (refused, truth) = (guard.refuse(), model(|model| model.refuse(me)));
                     check(refused == truth, || format!("refused {me}: {refused}"));
+                    model(|model| model.note(if refused { "refusal" } else { "vain refusal" }));
                 }
             }
             Step::Panic => {
-                model(|model| model.tasks[me].result = Some(End::Panicked(Blame::Poll)));
+                model(|model| {
+                    model.tasks[me].result = Some(End::Panicked(Blame::Poll));
+                    model.note("panic in a poll");
+                });
                 panic_as_planned(me, Blame::Poll);
             }
         }
@@ -309,67 +343,4 @@ async fn join(me: usize, task: usize) {
         poll_handle(task, handle, cx, Joiner::Task(me))
     })
     .await;
-}
-
-/// Polls a handle that was taken out of the world, and puts it back if it is not ready.
-pub(crate) fn poll_handle(
-    task: usize,
-    mut handle: JoinHandle<Output>,
-    cx: &mut Context<'_>,
-    joiner: Joiner,
-) -> Poll<()> {
-    match Pin::new(&mut handle).poll(cx) {
-        Poll::Pending => {
-            world(|world| {
-                world.tasks[task].handle = Some(handle);
-                let truth = &mut world.model.tasks[task];
-                truth.joiner = Some(joiner);
-                let lives = truth.end.is_none();
-                world.model.check(lives, || format!("joined {task}, which has ended: pending"));
-            });
-            Poll::Pending
-        }
-        Poll::Ready(outcome) => {
-            check_outcome(task, outcome);
-            Poll::Ready(())
-        }
-    }
-}
-
-/// The outcome that a handle gave is the one that the model knows.
-pub(crate) fn check_outcome(task: usize, outcome: Result<Output, JoinError>) {
-    let end = match outcome {
-        Ok(mut output) => {
-            output.panics = false;
-            let truth = model(|model| model.take(output.task));
-            check(output.task == task && truth == Some(End::Finished), || {
-                format!("joined {task}: the output of {}, {truth:?}", output.task)
-            });
-            return;
-        }
-        Err(JoinError::Cancelled) => Some(End::Cancelled),
-        Err(JoinError::Closed) => Some(End::Closed),
-        Err(JoinError::Panicked(payload)) => match payload.into_inner().downcast::<Planned>() {
-            Ok(planned) if planned.0 == task => Some(End::Panicked(planned.1)),
-            _ => None,
-        },
-        Err(_) => None,
-    };
-    let truth = model(|model| model.take(task));
-    check(end.is_some() && end == truth, || format!("joined {task}: {end:?}, not {truth:?}"));
-}
-
-/// A waker of no loop.
-pub(crate) struct Foreign {
-    pub(crate) task: usize,
-    pub(crate) panics: bool,
-}
-
-impl Wake for Foreign {
-    fn wake(self: Arc<Self>) {
-        world(|world| world.tasks[self.task].foreign_wakes += 1);
-        if self.panics {
-            panic_as_planned(self.task, Blame::Poll);
-        }
-    }
 }
