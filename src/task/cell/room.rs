@@ -9,7 +9,7 @@ use crate::task::blocks;
 use crate::task::mailbox::Mailbox;
 
 /// Where a cell is made.
-pub(in crate::task) enum Room {
+pub(in super::super) enum Room {
     /// In memory of the allocator.
     Fresh(Arc<Mailbox>),
     /// In a block that was [kept](blocks::Blocks) with its reference to the mailbox.
@@ -22,7 +22,7 @@ pub(in crate::task) enum Room {
 ///
 /// `block` came from [`blocks::fresh`] with this layout, what is left in it is the header, and it is
 /// not used again.
-pub(in crate::task) unsafe fn unmake_header(
+pub(in super::super) unsafe fn unmake_header(
     block: NonNull<Header>,
     layout: Layout,
 ) -> Arc<Mailbox> {
