@@ -135,11 +135,11 @@ mod real {
 
     #[cfg(feature = "std")]
     std::thread_local! {
-        /// The loop whose run the thread is inside: the address of its queues, or null.
+        /// The loop whose run the thread is inside: the address of its mailbox, or null.
         static CURRENT: core::cell::Cell<*const ()> = const { core::cell::Cell::new(core::ptr::null()) };
     }
 
-    /// The loop whose run this thread is inside, as an address to compare with; null for none.
+    /// The loop whose run this thread is inside, as the address of its mailbox; null for none.
     ///
     /// Without `std` there is no thread-local storage, every wake takes the remote path, and the
     /// answer is always null.

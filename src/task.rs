@@ -6,16 +6,17 @@
 //!
 //! Everything `unsafe` of the crate is on this floor, argued from these invariants:
 //!
-//! - **I1 (origin)**: every header pointer is that of a [`cell::Cell`] in memory of the allocator with
-//!   its layout, and its vtable was made for that cell's type. The header is its first field (`repr(C)`).
+//! - **I1 (origin)**: every pointer to a task's header is that of a [`cell::Cell`] in memory of the
+//!   allocator with its layout, and its vtable was made for that cell's type. The header is its first field (`repr(C)`).
 //! - **I2 (counts)**: the loop, the join handle and every waker own one reference each, counted in
 //!   the state word. The cell is freed by whoever gives the last one back, by nobody else.
 //! - **I3 (the loop's reference)**: it exists from creation on, and a cell is in a queue, or being
 //!   polled, only while it does. When a finished cell leaves the last of its plain queues, the loop
 //!   gives the reference back, or, where `QUEUED` is set, bequeaths it to that entry by setting
 //!   `HEIR` with one exchange (`LoopSide::settle`). Whoever then clears `QUEUED` gives it back.
-//! - **I4 (loop only)**: the notes, the ready link and the local queues are touched by the loop's
-//!   thread alone; by its creator before the cell is published. No user code runs meanwhile.
+//! - **I4 (loop only)**: the notes, the ready link and the local queues, what a batch has in hand of them
+//!   included, are touched by the loop's thread alone; by its creator before the cell is published. No
+//!   user code runs meanwhile.
 //! - **I5 (stage)**: before `DONE` the stage is a future, touched as in I4 but lent to that future
 //!   while it is polled or dropped; with `DONE` it is an outcome, owned by the handle while `JOIN`
 //!   is set and by the loop otherwise, and read out once.
@@ -25,6 +26,9 @@
 //!   `DONE` is set with `WAKER`, and in between nobody writes it.
 //! - **I8 (current loop)**: the current loop's address is null or was taken from a reference to the mailbox
 //!   of a loop whose run this thread is inside, and whose own side keeps it alive until it is left.
+//! - **I9 (kept blocks)**: a block that is kept after its cell was freed is in one list, of its exact layout,
+//!   and nobody else has it. In it is the header still, whose `owner` counts as one reference, and whose
+//!   ready link is the loop's. It is kept inside of the loop's run alone, and given up with the loop.
 
 #![allow(unsafe_code)] // the one floor that has any; the invariants are above
 

@@ -23,7 +23,7 @@ impl<P: Copy> Closing<P> {
 
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        // ORDERING: Acquire, paired with the Release in `request`: who sees it closed sees the plan.
+        // ORDERING: Acquire, paired with the Release in `close`: who sees it closed sees the plan.
         self.closed.load(Ordering::Acquire) != 0
     }
 

@@ -7,8 +7,8 @@ use crate::error::{contain, discard, forget_payload};
 use crate::tick::{NEVER, Tick};
 use core::task::Waker;
 
-/// How much timer work is done between two batches of polls: one unit for each fired timer and for
-/// each that is filed anew.
+/// How much timer work is done between two batches of polls: one unit for each fired timer, and for each
+/// that is filed anew or put in order. A short list is put in order whole, if any unit is left.
 const TIMER_BUDGET: usize = 256;
 
 impl Scheduler {

@@ -10,23 +10,40 @@ use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
 use super::cell::{Header, unmake_header};
+use super::mailbox::Mailbox;
+use crate::sync::Arc;
 
-/// Sizes are counted in words of this many bytes, which is also the most alignment that is served.
-const WORD: usize = 8;
+/// The alignment that is served, that of most cells; sizes are counted in words of this many bytes.
+const WORD: usize = align_of::<Header>();
 /// How many sizes there are: blocks of up to 1 KiB are kept.
-const SIZES: usize = 129;
+const SIZES: usize = 1024 / WORD + 1;
 /// How many bytes are kept at most.
 const MOST: usize = 256 * 1024;
 
-const RECYCLES: bool = !cfg!(any(loom, fuzzing, miri, sideloop_plain_memory));
+const RECYCLES: bool = !cfg!(any(loom, shuttle, fuzzing, miri, sideloop_plain_memory));
 
-/// The free blocks of one loop. Each still has the header of a task that has ended, with two fields that
-/// count: `next_ready` links it, and `owner` keeps its reference to the mailbox for the next task, so
-/// that this one need not be counted.
+/// The free blocks of one loop (I9). Each still has the header of a task that has ended, with two fields
+/// that count: `next_ready` links it, and `owner` keeps its reference to the mailbox for the next task,
+/// so that this one need not be counted.
 #[derive(Debug)]
 pub(super) struct Blocks {
     lists: [*const Header; SIZES],
     bytes: usize,
+}
+
+/// A block that was taken out, for a cell of the layout that was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kept(NonNull<Header>);
+
+impl Kept {
+    /// The block, and the reference to the mailbox that was kept with it.
+    #[inline]
+    pub(super) fn open(self) -> (NonNull<Header>, Arc<Mailbox>) {
+        // SAFETY: by I9 there is what is left of a header, and nobody else has it.
+        let header = unsafe { self.0.as_ref() };
+        // SAFETY: by I9 the reference is there, and it is taken out once.
+        (self.0, unsafe { header.take_owner() })
+    }
 }
 
 /// Allocates memory for a cell. The layout has a size.
@@ -60,7 +77,7 @@ impl Blocks {
 
     /// A kept block of this layout, with its reference to the mailbox.
     #[inline]
-    pub(super) fn take(&mut self, layout: Layout) -> Option<NonNull<Header>> {
+    pub(super) fn take(&mut self, layout: Layout) -> Option<Kept> {
         let list = self.list(layout)?;
         let block = NonNull::new(list.cast_mut())?;
         // SAFETY: what is in a list is a free block, which is alive.
@@ -68,7 +85,7 @@ impl Blocks {
         // SAFETY: I4: the loop's thread.
         *list = header.next_ready.with(|next| unsafe { *next });
         self.bytes -= layout.size();
-        Some(block)
+        Some(Kept(block))
     }
 
     /// Keeps the block of a task that has ended. `false`: it is still the caller's to give back.
@@ -97,7 +114,7 @@ impl Blocks {
         for words in 0..SIZES {
             // PANICS: it cannot: the size is small, and the alignment a power of two.
             let layout = Layout::from_size_align(words * WORD, WORD).expect("a small layout");
-            while let Some(block) = self.take(layout) {
+            while let Some(Kept(block)) = self.take(layout) {
                 // SAFETY: it came from `fresh` with this layout, and is in no list any more.
                 drop(unsafe { unmake_header(block, layout) });
             }
@@ -114,9 +131,7 @@ mod tests {
     use core::task::{Context, Poll};
 
     use super::*;
-    use crate::sync::Arc;
     use crate::task::cell::{Cell, Origin, Room};
-    use crate::task::mailbox::Mailbox;
     use crate::task::notes::Notes;
     use crate::task::state::State;
 
@@ -168,7 +183,7 @@ mod tests {
         let kept = unsafe { blocks.put(one, layout) };
         assert_eq!(kept, RECYCLES);
         assert_eq!(blocks.take(Cell::<Words<7>, ()>::LAYOUT), None);
-        assert_eq!(blocks.take(layout), RECYCLES.then_some(one));
+        assert_eq!(blocks.take(layout), RECYCLES.then_some(Kept(one)));
         assert_eq!(blocks.take(layout), None);
         assert_eq!(Arc::strong_count(&owner), 2, "with its reference");
         // SAFETY: as above: it is this test's, taken out or never kept.
@@ -207,7 +222,7 @@ mod tests {
         for _ in 0..1_000 {
             // SAFETY: made with this layout, and not used again unless it comes back.
             assert_eq!(unsafe { blocks.put(one, layout) }, RECYCLES);
-            assert_eq!(blocks.take(layout), RECYCLES.then_some(one));
+            assert_eq!(blocks.take(layout), RECYCLES.then_some(Kept(one)));
         }
         assert_eq!(blocks.bytes, 0);
         // SAFETY: as above: it is this test's, taken out or never kept.

@@ -29,7 +29,7 @@ pub(crate) struct Header {
     /// The next cell of the ready queue (I4).
     pub(super) next_ready: UnsafeCell<*const Header>,
     vtable: &'static VTable,
-    /// The loop's mailbox, for wakes; taken out when the cell is freed.
+    /// The loop's mailbox, for wakes; taken out when the block is used again, or given up.
     owner: ManuallyDrop<Arc<Mailbox>>,
     /// What the loop alone knows (I4).
     pub(super) notes: Notes,
@@ -154,6 +154,17 @@ impl Header {
         &self.owner
     }
 
+    /// Takes the reference to the mailbox out.
+    ///
+    /// # Safety
+    ///
+    /// It is there, and is not used again.
+    #[inline]
+    pub(super) unsafe fn take_owner(&self) -> Arc<Mailbox> {
+        // SAFETY: the caller's promise.
+        unsafe { ptr::read(&raw const *self.owner) }
+    }
+
     pub(super) fn vtable(&self) -> &'static VTable {
         self.vtable
     }
@@ -191,12 +202,7 @@ impl<F: Future, L: Label> Cell<F, L> {
     ) -> NonNull<Header> {
         let (cell, owner) = match room {
             Room::Fresh(owner) => (blocks::fresh(Self::LAYOUT).cast(), owner),
-            Room::Kept(block) => {
-                // SAFETY: a kept block holds what is left of a header.
-                let header = unsafe { block.as_ref() };
-                // SAFETY: the block was kept with its reference, which is taken out once.
-                (block, unsafe { ptr::read(&raw const *header.owner) })
-            }
+            Room::Kept(kept) => kept.open(),
         };
         let header = Header {
             state,

@@ -358,6 +358,8 @@ impl LoopSide {
 impl Drop for LoopSide {
     /// Lets go of the memory that is kept: its references would keep the mailbox alive for ever.
     fn drop(&mut self) {
+        // Else a block could be kept after this (I9).
+        debug_assert!(!self.is_entered(), "the loop goes inside of its run");
         self.queues(|queues| queues.blocks.clear());
     }
 }

@@ -69,7 +69,7 @@ unsafe impl Sync for Mailbox {}
 unsafe impl Send for Mailbox {}
 
 impl Mailbox {
-    /// The mailbox as an address, to be compared with the current loop's.
+    /// The mailbox as an address: for the current loop, and to be compared with that.
     #[inline(always)]
     pub(crate) fn address(this: &Arc<Self>) -> *const () {
         (&raw const **this).cast()

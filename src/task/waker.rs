@@ -43,7 +43,7 @@ unsafe fn header<'a>(data: *const ()) -> &'a Header {
 ///
 /// As [`header`].
 unsafe fn pointer(data: *const ()) -> NonNull<Header> {
-    // SAFETY: by I1 the data is a header pointer, which came from a box.
+    // SAFETY: by I1 the data is a header pointer, which came from the allocator.
     unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }
 }
 
@@ -78,7 +78,8 @@ unsafe fn wake_by_ref(data: *const ()) {
     let current = sync::current();
     if ptr::eq(current, Mailbox::address(header.owner())) {
         // By the address that is known already: that of the task has to be loaded from its cell.
-        // SAFETY: the address is that of the mailbox of a loop that is inside its run (I8).
+        // SAFETY: the address was taken from a reference to a mailbox (I8), which is the one that the task
+        // holds, and so it is alive.
         let mailbox = unsafe { &*current.cast::<Mailbox>() };
         // SAFETY: the current loop is the task's, so this is its thread (I4), and the task is alive.
         unsafe { queues::wake(mailbox, task) };

@@ -5,7 +5,7 @@ use core::ptr::{self, NonNull};
 
 use super::Header;
 use crate::sync::Arc;
-use crate::task::blocks;
+use crate::task::blocks::{self, Kept};
 use crate::task::mailbox::Mailbox;
 
 /// Where a cell is made.
@@ -13,7 +13,7 @@ pub(in super::super) enum Room {
     /// In memory of the allocator.
     Fresh(Arc<Mailbox>),
     /// In a block that was [kept](blocks::Blocks) with its reference to the mailbox.
-    Kept(NonNull<Header>),
+    Kept(Kept),
 }
 
 /// Takes the last there is of a cell apart, and gives its memory back to the allocator.
@@ -29,7 +29,7 @@ pub(in super::super) unsafe fn unmake_header(
     // SAFETY: the caller's promise.
     let header = unsafe { block.as_ref() };
     // SAFETY: the caller's promise: it is taken out once.
-    let owner = unsafe { ptr::read(&raw const *header.owner) };
+    let owner = unsafe { header.take_owner() };
     // SAFETY: the caller's promise. The owner is not dropped with it.
     unsafe { ptr::drop_in_place(block.as_ptr()) };
     // SAFETY: the caller's promise.

@@ -177,7 +177,7 @@ fn a_task_that_ends_while_it_is_queued_keeps_the_loops_reference_until_it_is_pop
 }
 
 /// Counting costs a read-modify-write per task.
-#[cfg(not(any(miri, fuzzing, sideloop_plain_memory)))] // where nothing is kept
+#[cfg(not(any(shuttle, miri, fuzzing, sideloop_plain_memory)))] // where nothing is kept
 #[test]
 fn references_to_the_mailbox_are_reused_uncounted_and_given_up_with_the_loop() {
     let hook = Arc::new(());
