@@ -101,7 +101,7 @@ fn a_reference_tells_what_was_asked_of_its_task_and_what_became_of_that() {
     assert!(side.take_all().next(&side).is_none(), "it is known");
     assert!(!reference.pin(), "it was asked to end");
     side.dispose(task);
-    assert_eq!(asked().2, true);
+    assert!(asked().2);
     side.run_out();
     let (task, join) = side.spawn(pending::<()>(), (), origin);
     assert!(join.task().pin());
