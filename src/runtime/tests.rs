@@ -14,6 +14,8 @@ use crate::runtime::builder::Builder;
 use crate::sync::counted::exchanges;
 use crate::{TaskGroup, current, spawn_local, time, yield_now};
 
+/// A task's reference to the mailbox, made and given back, where no block is kept with one.
+const OWNER: usize = if cfg!(any(fuzzing, miri, sideloop_plain_memory)) { 2 } else { 0 };
 const LONG: Duration = Duration::from_secs(99);
 
 /// How many read-modify-writes one more repetition of `f` makes, in a task of a warm loop.
@@ -49,15 +51,19 @@ fn tasks_cost_so_many_read_modify_writes_on_the_loop() {
         spawn_local(async {}).detach();
         turns(2).await;
     };
-    assert_eq!(each(detached), 2, "spawn, poll and complete; the handle's end");
+    assert_eq!(each(detached), OWNER + 2, "spawn, poll and complete; the handle's end");
     let late = || async {
         let task = spawn_local(async {});
         turns(2).await;
         task.await.expect("it ends");
     };
-    assert_eq!(each(late), 1, "spawn, poll, complete, and a join after the end");
+    assert_eq!(each(late), OWNER + 1, "spawn, poll, complete, and a join after the end");
     let awaited = || async { spawn_local(async {}).await.expect("it ends") };
-    assert_eq!(each(awaited), 5, "the same, and a join that waits: a waker that is kept and lent");
+    assert_eq!(
+        each(awaited),
+        OWNER + 5,
+        "the same, and a join that waits: a waker that is kept and lent"
+    );
     let aborted = || async {
         let task = spawn_local(pending::<()>());
         turns(2).await;
@@ -65,7 +71,7 @@ fn tasks_cost_so_many_read_modify_writes_on_the_loop() {
         turns(2).await;
         assert!(task.await.is_err());
     };
-    assert_eq!(each(aborted), 2, "spawn, abort, and a join after the end");
+    assert_eq!(each(aborted), OWNER + 2, "spawn, abort, and a join after the end");
 }
 
 /// So many wakes of another task, each with its poll, by a waker that is kept.
@@ -98,7 +104,7 @@ fn rarer_paths_cost_so_many_read_modify_writes_on_the_loop() {
         turns(2).await;
         assert!(task.await.is_err());
     };
-    assert_eq!(each(cancelled), 2, "spawn, cancel, and a join after the end");
+    assert_eq!(each(cancelled), OWNER + 2, "spawn, cancel, and a join after the end");
     let mut executor = Builder::new().virtual_time(0).build();
     let mut group = |members: usize| {
         let task = executor.spawn_local(async move {
@@ -115,7 +121,7 @@ fn rarer_paths_cost_so_many_read_modify_writes_on_the_loop() {
     let turn = exchanges(|| _ = executor.turn());
     let each =
         "a member of a group, beside the group's own; a run that is over at once; an idle turn";
-    assert_eq!([member, run, turn], [3, 4, 2], "{each}");
+    assert_eq!([member, run, turn], [OWNER + 3, 4, 2], "{each}");
 }
 
 #[test]

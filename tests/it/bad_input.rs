@@ -9,7 +9,7 @@ use sideloop::{Builder, CancelRequest, JoinError, JoinHandle, Shutdown, StartErr
 
 use crate::child::isolated;
 use crate::support::{
-    Drops, Events, Latch, Probe, hold, join_err, join_ok, join_soon, limited, limited_to,
+    Drops, Events, Latch, NO_STACK, Probe, hold, join_err, join_ok, join_soon, limited, limited_to,
     loop_started,
 };
 
@@ -40,7 +40,7 @@ fn start_error(builder: Builder) -> StartError {
 #[test]
 fn an_absurd_stack_size_is_a_start_error() {
     limited(|| {
-        for bytes in [1 << 46, usize::MAX / 2, usize::MAX - 4_096, usize::MAX] {
+        for bytes in [NO_STACK, NO_STACK.max(usize::MAX / 2), usize::MAX - 4_096, usize::MAX] {
             let (drops, started) = (Drops::new(), Latch::new("on_start ran"));
             let error = start_error(with_tokens(&drops, &started).stack_size(bytes));
             assert!(matches!(error, StartError::Thread(_)), "{bytes}: {error:?}");

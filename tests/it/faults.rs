@@ -17,7 +17,9 @@ use std::time::Duration;
 use sideloop::{Builder, Executor, JoinError, LoopThread, Shutdown, StartError, time};
 
 use crate::child::{Ended, in_child_with, run};
-use crate::support::{Drops, Events, Gate, Latch, join_err, join_ok, limited, loop_started};
+use crate::support::{
+    Drops, Events, Gate, Latch, NO_STACK, join_err, join_ok, limited, loop_started,
+};
 
 /// A stack that a thread can have although `RUST_MIN_STACK` asks for none that there is.
 const STACK: usize = 1 << 20;
@@ -26,7 +28,7 @@ const STACK: usize = 1 << 20;
 #[track_caller]
 fn without_threads<F: FnOnce()>(body: F) {
     let no_stack = |child: &mut Command| {
-        child.env("RUST_MIN_STACK", (1_usize << 46).to_string());
+        child.env("RUST_MIN_STACK", NO_STACK.to_string());
     };
     if let Some(Ended { status, output }) = in_child_with(no_stack, body) {
         assert!(status.success(), "the child: {status}\n{output}");

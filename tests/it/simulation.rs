@@ -22,6 +22,7 @@ mod world;
 
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 use std::{env, fs};
 
 use arbitrary::Unstructured;
@@ -112,10 +113,10 @@ fn seeds(one_in: u64) -> Range<u64> {
     }
 }
 
-/// Runs the program of one seed, which is told if that hangs, too.
-fn run_seed(seed: u64, then: fn(&str, &Program, Trace) -> Seen) -> Seen {
+/// Runs the program of one seed, which is told if that hangs, too, and what comes after it.
+fn run_seed(seed: u64, limit: Duration, then: fn(&str, &Program, Trace) -> Seen) -> Seen {
     let name = format!("SIDELOOP_SEED={seed}");
-    within(&name.clone(), BODY, move || {
+    within(&name.clone(), limit, move || {
         let program = program_of(&bytes_of(seed));
         if env::var_os("SIDELOOP_SEED").is_some() {
             println!("{program}");
@@ -140,7 +141,7 @@ fn sum(all: impl Iterator<Item = Seen>) -> Seen {
 fn every_seed_does_what_the_model_says() {
     let seeds = seeds(1);
     let most = seeds.end - seeds.start;
-    let seen = sum(seeds.map(|seed| run_seed(seed, |_, _, trace| trace.seen)));
+    let seen = sum(seeds.map(|seed| run_seed(seed, BODY, |_, _, trace| trace.seen)));
     println!("{seen:#?}");
     for ingredient in INGREDIENTS {
         let count = seen.get(ingredient).copied().unwrap_or(0);
@@ -154,7 +155,8 @@ fn a_cancel_at_any_suspension_does_what_the_model_says() {
     let seeds = seeds(20);
     let most = seeds.end - seeds.start;
     let seen = sum(seeds.map(|seed| {
-        run_seed(seed, |name, program, trace| {
+        // As many runs as the program has suspensions.
+        run_seed(seed, 20 * BODY, |name, program, trace| {
             let points = trace.polls.iter().enumerate();
             let points =
                 points.flat_map(|(task, polls)| (1..=*polls).map(move |poll| (task, poll)));

@@ -161,7 +161,7 @@ fn a_thread_that_cannot_be_created_is_an_error() {
         };
         let token = drops.token();
         let on_stop = move || drop(token);
-        let error = Builder::new().stack_size(1 << 46).on_start(on_start).on_stop(on_stop).start();
+        let error = Builder::new().stack_size(NO_STACK).on_start(on_start).on_stop(on_stop).start();
         let error = error.expect_err("no machine has such a stack");
         assert!(matches!(error, StartError::Thread(_)), "{error:?}");
         assert_eq!(drops.count(), 2, "the hooks leak");

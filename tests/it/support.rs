@@ -24,6 +24,9 @@ pub(crate) use probe::{CountingWaker, Drops, Probe, ProbeLog, Token};
 pub(crate) const WAIT: Duration = Duration::from_secs(20);
 /// How long the body of a test may last.
 pub(crate) const BODY: Duration = Duration::from_secs(30);
+/// A stack that no thread can have. Half of the addresses can be had where they have 32 bits.
+pub(crate) const NO_STACK: usize =
+    if usize::BITS < 64 { usize::MAX / 8 * 7 } else { usize::MAX >> 18 };
 
 /// Locks, also when another thread panicked while it held the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,17 +1,13 @@
 //! The ready queue and the urgent queue; the count of polls, set near the end of its field.
 
 use alloc::boxed::Box;
-use alloc::vec;
-use alloc::vec::Vec;
 use core::future::{pending, poll_fn};
 use core::panic::Location;
 use core::task::Poll;
 
 use super::*;
 use crate::error::JoinError;
-use crate::sync::Arc;
 use crate::task::cell::{End, Origin};
-use crate::task::join::Join;
 use crate::task::loop_side::{Enrolled, LoopSide};
 use crate::task::notes::{CONTROL, ENDED, LEFT, Notes};
 use crate::task::run::{Popped, Ran};
@@ -250,6 +246,12 @@ fn a_task_that_ends_while_it_is_queued_keeps_the_loops_reference_until_it_is_pop
 #[cfg(not(any(shuttle, miri, fuzzing, sideloop_plain_memory)))] // where nothing is kept
 #[test]
 fn references_to_the_mailbox_are_reused_uncounted_and_given_up_with_the_loop() {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use crate::sync::Arc;
+    use crate::task::join::Join;
+
     let hook = Arc::new(());
     let held = Arc::clone(&hook);
     let side = LoopSide::new(Box::new(move || drop(Arc::clone(&held))));
