@@ -111,9 +111,50 @@ fn serial_of(entries: &Slab<Entry>, key: u32) -> u64 {
     entries[key as usize].task.id().as_u64()
 }
 
-#[cfg(all(test, target_pointer_width = "64"))]
+#[cfg(all(test, not(loom), target_pointer_width = "64"))]
 mod tests {
+    use alloc::boxed::Box;
+    use core::future::pending;
+    use core::panic::Location;
+
     use super::*;
+    use crate::error::JoinError;
+    use crate::task::cell::Origin;
+    use crate::task::loop_side::LoopSide;
+
+    #[test]
+    fn a_task_is_found_by_its_id_wherever_it_was_spawned_until_it_is_let_go() {
+        let side = LoopSide::new(Box::new(|| ()));
+        let _entered = side.enter();
+        let (mut registry, mut ids) = (Registry::default(), Vec::new());
+        for (serial, is_local) in [(5, false), (3, true), (7, false), (8, true)] {
+            let origin = Origin { serial, location: Location::caller() };
+            let (task, _join) = side.spawn(pending::<()>(), (), origin);
+            ids.push(if is_local {
+                TaskId::new(serial, registry.insert(task, serial))
+            } else {
+                let id = task.id();
+                registry.insert_remote(task, serial);
+                id
+            });
+        }
+        assert_eq!((registry.len(), registry.ids()), (4, [1, 0, 2, 3].map(|at| ids[at]).to_vec()));
+        assert!(registry.get_lent(Lent::to(TaskId::new(9, 0))).is_none(), "another had this key");
+        for (at, id) in ids.into_iter().enumerate() {
+            let task = &registry.get(id).expect("it has not ended").task;
+            let lent = registry.get_lent(Lent::to(task.id()));
+            assert_eq!(lent.map(|entry| entry.since), Some(id.as_u64()));
+            let (ending, _) = side.end(task, JoinError::Cancelled);
+            let entry = if at < 2 { registry.retire(&ending) } else { registry.remove(id) };
+            let entry = entry.expect("it was there");
+            assert_eq!((entry.since, registry.len()), (id.as_u64(), 3 - at));
+            assert!(registry.get(id).is_none());
+            assert!(ending.complete(entry.task, &side).is_none());
+        }
+        side.resume();
+        side.begin_batch(usize::MAX);
+        while side.batch().next().map(|popped| popped.run()).is_some() {}
+    }
 
     #[test]
     fn keys_end_before_the_one_that_stands_for_none() {

@@ -135,6 +135,9 @@ mod tests {
     use crate::task::notes::Notes;
     use crate::task::state::State;
 
+    /// As many words as the largest block that is kept has for a future.
+    const MOST_WORDS: usize = (1024 - size_of::<Header>()) / 8;
+
     /// A future of so many words.
     struct Words<const N: usize>([u64; N]);
     #[repr(align(64))]
@@ -197,7 +200,7 @@ mod tests {
         let mut blocks = Blocks::new();
         let mut kept = 0;
         loop {
-            let (block, layout) = ended(Words([0; 100]), &owner);
+            let (block, layout) = ended(Words([0; MOST_WORDS]), &owner);
             // SAFETY: made with this layout, and not used again if it is kept.
             if !unsafe { blocks.put(block, layout) } {
                 // SAFETY: it was not kept.
@@ -206,8 +209,8 @@ mod tests {
             }
             kept += 1;
         }
-        let layout = Cell::<Words<100>, ()>::LAYOUT;
-        assert_eq!(kept, if RECYCLES { MOST / layout.size() } else { 0 });
+        let layout = Cell::<Words<MOST_WORDS>, ()>::LAYOUT;
+        assert_eq!(kept, if RECYCLES { 256 * 1024 / layout.size() } else { 0 });
         assert_eq!(Arc::strong_count(&owner), 1 + kept);
         blocks.clear();
         assert_eq!((blocks.bytes, blocks.take(layout)), (0, None));
@@ -233,7 +236,7 @@ mod tests {
     fn large_and_over_aligned_blocks_are_not_kept() {
         let owner = mailbox();
         let mut blocks = Blocks::new();
-        for (block, odd) in [ended(Words([0; 247]), &owner), ended(Aligned, &owner)] {
+        for (block, odd) in [ended(Words([0; MOST_WORDS + 1]), &owner), ended(Aligned, &owner)] {
             // SAFETY: made with this layout.
             assert!(!unsafe { blocks.put(block, odd) }, "{odd:?}");
             // SAFETY: it was not kept.

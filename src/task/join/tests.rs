@@ -2,8 +2,13 @@
 
 use alloc::boxed::Box;
 use alloc::format;
-use core::future::pending;
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use core::future::{pending, poll_fn};
 use core::panic::Location;
+use core::task::{Context, Poll, Waker};
+
+use crate::error::JoinError;
 
 use crate::task::cell::Origin;
 use crate::task::loop_side::LoopSide;
@@ -19,6 +24,87 @@ fn the_debug_form_of_a_reference_names_its_task_and_that_of_a_mailbox_itself() {
     let (task, join) = side.spawn(async {}, (), origin);
     assert_eq!(format!("{:?}", join.task()), format!("TaskRef({:?})", task.id()));
     assert_eq!(format!("{:?}", side.mailbox()), "Mailbox { .. }");
+    side.dispose(task);
+    side.run_out();
+}
+
+/// A waker whose clones are counted.
+struct Counted;
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_handle_keeps_the_waker_of_the_last_poll_and_gives_the_outcome_once() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = |serial| Origin { serial, location: Location::caller() };
+    let (task, mut join) = side.spawn(async { 7 }, (), origin(7));
+    let wakers = [(); 2].map(|()| Arc::new(Counted));
+    for (at, waker) in wakers.iter().enumerate() {
+        let waker = Waker::from(Arc::clone(waker));
+        assert!(join.poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert_eq!(wakers.each_ref().map(Arc::strong_count), [2 - at, 1 + at]);
+    }
+    assert!(!join.is_done() && !join.is_taken());
+    side.resume();
+    side.begin_batch(1);
+    let Some(Ran::Ended(ending, _)) = side.pop().map(Popped::run) else { panic!("it lives on") };
+    assert!(ending.complete(task, &side).is_none());
+    assert_eq!(wakers.each_ref().map(Arc::strong_count), [1, 1], "it was woken");
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(join.is_done() && !join.is_taken());
+    assert!(matches!(join.poll(&mut cx), Poll::Ready(Ok(7))));
+    assert!(join.is_taken());
+    assert!(matches!(join.poll(&mut cx), Poll::Ready(Err(JoinError::Closed))));
+}
+
+#[test]
+fn a_task_may_poll_a_handle_again_and_again() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = |serial| Origin { serial, location: Location::caller() };
+    let (task, mut join) = side.spawn(pending::<()>(), (), origin(1));
+    let polls = poll_fn(|cx| Poll::Ready((0..3).all(|_| join.poll(cx).is_pending())));
+    let (other, mut pended) = side.spawn(polls, (), origin(2));
+    side.resume();
+    side.begin_batch(2);
+    assert!(matches!(side.pop().map(Popped::run), Some(Ran::Pending)));
+    let Some(Ran::Ended(ending, _)) = side.pop().map(Popped::run) else { panic!("it lives on") };
+    assert!(ending.complete(other, &side).is_none());
+    assert!(matches!(pended.try_take(), Some(Ok(true))));
+    side.dispose(task);
+    side.run_out();
+}
+
+#[test]
+fn a_reference_tells_what_was_asked_of_its_task_and_what_became_of_that() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let entered = side.enter();
+    let origin = Origin { serial: 7, location: Location::caller() };
+    let (task, join) = side.spawn(pending::<()>(), (), origin);
+    let reference = join.task();
+    let asked = || (reference.is_asked(), reference.is_requested(), reference.is_done());
+    reference.guard();
+    assert_eq!((asked(), reference.refuse()), ((false, false, false), false));
+    assert_eq!(reference.request(Request::Cancel), CancelRequest::Requested);
+    assert_eq!((asked(), reference.refuse()), ((true, true, false), true));
+    assert_eq!(asked(), (false, false, false));
+    assert_eq!(reference.request(Request::Cancel), CancelRequest::Requested);
+    drop(entered);
+    assert!(!side.mailbox().has_any());
+    reference.hurry(reference.unguard()); // from elsewhere
+    assert!(side.mailbox().has_any(), "the loop does not know that it is to end");
+    let _entered = side.enter();
+    assert!(side.take_all().next(&side).is_none(), "it is known");
+    assert!(!reference.pin(), "it was asked to end");
+    side.dispose(task);
+    assert!(asked().2);
+    side.run_out();
+    let (task, join) = side.spawn(pending::<()>(), (), origin);
+    assert!(join.task().pin());
     side.dispose(task);
     side.run_out();
 }

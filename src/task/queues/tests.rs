@@ -11,6 +11,7 @@ use crate::task::cell::{End, Origin};
 use crate::task::loop_side::{Enrolled, LoopSide};
 use crate::task::notes::{CONTROL, ENDED, LEFT, Notes};
 use crate::task::run::{Popped, Ran};
+use crate::task::shuffle::Shuffle;
 use crate::task::state::Request;
 
 impl LoopSide {
@@ -88,6 +89,32 @@ fn a_count_of_polls_outgrows_its_field_and_leaves_the_flags() {
 }
 
 #[test]
+fn the_running_task_is_the_one_that_is_polled() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = Origin { serial: 1, location: Location::caller() };
+    let (task, mut join) = side.spawn(poll_fn(|_| Poll::Ready(side.running())), (), origin);
+    let id = task.id();
+    let Ran::Ended(ending, End::Finished) = run_once(&side) else { panic!("it has not ended") };
+    assert_eq!(side.running(), None);
+    assert!(ending.complete(task, &side).is_none());
+    assert!(matches!(join.try_take(), Some(Ok(running)) if running == Some(id)));
+}
+
+/// The end of a task is on the hot path, and the map of carries is not.
+#[test]
+fn a_task_whose_polls_fit_into_its_cell_is_not_looked_up_when_it_ends() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = Origin { serial: 1, location: Location::caller() };
+    let (task, _join) = side.spawn(async {}, (), origin);
+    side.queues(|queues| queues.carries.insert(1, POLLS)); // which a look at its end would remove
+    let Ran::Ended(ending, End::Finished) = run_once(&side) else { panic!("it has not ended") };
+    assert!(ending.complete(task, &side).is_none());
+    assert_eq!(side.queues(|queues| queues.carries.remove(&1)), Some(POLLS));
+}
+
+#[test]
 fn what_waits_is_counted_in_both_queues() {
     let side = LoopSide::new(Box::new(|| ()));
     let _entered = side.enter();
@@ -129,6 +156,49 @@ fn a_batch_ends_no_more_urgent_tasks_than_waited_for_it_and_its_polls() {
     for (task, _join) in tasks {
         side.dispose(task);
     }
+}
+
+#[test]
+fn what_is_spawned_during_a_batch_waits_for_the_next() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let spawn =
+        |serial| side.spawn(async {}, (), Origin { serial, location: Location::caller() }).0;
+    let mut tasks = vec![spawn(1), spawn(2)];
+    for (polls, popped) in [(1, 1), (9, 2), (1, 1), (9, 1)] {
+        side.resume();
+        side.begin_batch(polls);
+        tasks.push(spawn(3));
+        assert_eq!(core::iter::from_fn(|| side.pop()).count(), popped, "{polls} polls");
+    }
+    tasks.into_iter().for_each(|task| side.dispose(task));
+    side.run_out();
+}
+
+#[test]
+fn a_drawn_batch_is_of_the_oldest_tasks_and_the_rest_waits_in_order() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let spawn =
+        |serial| side.spawn(async {}, (), Origin { serial, location: Location::caller() }).0;
+    let mut tasks: Vec<Enrolled> = (0..20).map(spawn).collect();
+    let mut shuffle = Shuffle::new(7);
+    let mut drawn = |polls| {
+        side.resume();
+        side.begin_batch(polls);
+        side.draw_batch(&mut shuffle);
+        core::iter::from_fn(|| side.pop()).map(|task| task.subject().id.as_u64()).collect()
+    };
+    let mut first: Vec<u64> = drawn(12);
+    assert!(!first.is_sorted(), "{first:?}");
+    first.sort_unstable();
+    assert!(first.into_iter().eq(0..12));
+    let mut second: Vec<u64> = drawn(99);
+    second.sort_unstable();
+    assert!(second.into_iter().eq(12..20));
+    tasks.push(spawn(20)); // behind whatever was drawn to be the last
+    assert_eq!((drawn(1), drawn(1)), (vec![20], vec![]));
+    tasks.into_iter().for_each(|task| side.dispose(task));
 }
 
 #[test]

@@ -114,6 +114,21 @@ fn timers_armed_in_order_fire_at_one_unit_each() {
     assert_eq!(budget, 0);
 }
 
+// Each look would leave `soonest` at the deadline that it found.
+#[test]
+fn a_list_in_order_fires_without_a_look_at_the_others_but_not_beyond_the_budget() {
+    let deadlines = [0, 1_000, 2_000, 3_000].map(|after| 30 * SECOND + after);
+    let mut wheel = wheel_of(deadlines.into_iter().chain([31 * SECOND, YEAR]));
+    for deadline in deadlines {
+        assert_eq!(wheel.step(40 * SECOND, &mut 1), Step::Fired(deadline));
+        assert_eq!(wheel.soonest, deadlines[0], "a look at {deadline}");
+    }
+    let mut wheel = wheel_of(deadlines);
+    assert_eq!(wheel.step(40 * SECOND, &mut 1), Step::Fired(deadlines[0]));
+    assert_eq!(wheel.step(40 * SECOND, &mut 0), Step::More);
+    assert_eq!(fire_all(&mut wheel, 40 * SECOND), deadlines[1..]);
+}
+
 // A list of one more is refiled, level by level.
 #[test]
 fn a_short_list_in_any_order_costs_two_units_for_each_timer() {
