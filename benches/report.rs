@@ -1,5 +1,5 @@
 //! Runs all the benches and writes what they say: `cargo bench --bench report` in this folder, on a
-//! machine that does nothing else, for about a quarter of an hour.
+//! machine that does nothing else, for some six minutes.
 //!
 //! It writes `results.md` and `charts`, and the numbers of the README of the crate. With `--quick` it takes
 //! two to three minutes and writes into `target/quick` alone, to see that everything works. With

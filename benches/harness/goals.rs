@@ -27,11 +27,12 @@ const fn goal(table: &'static str, row: &'static str, of: Of, most: f64) -> Goal
 }
 
 /// All of them, by the least of the rounds.
-pub const GOALS: [Goal; 22] = [
+pub const GOALS: [Goal; 23] = [
     goal("local", "spawn + join", Of::Peer("tokio LocalSet"), 0.22),
     goal("local", "spawn + join", Of::Peer("compio"), 0.6),
     goal("local", "self-wake, 1 task", Of::Peer("tokio"), 0.2),
     goal("local", "self-wake, 1 task", Of::Peer("compio"), 0.35),
+    goal("local", "self-wake, 1000 tasks", Of::Peer("tokio"), 0.2),
     goal("local", "self-wake, 1000 tasks", Of::Peer("compio"), 0.35),
     goal("local", "ping-pong, async-channel", Of::Fastest, 0.92),
     goal("local", "abort + join, all at once", Of::Peer("tokio"), 0.28),
