@@ -164,7 +164,8 @@ fn a_cancel_at_any_suspension_does_what_the_model_says() {
         })
     }));
     let cancels = seen.get("cancel at a chosen suspension").copied().unwrap_or(0);
-    assert!(cancels >= most, "{cancels} in {most} programs");
+    let replayed = env::var_os("SIDELOOP_SEED").is_some(); // one program says nothing of their mean
+    assert!(replayed || cancels >= most, "{cancels} in {most} programs");
 }
 
 /// P6, T1: what the fuzzer keeps, and what it found, does what the model says.
