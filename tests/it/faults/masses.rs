@@ -9,18 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sideloop::{Builder, Executor, JoinError, JoinHandle, Shutdown, spawn_local, time};
+use sideloop::{Builder, Executor, JoinError, Shutdown, spawn_local, time};
 
-use crate::support::{Latch, limited_to, loop_started};
+use crate::support::{Latch, join_ok, limited_to, loop_started};
 
 const MILLION: usize = 1_000_000;
 /// How long one of these may take on a slow and busy machine.
-const LONG: Duration = Duration::from_secs(600);
-
-/// What a task gives that may have a lot to do.
-fn joined<T>(task: JoinHandle<T>) -> T {
-    task.join_timeout(LONG).expect("in time").expect("a value")
-}
+const LONG: Duration = Duration::from_secs(180);
 
 /// How many calls a flood has.
 fn calls() -> usize {
@@ -66,7 +61,7 @@ fn a_million_detached_tasks_are_dropped_at_the_shutdown() {
             side.handle().spawn(hold_on(alive.clone())).detach();
         }
         let inside = alive.clone();
-        joined(side.handle().call(move || {
+        join_ok(side.handle().call(move || {
             for _ in 0..many() / 2 {
                 spawn_local(hold_on(inside.clone())).detach();
             }
@@ -96,7 +91,7 @@ fn a_flood_of_a_million_calls_is_run_to_the_last() {
         }
         let last = side.handle().call(|| 7);
         gate.set();
-        assert_eq!(joined(last), 7);
+        assert_eq!(last.join_timeout(LONG).expect("in time").expect("a value"), 7);
         assert_eq!(next.load(Ordering::Relaxed), calls());
         let metrics = side.handle().metrics();
         assert_eq!((metrics.panicked, metrics.finished), (0, calls() as u64 + 2));
@@ -136,7 +131,7 @@ fn a_million_sleeping_tasks_are_dropped_at_the_shutdown() {
     limited_to(LONG, || {
         let (side, alive) = (loop_started(), Arc::new(()));
         let inside = alive.clone();
-        joined(side.handle().call(move || {
+        join_ok(side.handle().call(move || {
             for n in 0..many() as u64 {
                 let alive = inside.clone();
                 let sleeper = async move {
@@ -148,7 +143,7 @@ fn a_million_sleeping_tasks_are_dropped_at_the_shutdown() {
         }));
         let handle = side.handle().clone();
         while handle.metrics().timers_armed < many() as u64 {
-            joined(handle.call(|| ()));
+            join_ok(handle.call(|| ()));
         }
         let report = side.shutdown(Shutdown::now());
         assert_eq!((report.aborted.len(), handle.metrics().timers_fired), (many(), 0));
