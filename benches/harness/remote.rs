@@ -160,7 +160,9 @@ impl<const SPINS: bool> Remote for TokioThread<SPINS> {
     }
 
     fn keep_awake(&self, on: bool) {
-        self.awake.set(on && SPINS).map(|yields| self.spawn(yields));
+        if let Some(yields) = self.awake.set(on && SPINS) {
+            self.spawn(yields);
+        }
     }
 
     fn post(&self, f: impl FnOnce() + Send + 'static) {
@@ -207,7 +209,9 @@ impl<const SPINS: bool> Remote for AsyncExecutorThread<SPINS> {
     }
 
     fn keep_awake(&self, on: bool) {
-        self.awake.set(on && SPINS).map(|yields| self.spawn(yields));
+        if let Some(yields) = self.awake.set(on && SPINS) {
+            self.spawn(yields);
+        }
     }
 
     fn post(&self, f: impl FnOnce() + Send + 'static) {
