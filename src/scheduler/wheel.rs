@@ -67,8 +67,9 @@ use self::filing::Spot;
 use self::front::Front;
 use self::level::{LEVELS, Level, NONE};
 
-/// A list of at most so many entries is sorted rather than refiled, also beyond the budget.
-const SHORT: usize = 256;
+/// A list of at most so many entries is sorted rather than refiled, also beyond the budget. Few in tests,
+/// so that both are done often.
+const SHORT: usize = if cfg!(any(test, fuzzing)) { 12 } else { 256 };
 
 /// The level of entries that are in no list but in `strays`.
 const STRAY: u8 = LEVELS as u8;

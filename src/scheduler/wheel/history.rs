@@ -5,19 +5,20 @@
 //! both.
 
 use alloc::vec::Vec;
+use core::iter;
 
-use super::Step;
 use super::level::LEVELS;
 use super::oracle::Pair;
+use super::{SHORT, Step};
 
 /// Where a wheel may stand when it begins: at each power of two where something could wrap.
 pub(crate) const STARTS: [u64; 7] =
     [0, 1_000_000_000, 1 << 30, 1 << 36, 1 << 60, 1 << 63, u64::MAX];
 
 /// The most operations of one history.
-const LONGEST: u64 = 64;
+const LONGEST: usize = 64;
 
-/// A source of choices: a number below the limit, which is not 0.
+/// A source of choices: a number below the limit, which is not 0. One that is at its end gives 0.
 pub(crate) trait Choose: FnMut(u64) -> u64 {}
 
 impl<F: FnMut(u64) -> u64> Choose for F {}
@@ -63,8 +64,8 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn draw(choose: &mut impl Choose) -> Self {
         let start = start(choose);
-        let count = choose(LONGEST) + 1;
-        Self { start, operations: (0..count).map(|_| Operation::draw(choose)).collect() }
+        let operations = iter::from_fn(|| Operation::draw(choose)).take(LONGEST).collect();
+        Self { start, operations }
     }
 
     /// Does all of it to a wheel and to its oracle, and runs both out. Panics where they differ, and
@@ -73,7 +74,7 @@ impl History {
         let (mut pair, mut now) = (Pair::new(self.start), self.start);
         for operation in &self.operations {
             now = operation.apply(&mut pair, now);
-            pair.wheel.check_invariants();
+            pair.wheel.check_entries();
         }
         pair.check();
         pair.run_until(u64::MAX);
@@ -83,24 +84,26 @@ impl History {
 }
 
 impl Operation {
-    fn draw(choose: &mut impl Choose) -> Self {
-        match choose(16) {
+    /// `None` is the end.
+    fn draw(choose: &mut impl Choose) -> Option<Self> {
+        let kind = choose(33).checked_sub(1)?;
+        Some(match kind % 16 {
             0..5 => Self::Arm(distance(choose)),
             5 => Self::ArmInThePast(distance(choose)),
             6 => {
                 let (first, apart) = (distance(choose), distance(choose));
-                Self::ArmMany { first, apart, count: choose(80) }
+                Self::ArmMany { first, apart, count: choose(3 * SHORT as u64) }
             }
             7 => Self::Rearm(choose(24) as usize, distance(choose)),
             8 => Self::RearmInThePast(choose(24) as usize, distance(choose)),
-            9 => Self::Cancel(choose(100) as usize),
+            9 => Self::Cancel(choose(60) as usize),
             10 => Self::Pass(distance(choose)),
             11 => Self::PassToNext { before: choose(2) == 0 },
             12 => Self::Back(distance(choose)),
             13 => Self::Advance { budget: choose(40) as usize },
             14 => Self::RunOut,
             _ => Self::Look(choose(24) as usize),
-        }
+        })
     }
 
     /// Does it at `now`; the time of the next.

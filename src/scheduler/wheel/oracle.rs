@@ -8,23 +8,25 @@ use alloc::vec::Vec;
 
 use super::{Step, TimerKey, Wheel};
 
-/// Timers by order of firing; each is named by the number that [`Oracle::arm`] was given.
+/// Timers by order of firing; each is named by the number of those armed before it.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
     timers: BTreeMap<(u64, u64), usize>,
+    /// Where each name is among them, or was.
+    keys: Vec<(u64, u64)>,
     armings: u64,
 }
 
 impl Oracle {
-    pub(crate) fn arm(&mut self, deadline: u64, name: usize) {
-        self.armings += 1;
-        self.timers.insert((deadline, self.armings), name);
+    pub(crate) fn arm(&mut self, deadline: u64) {
+        self.keys.push((0, 0));
+        self.insert(self.keys.len() - 1, deadline);
     }
 
     pub(crate) fn rearm(&mut self, name: usize, deadline: u64) -> bool {
         let found = self.cancel(name);
         if found {
-            self.arm(deadline, name);
+            self.insert(name, deadline);
         }
         found
     }
@@ -51,8 +53,16 @@ impl Oracle {
         self.timers.len()
     }
 
+    fn insert(&mut self, name: usize, deadline: u64) {
+        self.armings += 1;
+        self.keys[name] = (deadline, self.armings);
+        self.timers.insert(self.keys[name], name);
+    }
+
+    /// Where it is, unless that is over.
     fn find(&self, name: usize) -> Option<(u64, u64)> {
-        self.timers.iter().find(|&(_, &other)| other == name).map(|(&key, _)| key)
+        let key = self.keys[name];
+        self.timers.contains_key(&key).then_some(key)
     }
 }
 
@@ -72,7 +82,7 @@ impl Pair {
     /// Arms a timer; its name is the number of those armed before.
     pub(crate) fn arm(&mut self, deadline: u64) -> usize {
         let name = self.keys.len();
-        self.oracle.arm(deadline, name);
+        self.oracle.arm(deadline);
         self.keys.push(self.wheel.arm(deadline, name));
         name
     }
