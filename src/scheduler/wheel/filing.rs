@@ -3,7 +3,9 @@
 //! The named invariants are those of the [wheel](super). Nothing here depends on the time of day:
 //! an entry's place follows from its deadline, the base, and the last entry of the list it goes to.
 
-use super::level::{NONE, level_for, slot_of};
+use alloc::vec::Vec;
+
+use super::level::{NONE, Slot, level_for, slot_of};
 use super::{Entry, Place, SHORT, STRAY, Wheel};
 
 /// The end of a list that an entry is to be put to, or the strays.
@@ -40,13 +42,8 @@ impl<T> Wheel<T> {
     pub(super) fn sort(&mut self, place: Place) -> Option<usize> {
         let (level, slot) = (usize::from(place.level), usize::from(place.slot));
         let mut list = core::mem::take(&mut self.scratch);
-        let mut next = self.levels[level].slots[slot].head;
-        while next != NONE && list.len() <= SHORT {
-            let entry = &self.entries[next as usize];
-            list.push((entry.deadline, entry.arming, next));
-            next = entry.next;
-        }
-        let short = (list.len() <= SHORT).then_some(list.len());
+        let short = self.collect(self.levels[level].slots[slot], &mut list);
+        let short = short.then_some(list.len());
         if short.is_some() {
             list.sort_unstable();
             self.relink(level, slot, &list);
@@ -54,6 +51,25 @@ impl<T> Wheel<T> {
         list.clear();
         self.scratch = list;
         short
+    }
+
+    /// Collects a list, if it is short. From both ends at once: each step waits for memory, and two walks
+    /// wait together.
+    fn collect(&self, list: Slot, into: &mut Vec<(u64, u64, u32)>) -> bool {
+        let (mut head, mut tail) = (list.head, list.tail);
+        while into.len() < SHORT {
+            let (first, last) = (&self.entries[head as usize], &self.entries[tail as usize]);
+            into.push((first.deadline, first.arming, head));
+            if head == tail {
+                return true;
+            }
+            into.push((last.deadline, last.arming, tail));
+            if first.next == tail {
+                return into.len() <= SHORT;
+            }
+            (head, tail) = (first.next, last.prev);
+        }
+        false
     }
 
     // INVARIANT: sorted and bound: the list is made anew, in order.
