@@ -22,7 +22,7 @@ mod world;
 
 use std::ops::Range;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 use std::{env, fs};
 
 use arbitrary::Unstructured;
@@ -113,17 +113,21 @@ fn seeds(one_in: u64) -> Range<u64> {
     }
 }
 
-/// Runs the program of one seed, which is told if that hangs, too, and what comes after it.
-fn run_seed(seed: u64, limit: Duration, then: fn(&str, &Program, Trace) -> Seen) -> Seen {
+/// Runs a program; if that fails or hangs, it is told by its name.
+fn run(name: &str, program: &Arc<Program>, victim: Option<(usize, u64)>) -> Trace {
+    let (name, program) = (name.to_owned(), program.clone());
+    within(&name.clone(), BODY, move || demand(&name, &program, victim))
+}
+
+/// Runs the program of one seed.
+fn run_seed(seed: u64) -> (String, Arc<Program>, Trace) {
     let name = format!("SIDELOOP_SEED={seed}");
-    within(&name.clone(), limit, move || {
-        let program = program_of(&bytes_of(seed));
-        if env::var_os("SIDELOOP_SEED").is_some() {
-            println!("{program}");
-        }
-        let trace = demand(&name, &program, None);
-        then(&name, &program, trace)
-    })
+    let program = Arc::new(program_of(&bytes_of(seed)));
+    if env::var_os("SIDELOOP_SEED").is_some() {
+        println!("{program}");
+    }
+    let trace = run(&name, &program, None);
+    (name, program, trace)
 }
 
 /// What came about in all of them.
@@ -141,7 +145,7 @@ fn sum(all: impl Iterator<Item = Seen>) -> Seen {
 fn every_seed_does_what_the_model_says() {
     let seeds = seeds(1);
     let most = seeds.end - seeds.start;
-    let seen = sum(seeds.map(|seed| run_seed(seed, BODY, |_, _, trace| trace.seen)));
+    let seen = sum(seeds.map(|seed| run_seed(seed).2.seen));
     println!("{seen:#?}");
     for ingredient in INGREDIENTS {
         let count = seen.get(ingredient).copied().unwrap_or(0);
@@ -155,13 +159,10 @@ fn a_cancel_at_any_suspension_does_what_the_model_says() {
     let seeds = seeds(20);
     let most = seeds.end - seeds.start;
     let seen = sum(seeds.map(|seed| {
-        // As many runs as the program has suspensions.
-        run_seed(seed, 20 * BODY, |name, program, trace| {
-            let points = trace.polls.iter().enumerate();
-            let points =
-                points.flat_map(|(task, polls)| (1..=*polls).map(move |poll| (task, poll)));
-            sum(points.map(|point| demand(name, program, Some(point)).seen))
-        })
+        let (name, program, trace) = run_seed(seed);
+        let points = trace.polls.iter().enumerate();
+        let points = points.flat_map(|(task, polls)| (1..=*polls).map(move |poll| (task, poll)));
+        sum(points.map(|point| run(&name, &program, Some(point)).seen))
     }));
     let cancels = seen.get("cancel at a chosen suspension").copied().unwrap_or(0);
     let replayed = env::var_os("SIDELOOP_SEED").is_some(); // one program says nothing of their mean
@@ -176,9 +177,8 @@ fn what_the_fuzzer_found_does_what_the_model_says() {
     for folder in ["regressions/scheduler", "corpus/scheduler"] {
         let Ok(files) = fs::read_dir(fuzz.join(folder)) else { continue };
         for path in files.map(|file| file.expect("a file of a folder").path()) {
-            let name = path.display().to_string();
             let program = program_of(&fs::read(&path).expect("an input of the fuzzer"));
-            within(&name.clone(), BODY, move || demand(&name, &program, None));
+            run(&path.display().to_string(), &Arc::new(program), None);
             replayed += 1;
         }
     }
