@@ -5,7 +5,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export CARGO_TERM_COLOR=never
-export RUST_BACKTRACE=0 # under the sanitizers and valgrind each backtrace of an expected panic takes seconds
+# Under the sanitizers and valgrind each backtrace of an expected panic takes seconds. A panic in a panic prints its own
+# in any case: with all symbols that takes half a minute.
+export RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
 shared=../shared
 tools=$PWD/target-tools
 host=$(rustc -vV | sed -n 's/^host: //p')
