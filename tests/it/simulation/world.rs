@@ -195,8 +195,10 @@ impl Drop for Body {
         if let Some(act) = script.on_drop {
             perform(act);
         }
-        model(|model| model.end_drop(me, script.drop_panics));
-        if script.drop_panics {
+        // A poll that panics may drop a future while it unwinds, and whatever that one spawns and is refused.
+        let panics = script.drop_panics && !thread::panicking();
+        model(|model| model.end_drop(me, panics));
+        if panics {
             model(|model| model.note("panic in a destructor"));
             panic_as_planned(me, Blame::Drop);
         }
