@@ -7,10 +7,11 @@ use crate::verdict::Verdict;
 /// Where the tables are.
 pub(crate) const NOTES: &str = "src/design.md";
 /// The sections that they are in.
-const SECTIONS: [&str; 4] = [
+const SECTIONS: [&str; 5] = [
     "## What hostile code can do",
     "## What is done to it",
     "## What is counted, and comes round",
+    "## What was found here",
     "## Where others failed",
 ];
 /// Where the table of the models is, in the head of the file.
