@@ -94,7 +94,6 @@ leaking=(
   faults::one_core_is_enough # whose child process runs some of the others
   joining::outputs::a_forgotten_handle_is_harmless
   panics::a_payload_that_panics_when_dropped_is_contained
-  start::a_loop_in_a_static_needs_no_set_up_on_any_thread # which is on a thread when the process ends: it has been overlooked
 )
 
 # leaky COMMAND...: runs these tests with a command that takes their names, and says if one of them is no more.

@@ -9,6 +9,7 @@ use sideloop::{
     time, try_current,
 };
 
+use crate::child::isolated;
 use crate::support::*;
 
 /// The error that a failing `on_start` returns here.
@@ -249,17 +250,20 @@ fn an_idle_loop_lives_until_it_is_shut_down() {
 #[test]
 fn a_loop_in_a_static_needs_no_set_up_on_any_thread() {
     static LOOP: OnceLock<LoopThread> = OnceLock::new();
-    limited(|| {
-        let threads: Vec<_> = (0..8)
-            .map(|n| {
-                thread::spawn(move || {
-                    let looped = LOOP.get_or_init(loop_started);
-                    join_ok(looped.handle().spawn(async move { n * 2 }))
+    // In a process of its own: the loop lives to the end of that.
+    isolated(|| {
+        limited(|| {
+            let threads: Vec<_> = (0..8)
+                .map(|n| {
+                    thread::spawn(move || {
+                        let looped = LOOP.get_or_init(loop_started);
+                        join_ok(looped.handle().spawn(async move { n * 2 }))
+                    })
                 })
-            })
-            .collect();
-        let sum: i32 = threads.into_iter().map(|thread| thread.join().expect("joins")).sum();
-        assert_eq!(sum, 56);
+                .collect();
+            let sum: i32 = threads.into_iter().map(|thread| thread.join().expect("joins")).sum();
+            assert_eq!(sum, 56);
+        });
     });
 }
 
