@@ -74,7 +74,11 @@ impl History {
         let (mut pair, mut now) = (Pair::new(self.start), self.start);
         for operation in &self.operations {
             now = operation.apply(&mut pair, now);
-            pair.wheel.check_entries();
+            if cfg!(fuzzing) {
+                pair.wheel.check_entries(); // at a fraction of the price
+            } else {
+                pair.wheel.check_invariants();
+            }
         }
         pair.check();
         pair.run_until(u64::MAX);
