@@ -36,6 +36,11 @@ impl LoopSide {
     }
 }
 
+/// A task that ends in its first poll.
+fn brief(side: &LoopSide, serial: u64) -> Enrolled {
+    side.spawn(async {}, (), Origin { serial, location: Location::caller() }).0
+}
+
 /// Runs the next task.
 fn run_once(side: &LoopSide) -> Ran<'_> {
     side.resume();
@@ -162,13 +167,11 @@ fn a_batch_ends_no_more_urgent_tasks_than_waited_for_it_and_its_polls() {
 fn what_is_spawned_during_a_batch_waits_for_the_next() {
     let side = LoopSide::new(Box::new(|| ()));
     let _entered = side.enter();
-    let spawn =
-        |serial| side.spawn(async {}, (), Origin { serial, location: Location::caller() }).0;
-    let mut tasks = vec![spawn(1), spawn(2)];
+    let mut tasks = vec![brief(&side, 1), brief(&side, 2)];
     for (polls, popped) in [(1, 1), (9, 2), (1, 1), (9, 1)] {
         side.resume();
         side.begin_batch(polls);
-        tasks.push(spawn(3));
+        tasks.push(brief(&side, 3));
         assert_eq!(core::iter::from_fn(|| side.pop()).count(), popped, "{polls} polls");
     }
     tasks.into_iter().for_each(|task| side.dispose(task));
@@ -179,9 +182,7 @@ fn what_is_spawned_during_a_batch_waits_for_the_next() {
 fn a_drawn_batch_is_of_the_oldest_tasks_and_the_rest_waits_in_order() {
     let side = LoopSide::new(Box::new(|| ()));
     let _entered = side.enter();
-    let spawn =
-        |serial| side.spawn(async {}, (), Origin { serial, location: Location::caller() }).0;
-    let mut tasks: Vec<Enrolled> = (0..20).map(spawn).collect();
+    let mut tasks: Vec<Enrolled> = (0..20).map(|serial| brief(&side, serial)).collect();
     let mut shuffle = Shuffle::new(7);
     let mut drawn = |polls| {
         side.resume();
@@ -196,7 +197,7 @@ fn a_drawn_batch_is_of_the_oldest_tasks_and_the_rest_waits_in_order() {
     let mut second: Vec<u64> = drawn(99);
     second.sort_unstable();
     assert!(second.into_iter().eq(12..20));
-    tasks.push(spawn(20)); // behind whatever was drawn to be the last
+    tasks.push(brief(&side, 20)); // behind whatever was drawn to be the last
     assert_eq!((drawn(1), drawn(1)), (vec![20], vec![]));
     tasks.into_iter().for_each(|task| side.dispose(task));
 }
