@@ -2,6 +2,7 @@
 //! and the model are those of `tests/it/simulation.rs`.
 #![no_main]
 
+#[allow(dead_code)] // of what a program came to, the fuzzer asks for the fault alone
 #[path = "../../tests/it/simulation"]
 mod simulation {
     mod calls;
