@@ -14,6 +14,9 @@ use crate::id::NO_KEY;
 /// 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// An empty table of at most so many slots, 4 KiB, is kept for the tasks to come.
+const KEPT: usize = 1024;
+
 /// The table. `serial_of` in its methods is the registry: the serial of the task with this key.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -23,8 +26,9 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Adds a task that is not there.
@@ -60,13 +64,13 @@ impl Index {
             }
         }
         self.slots[hole] = NO_KEY;
-        if self.len == 0 {
+        if self.len == 0 && self.slots.len() > KEPT {
             self.slots = Vec::new();
         }
     }
 
     fn position(&self, serial: u64, serial_of: impl Fn(u32) -> u64) -> Option<usize> {
-        if self.is_empty() {
+        if self.len == 0 {
             return None;
         }
         let mut at = self.home(serial);
@@ -137,6 +141,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_empty_table_is_kept_if_it_is_small() {
+        for (most, kept) in [(1, 8), (512, 1024), (513, 0)] {
+            let mut index = Index::default();
+            (0..most).for_each(|serial| index.insert(serial.into(), serial, u64::from));
+            (0..most).for_each(|serial| index.remove(serial.into(), u64::from));
+            assert_eq!((index.len(), index.slots.len()), (0, kept), "after {most}");
+            assert_eq!(index.find(0, u64::from), None);
+        }
+    }
+
     /// Serials where 32 bits end, and where 64 do.
     #[test]
     fn serials_of_any_size_are_found() {
@@ -151,7 +166,7 @@ mod tests {
             assert_eq!(found, u32::try_from(key).ok(), "{serial:#x}");
             index.remove(*serial, |key| serials[key as usize]);
         }
-        assert!(index.is_empty());
+        assert_eq!(index.len(), 0);
     }
 
     /// The slow twin is a map.
