@@ -118,7 +118,7 @@ impl Scheduler {
                 News::Spawned(task) => {
                     self.serials.passed(task.id().as_u64());
                     let since = host.now();
-                    self.registry.borrow_mut().insert_remote(task, since);
+                    self.registry.borrow_mut().insert(task, since);
                     self.side.tally().spawned.add(1);
                     host.admitted();
                 }

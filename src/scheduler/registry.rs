@@ -31,23 +31,19 @@ impl Registry {
         self.entries.len()
     }
 
-    /// Adds a task that was spawned on the loop's thread.
+    /// Adds a task.
     #[inline]
-    pub(crate) fn insert(&mut self, task: Enrolled, since: Tick) -> u32 {
-        let slot = self.entries.vacant_entry();
+    pub(crate) fn insert(&mut self, task: Enrolled, since: Tick) {
+        let Self { entries, remote } = self;
+        let slot = entries.vacant_entry();
         // PANICS: it cannot: four thousand million tasks are over 300 GiB of cells.
         let key = key_of(slot.key()).expect("too many tasks");
         task.set_key(key);
+        let serial = task.is_foreign().then(|| task.id().as_u64());
         slot.insert(Entry { task, since });
-        key
-    }
-
-    /// Adds a task that was spawned on another thread.
-    pub(crate) fn insert_remote(&mut self, task: Enrolled, since: Tick) {
-        let serial = task.id().as_u64();
-        let key = self.insert(task, since);
-        let Self { entries, remote } = self;
-        remote.insert(serial, key, |key| serial_of(entries, key));
+        if let Some(serial) = serial {
+            remote.insert(serial, key, |key| serial_of(entries, key));
+        }
     }
 
     /// The key of the task, if it is known.
@@ -77,18 +73,19 @@ impl Registry {
     pub(crate) fn retire(&mut self, ending: &Ending<'_>) -> Option<Entry> {
         let id = ending.id();
         let entry = self.entries.get(id.key() as usize)?;
-        if ending.is_of(&entry.task) { self.take(id.key() as usize, id) } else { None }
+        if ending.is_of(&entry.task) { self.take(id.key() as usize) } else { None }
     }
 
     pub(crate) fn remove(&mut self, id: TaskId) -> Option<Entry> {
-        self.take(self.find(id)?, id)
+        self.take(self.find(id)?)
     }
 
     #[inline]
-    fn take(&mut self, key: usize, id: TaskId) -> Option<Entry> {
+    fn take(&mut self, key: usize) -> Option<Entry> {
         let Self { entries, remote } = self;
-        if !remote.is_empty() {
-            remote.remove(id.as_u64(), |key| serial_of(entries, key));
+        let task = &entries.get(key)?.task;
+        if task.is_foreign() {
+            remote.remove(task.id().as_u64(), |key| serial_of(entries, key));
         }
         entries.try_remove(key)
     }
@@ -120,7 +117,19 @@ mod tests {
     use super::*;
     use crate::error::JoinError;
     use crate::task::cell::Origin;
-    use crate::task::loop_side::LoopSide;
+    use crate::task::loop_side::{LoopSide, News};
+    use crate::task::spawn::{Kind, NewTask};
+
+    /// A task as if another thread had spawned it, and its id as that one knows it.
+    fn from_elsewhere(side: &LoopSide, origin: Origin) -> (Enrolled, TaskId) {
+        let mailbox = side.mailbox();
+        let task = NewTask::new(pending::<()>(), (), origin, mailbox.clone(), Kind::Task);
+        let id = task.push(mailbox).expect("the loop is open").id();
+        match side.take_all().next(side) {
+            Some(News::Spawned(task)) => (task, id),
+            other => panic!("{other:?} came instead of a task"),
+        }
+    }
 
     #[test]
     fn a_task_is_found_by_its_id_wherever_it_was_spawned_until_it_is_let_go() {
@@ -129,15 +138,17 @@ mod tests {
         let (mut registry, mut ids) = (Registry::default(), Vec::new());
         for (serial, is_local) in [(5, false), (3, true), (7, false), (8, true)] {
             let origin = Origin { serial, location: Location::caller() };
-            let (task, _join) = side.spawn(pending::<()>(), (), origin);
             ids.push(if is_local {
-                TaskId::new(serial, registry.insert(task, serial))
+                let (task, join) = side.spawn(pending::<()>(), (), origin);
+                registry.insert(task, serial);
+                join.id()
             } else {
-                let id = task.id();
-                registry.insert_remote(task, serial);
+                let (task, id) = from_elsewhere(&side, origin);
+                registry.insert(task, serial);
                 id
             });
         }
+        assert_eq!(registry.remote.len(), 2, "those of other threads");
         assert_eq!((registry.len(), registry.ids()), (4, [1, 0, 2, 3].map(|at| ids[at]).to_vec()));
         assert!(registry.get_lent(Lent::to(TaskId::new(9, 0))).is_none(), "another had this key");
         for (at, id) in ids.into_iter().enumerate() {
@@ -149,6 +160,7 @@ mod tests {
             let entry = entry.expect("it was there");
             assert_eq!((entry.since, registry.len()), (id.as_u64(), 3 - at));
             assert!(registry.get(id).is_none());
+            assert_eq!(registry.remote.len(), [1, 1, 0, 0][at]);
             assert!(ending.complete(entry.task, &side).is_none());
         }
         side.resume();

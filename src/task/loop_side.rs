@@ -16,7 +16,7 @@ use super::cell::{self, End, Header, Label, Origin, Room, Subject};
 use super::injection::Chain;
 use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
-use super::notes::{ADOPTED, CONTROL, LEFT, Notes, READY};
+use super::notes::{ADOPTED, CONTROL, FOREIGN, LEFT, Notes, READY};
 use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
@@ -93,6 +93,12 @@ impl Enrolled {
     #[inline]
     pub(crate) fn set_key(&self, key: u32) {
         self.header().set_key(key);
+    }
+
+    /// Whether another thread spawned it.
+    #[inline]
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.header().notes.flags() & FOREIGN != 0
     }
 
     pub(crate) fn subject(&self) -> Subject {

@@ -23,6 +23,9 @@ pub(super) const ADOPTED: u8 = 1 << 3;
 /// The count of polls has run over, and goes on beside the cell.
 pub(super) const CARRIED: u8 = 1 << 4;
 
+/// Another thread spawned the task, so there are ids of it without a key.
+pub(super) const FOREIGN: u8 = 1 << 5;
+
 /// How many polls the cell's own count holds.
 pub(super) const POLLS: u64 = u16::MAX as u64 + 1;
 

@@ -10,7 +10,7 @@ use core::task::{Context, Waker};
 use super::cell::{Cell, Header, Label, Origin, Room, unmake};
 use super::join::Join;
 use super::mailbox::{Mailbox, release};
-use super::notes::{CONTROL, Notes};
+use super::notes::{CONTROL, FOREIGN, Notes};
 use super::state::State;
 use crate::error::{JoinError, forget_payload};
 use crate::sync::Arc;
@@ -99,7 +99,7 @@ impl<F: Future, L: Label> NewTask<F, L> {
 
     /// For the makers above, and for [`refused`], which pushes nothing.
     fn allocate(future: F, label: L, origin: Origin, owner: Arc<Mailbox>, kind: Kind) -> Self {
-        let notes = Notes::new(0, if kind == Kind::Control { CONTROL } else { 0 });
+        let notes = Notes::new(0, if kind == Kind::Control { CONTROL } else { FOREIGN });
         let room = Room::Fresh(owner);
         let task = Cell::allocate(future, label, origin, room, State::new(true), notes);
         Self { task, _type: PhantomData }
