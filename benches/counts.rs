@@ -31,7 +31,7 @@ macro_rules! from_elsewhere {
     ($($name:ident),*) => { [$((stringify!($name), |times| remote::$name(&mut executor(), times))),*] };
 }
 
-const LOCAL: [Operation; 16] = on_the_loop![
+const LOCAL: [Operation; 17] = on_the_loop![
     spawn_join,
     spawn_detach,
     spawn_drop,
@@ -44,6 +44,7 @@ const LOCAL: [Operation; 16] = on_the_loop![
     abort_by_id,
     group_next,
     sleep_cancel,
+    sleep_batch,
     sleep_reset,
     sleep_fire,
     timeout_yield,

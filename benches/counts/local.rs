@@ -145,6 +145,19 @@ pub(crate) async fn sleep_cancel(times: usize) {
     }
 }
 
+/// Makes and polls a hundred sleeps, then drops them.
+pub(crate) async fn sleep_batch(times: usize) {
+    let mut sleeps: Vec<time::Sleep> = Vec::with_capacity(BATCH);
+    for _ in 0..times / BATCH {
+        for n in 0..BATCH as u32 {
+            let mut sleep = time::sleep(LONG + n * Duration::from_secs(1));
+            poll_fn(|cx| Poll::Ready(pin!(&mut sleep).poll(cx).is_pending())).await;
+            sleeps.push(sleep);
+        }
+        sleeps.clear();
+    }
+}
+
 /// Moves a sleep that is armed.
 pub(crate) async fn sleep_reset(times: usize) {
     let mut sleep = pin!(time::sleep(LONG));
