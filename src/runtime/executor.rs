@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::panic::Location;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_task::waker_ref;
@@ -14,9 +15,10 @@ use futures_task::waker_ref;
 use super::builder::Builder;
 use super::context;
 use super::local::Local;
-use super::main_future::{Beside, Main};
+use super::main_future::Main;
 use crate::handle::Handle;
 use crate::join::JoinHandle;
+use crate::scheduler::HostWaker;
 use crate::shutdown::ShutdownReport;
 use crate::spawning::LocalHandle;
 
@@ -129,7 +131,7 @@ impl Executor {
         let _resting = Resting(local);
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
-        let main = Arc::new(Main::of(local));
+        let main = Arc::new(Main::new(local.shared.mailbox.clone()));
         let waker = waker_ref(&main);
         let _beside = Beside::new(local, &main, &waker);
         let mut cx = Context::from_waker(&waker);
@@ -310,6 +312,28 @@ impl Drop for Resting<'_> {
         if self.0.scheduler.is_idle() {
             self.0.rest_at_last();
         }
+    }
+}
+
+/// While it lives, timers know the future of a `block_on` by its waker.
+struct Beside<'a> {
+    local: &'a Local,
+    main: Option<Arc<Main>>,
+    waker: HostWaker,
+}
+
+impl<'a> Beside<'a> {
+    fn new(local: &'a Local, main: &Arc<Main>, waker: &Waker) -> Self {
+        let main = local.main.replace(Some(main.clone()));
+        let waker = local.scheduler.host_waker.replace(HostWaker::of(waker));
+        Self { local, main, waker }
+    }
+}
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        self.local.main.replace(self.main.take());
+        self.local.scheduler.host_waker.replace(mem::take(&mut self.waker));
     }
 }
 

@@ -1,13 +1,12 @@
 //! The future of `block_on`, which its loop polls beside the tasks: how it is woken.
+//!
+//! Another thread marks it, and then rings: a loop that the bell has look again sees the mark. Modelled in
+//! `tests/loom/main_future.rs`.
 
-use std::mem;
 use std::sync::Arc;
-use std::task::Waker;
 
 use futures_task::ArcWake;
 
-use super::local::Local;
-use crate::scheduler::HostWaker;
 use crate::sync::{Arc as Owner, AtomicUsize, Ordering};
 use crate::task::mailbox::Mailbox;
 
@@ -23,19 +22,18 @@ pub(crate) struct Main {
 
 impl Main {
     /// Woken for its first poll.
-    pub(super) fn of(local: &Local) -> Self {
-        let mailbox = local.shared.mailbox.clone();
+    pub(crate) fn new(mailbox: Owner<Mailbox>) -> Self {
         Self { woken: AtomicUsize::new(0), woken_here: AtomicUsize::new(1), mailbox }
     }
 
-    pub(super) fn is_woken(&self) -> bool {
-        // ORDERING: Relaxed, both: one is this thread's own, and the other is a hint before parking;
-        // the mailbox's sleep word decides.
+    pub(crate) fn is_woken(&self) -> bool {
+        // ORDERING: Relaxed, both: one is this thread's own. A mark of another thread is seen here if the
+        // loop has acquired the bell that follows it, in `resume`; if not, that bell keeps it from parking.
         self.woken_here.load(Ordering::Relaxed) != 0 || self.woken.load(Ordering::Relaxed) != 0
     }
 
     /// Whether it is to be polled: answers every wake so far.
-    pub(super) fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         // ORDERING: Relaxed: this thread's own.
         let here = self.woken_here.load(Ordering::Relaxed) != 0;
         if here {
@@ -51,7 +49,7 @@ impl Main {
 
     /// Wakes it on the loop's thread, inside the run, which looks before it parks.
     #[inline]
-    pub(super) fn wake_here(&self) {
+    pub(crate) fn wake_here(&self) {
         // ORDERING: Relaxed: this thread's own.
         self.woken_here.store(1, Ordering::Relaxed);
     }
@@ -62,30 +60,8 @@ impl ArcWake for Main {
         if Mailbox::is_current(&main.mailbox) {
             return main.wake_here();
         }
-        // ORDERING: AcqRel: Release, paired with `take`. A swap, so that of two wakers both are seen.
+        // ORDERING: AcqRel: Release, paired with `take`. A swap, marked or not: of two wakers both are seen.
         main.woken.swap(1, Ordering::AcqRel);
         main.mailbox.notify();
-    }
-}
-
-/// While it lives, timers know the future by its waker.
-pub(super) struct Beside<'a> {
-    local: &'a Local,
-    main: Option<Arc<Main>>,
-    waker: HostWaker,
-}
-
-impl<'a> Beside<'a> {
-    pub(super) fn new(local: &'a Local, main: &Arc<Main>, waker: &Waker) -> Self {
-        let main = local.main.replace(Some(main.clone()));
-        let waker = local.scheduler.host_waker.replace(HostWaker::of(waker));
-        Self { local, main, waker }
-    }
-}
-
-impl Drop for Beside<'_> {
-    fn drop(&mut self) {
-        self.local.main.replace(self.main.take());
-        self.local.scheduler.host_waker.replace(mem::take(&mut self.waker));
     }
 }

@@ -104,10 +104,17 @@ impl Model {
             if done() {
                 return;
             }
-            if self.side.is_idle() && self.side.park() {
-                while self.side.mailbox().is_parked() {
-                    thread::park();
-                }
+            if self.side.is_idle() {
+                self.sleep();
+            }
+        }
+    }
+
+    /// Sleeps until a producer ends that, unless one has come already.
+    pub(crate) fn sleep(&self) {
+        if self.side.park() {
+            while self.side.mailbox().is_parked() {
+                thread::park();
             }
         }
     }
