@@ -11,6 +11,7 @@ pub(crate) mod guards;
 pub(crate) mod local;
 pub(crate) mod main_future;
 pub(crate) mod park;
+pub(crate) mod parker;
 pub(crate) mod patience;
 pub(crate) mod shared;
 pub(crate) mod slack;

@@ -3,15 +3,19 @@
 //! With `--cfg loom` they are loom's, so that `tests/loom.rs` can run the task floor under every
 //! interleaving; with `--cfg shuttle` they are shuttle's, so that `tests/shuttle.rs` can run whole
 //! scenarios under many; otherwise they are those of `core` and `alloc`. No other file names an atomic
-//! module. The place where a thread waits is here too, for the protocols of the shell that are modelled.
+//! module. Locks are here too, and the place where a thread waits, for the protocols of the shell that are modelled.
 
 #[cfg(all(test, not(any(loom, shuttle)), feature = "std", target_has_atomic = "64"))]
 pub(crate) mod counted;
+#[cfg(feature = "std")]
+mod monitor;
 #[cfg(any(test, not(target_has_atomic = "64")))]
 mod wide;
 
 #[cfg(any(loom, shuttle))]
 pub(crate) use self::modelled::*;
+#[cfg(feature = "std")]
+pub(crate) use self::monitor::Monitor;
 #[cfg(not(any(loom, shuttle)))]
 pub(crate) use self::real::*;
 
@@ -98,38 +102,34 @@ mod real {
     #[cfg(all(test, feature = "std", target_has_atomic = "64"))]
     pub(crate) use super::counted::{Arc, AtomicPtr, AtomicU32, AtomicUsize};
 
-    /// A place where threads wait. What they wait for is the caller's: they look again after every
-    /// wake-up.
+    #[cfg(feature = "std")]
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+    /// What rouses those who wait under a lock.
     #[cfg(feature = "std")]
     #[derive(Debug, Default)]
-    pub(crate) struct Monitor {
-        lock: parking_lot::Mutex<()>,
-        bell: parking_lot::Condvar,
-    }
+    pub(crate) struct Bell(parking_lot::Condvar);
 
     #[cfg(feature = "std")]
-    impl Monitor {
-        /// Waits while `asleep()`, at most until `deadline`. `asleep` is called under a lock.
-        pub(crate) fn wait_while(
+    impl Bell {
+        /// Gives the lock up until the bell rings. `None`: the deadline has come.
+        #[inline]
+        pub(super) fn wait<'a>(
             &self,
-            mut asleep: impl FnMut() -> bool,
+            mut guard: MutexGuard<'a, ()>,
             deadline: Option<std::time::Instant>,
-        ) {
-            let mut guard = self.lock.lock();
-            while asleep() {
-                match deadline {
-                    None => self.bell.wait(&mut guard),
-                    Some(at) if self.bell.wait_until(&mut guard, at).timed_out() => return,
-                    Some(_) => {}
-                }
+        ) -> Option<MutexGuard<'a, ()>> {
+            match deadline {
+                None => self.0.wait(&mut guard),
+                Some(at) if self.0.wait_until(&mut guard, at).timed_out() => return None,
+                Some(_) => {}
             }
+            Some(guard)
         }
 
-        /// Makes who waits look again. To be called after what they wait for has changed: the lock
-        /// makes sure that each is either waiting already or has not looked yet.
-        pub(crate) fn notify(&self) {
-            drop(self.lock.lock());
-            self.bell.notify_all();
+        #[inline]
+        pub(super) fn ring(&self) {
+            self.0.notify_all();
         }
     }
 
@@ -178,28 +178,33 @@ mod modelled {
     pub(crate) use sync::Arc;
     pub(crate) use sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-    /// As the real one; a deadline never comes.
+    pub(crate) use sync::MutexGuard;
+
+    /// As the real one.
     #[derive(Debug, Default)]
-    pub(crate) struct Monitor {
-        lock: sync::Mutex<()>,
-        bell: sync::Condvar,
+    pub(crate) struct Mutex<T>(sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect("models do not panic under a lock")
+        }
     }
 
-    impl Monitor {
-        pub(crate) fn wait_while(
+    /// As the real one; a deadline never comes.
+    #[derive(Debug, Default)]
+    pub(crate) struct Bell(sync::Condvar);
+
+    impl Bell {
+        pub(super) fn wait<'a>(
             &self,
-            mut asleep: impl FnMut() -> bool,
+            guard: MutexGuard<'a, ()>,
             _deadline: Option<std::time::Instant>,
-        ) {
-            let mut guard = self.lock.lock().expect("models do not panic under a lock");
-            while asleep() {
-                guard = self.bell.wait(guard).expect("models do not panic under a lock");
-            }
+        ) -> Option<MutexGuard<'a, ()>> {
+            Some(self.0.wait(guard).expect("models do not panic under a lock"))
         }
 
-        pub(crate) fn notify(&self) {
-            drop(self.lock.lock());
-            self.bell.notify_all();
+        pub(super) fn ring(&self) {
+            self.0.notify_all();
         }
     }
 

@@ -13,6 +13,9 @@
 //! | push against the end of the loop | `ends::spawn_against_the_end` | `push_after_close` |
 //! | the sleep word: push and unpark against the last look and park | `wakes::wake_against_poll` | `park_swaps` |
 //! | two wakers, one park | `wakes::two_wakers_one_park` | `unpark_without_sleep` |
+//! | the sleep word, and the lock and bell behind it | `parker::notify_against_sleep` | `last_look_outside_the_lock` |
+//! | the same, two producers: one ring for each sleep | `parker::two_producers_ring_once` | `late_ring_ends_the_next_sleep` |
+//! | the sleep word of a host that is told: push against the end of a run | `parker::push_against_the_end_of_a_run` | `rest_overwrites_a_bell` |
 //! | a coalesced wake happens before the poll | `wakes::coalesced_wake_is_visible` | `wake_of_queued_publishes_nothing` |
 //! | wake during a poll | `wakes::local_poll_against_remote_wakes` | `begin_poll_clears_relaxed` |
 //! | wake after completion | `ends::wake_after_completion` | `wake_of_done_pushes` |
@@ -60,6 +63,8 @@ mod floor {
     pub(crate) mod gate;
     #[path = "runtime/main_future.rs"]
     pub(crate) mod main_future;
+    #[path = "runtime/parker.rs"]
+    pub(crate) mod parker;
     #[path = "runtime/started.rs"]
     pub(crate) mod started;
     pub(crate) mod scheduler {
@@ -85,6 +90,8 @@ mod guards;
 mod joins;
 #[path = "loom/main_future.rs"]
 mod main_future;
+#[path = "loom/parker.rs"]
+mod parker;
 #[path = "loom/support.rs"]
 mod support;
 #[path = "loom/timers.rs"]

@@ -16,6 +16,7 @@ use super::builder::Builder;
 use super::context;
 use super::local::Local;
 use super::main_future::Main;
+use super::parker::rest_at_last;
 use crate::handle::Handle;
 use crate::join::JoinHandle;
 use crate::scheduler::HostWaker;
@@ -310,7 +311,7 @@ struct Resting<'a>(&'a Local);
 impl Drop for Resting<'_> {
     fn drop(&mut self) {
         if self.0.scheduler.is_idle() {
-            self.0.rest_at_last();
+            rest_at_last(&self.0.scheduler.side);
         }
     }
 }

@@ -14,6 +14,7 @@ use super::clock::Clock;
 use super::context::Number;
 use super::guards::Guards;
 use super::main_future::Main;
+use super::parker::Parker;
 use super::patience::Patience;
 use super::shared::Shared;
 use super::watchdog::{Busy, Watchdog};
@@ -23,14 +24,12 @@ use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::PanicHook;
 use crate::scheduler::{Activity, Details, Done, Host, Scheduler, Subject};
 use crate::shutdown::{Phase, ShutdownReport};
-use crate::sync::Monitor;
 use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
 use crate::task::mailbox::{Mailbox, Unpark};
 use crate::task::spawn::refused;
 use crate::task::state::Request;
-use crate::task::tally::Tally;
 use crate::tick::{NEVER, Tick};
 
 /// After more polls than this the time is asked for anew.
@@ -61,7 +60,7 @@ pub(crate) struct Local {
     pub(crate) scheduler: Scheduler,
     pub(crate) shared: Arc<Shared>,
     pub(crate) guards: Guards,
-    parker: Arc<Monitor>,
+    parker: Parker,
     batch: usize,
     patience: Patience,
     on_panic: Option<PanicHook>,
@@ -81,12 +80,12 @@ pub(crate) struct Local {
 impl Local {
     /// Builds a loop that lives on this thread from now on.
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
-        let parker = Arc::new(Monitor::default());
+        let parker = Parker::default();
         let bell = parker.clone();
         let unpark: Unpark = match settings.on_wake {
-            None => Box::new(move || bell.notify()),
+            None => Box::new(move || bell.unpark()),
             Some(hook) => Box::new(move || {
-                bell.notify();
+                bell.unpark();
                 hook();
             }),
         };
@@ -266,10 +265,6 @@ impl Local {
         if !Mailbox::is_current(&self.shared.mailbox) {
             self.shared.mailbox.notify();
         }
-    }
-
-    fn tally(&self) -> &Tally {
-        self.scheduler.side.tally()
     }
 
     /// Runs turns until the loop was asked to end and has.

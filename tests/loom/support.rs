@@ -11,6 +11,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
 use crate::error::JoinError;
+use crate::floor::parker::Parker;
 use crate::id;
 use crate::sync::Arc;
 use crate::task::cell::Origin;
@@ -29,18 +30,32 @@ pub(crate) struct Model {
     pub(crate) side: LoopSide,
     live: RefCell<Vec<Enrolled>>,
     unparks: StdArc<std::sync::atomic::AtomicUsize>,
+    /// Where it sleeps, if not in loom's `park`.
+    parker: Option<Parker>,
 }
 
 impl Model {
     pub(crate) fn new() -> Self {
-        let (me, unparks) =
-            (thread::current(), StdArc::new(std::sync::atomic::AtomicUsize::new(0)));
+        let me = thread::current();
+        Self::unparked_by(move || me.unpark(), None)
+    }
+
+    /// One that sleeps as a loop with its thread does.
+    pub(crate) fn with_parker() -> Self {
+        let parker = Parker::default();
+        let bell = parker.clone();
+        Self::unparked_by(move || bell.unpark(), Some(parker))
+    }
+
+    fn unparked_by(unpark: impl Fn() + Send + Sync + 'static, parker: Option<Parker>) -> Self {
+        let unparks = StdArc::new(std::sync::atomic::AtomicUsize::new(0));
         let count = StdArc::clone(&unparks);
         let unpark = move || {
             count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            me.unpark();
+            unpark();
         };
-        Self { side: LoopSide::new(Box::new(unpark)), live: RefCell::default(), unparks }
+        let side = LoopSide::new(Box::new(unpark));
+        Self { side, live: RefCell::default(), unparks, parker }
     }
 
     pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
@@ -112,7 +127,9 @@ impl Model {
 
     /// Sleeps until a producer ends that, unless one has come already.
     pub(crate) fn sleep(&self) {
-        if self.side.park() {
+        if let Some(parker) = &self.parker {
+            parker.sleep(&self.side, None);
+        } else if self.side.park() {
             while self.side.mailbox().is_parked() {
                 thread::park();
             }

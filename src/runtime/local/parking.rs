@@ -30,22 +30,6 @@ impl Local {
         self.scheduler.side.park()
     }
 
-    /// Declares the loop asleep, whatever was notified before, unless there is something to take in.
-    pub(crate) fn rest_at_last(&self) {
-        let mailbox = &self.shared.mailbox;
-        while !mailbox.has_any() {
-            self.scheduler.side.resume();
-            if !self.rest() {
-                continue;
-            }
-            // What was pushed in between may have notified a word that has been overwritten since.
-            if mailbox.has_any() {
-                mailbox.notify();
-            }
-            return;
-        }
-    }
-
     /// Sleeps until something comes in or a deadline passes. The loop is idle.
     pub(crate) fn park(&self) {
         self.forget_reading();
@@ -67,14 +51,7 @@ impl Local {
     }
 
     fn sleep(&self, deadline: Option<Instant>) {
-        if !self.scheduler.side.park() {
-            return;
-        }
-        self.tally().parks.add(1);
-        self.parker.wait_while(|| self.shared.mailbox.is_parked(), deadline);
-        // Only a producer that unparks replaces the word of a sleeping loop.
-        self.tally().unparks.add((!self.shared.mailbox.is_parked()).into());
-        self.scheduler.side.resume();
+        self.parker.sleep(&self.scheduler.side, deadline);
     }
 
     /// Whether there is no sleeping until `tick`: it has come, or time is virtual and jumps there.

@@ -1,0 +1,50 @@
+//! Where a loop's thread sleeps.
+//!
+//! The mailbox's sleep word says whether the loop sleeps: who replaces it, rings. Behind the word are a lock
+//! and a bell, which see to it that the ring finds the thread waiting, or it has not looked at the word yet.
+//! A loop whose host sleeps in its stead has the word alone. Modelled in `tests/loom/parker.rs`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::sync::Monitor;
+use crate::task::loop_side::LoopSide;
+
+/// The lock and the bell.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Parker(Arc<Monitor>);
+
+impl Parker {
+    /// Ends the sleep of a loop whose word has been replaced.
+    pub(crate) fn unpark(&self) {
+        self.0.notify();
+    }
+
+    /// Sleeps until a producer ends that or the deadline comes, unless one has come already.
+    pub(crate) fn sleep(&self, side: &LoopSide, deadline: Option<Instant>) {
+        if !side.park() {
+            return;
+        }
+        side.tally().parks.add(1);
+        self.0.wait_while(|| side.mailbox().is_parked(), deadline);
+        // Only a producer that unparks replaces the word of a sleeping loop.
+        side.tally().unparks.add((!side.mailbox().is_parked()).into());
+        side.resume();
+    }
+}
+
+/// Declares the loop asleep for its host, whatever was notified before, unless there is something to take in.
+pub(crate) fn rest_at_last(side: &LoopSide) {
+    let mailbox = side.mailbox();
+    while !mailbox.has_any() {
+        side.resume();
+        if !side.park() {
+            continue;
+        }
+        // What was pushed in between may have notified a word that has been overwritten since.
+        if mailbox.has_any() {
+            mailbox.notify();
+        }
+        return;
+    }
+}
