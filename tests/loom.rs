@@ -39,6 +39,10 @@
 //! | start handshake against a start that fails | `gates::start_against_its_failure` | `broken_promise_unheard` |
 //! | guard made against cancel | `guards::cancel_against_guard` | `guard_ignored` |
 //! | guard dropped against cancel | `guards::cancel_against_the_last_guards_drop` | `unguard_forgets_the_request` |
+//! | guard made against the drop of the one before | `requests::guard_against_the_drop_of_another` | `unguard_outside_of_the_lock` |
+//! | who waits for a request against a cancel | `requests::register_against_a_cancel` | `asked_before_the_lock` |
+//! | the same, two | `requests::two_wait_for_one_request` | `two_wait_in_one_place` |
+//! | who waits for a request against the end of the task | `requests::register_against_the_end_of_the_task` | `end_leaves_no_mark` |
 //! | refusal against abort | `guards::refusal_against_an_abort` | `refuse_loses_an_abort` |
 //! | start of a blocking job against cancel | `guards::start_of_a_job_against_cancel` | `pin_after_a_request` |
 //! | bounded queue: room against who waits | `gates::room_for_who_waits`, `gates::two_wait_for_one_room` | `full_gate_unmarked`, `leave_wakes_nobody` |
@@ -65,6 +69,8 @@ mod floor {
     pub(crate) mod main_future;
     #[path = "runtime/parker.rs"]
     pub(crate) mod parker;
+    #[path = "runtime/guards/record.rs"]
+    pub(crate) mod record;
     #[path = "runtime/started.rs"]
     pub(crate) mod started;
     pub(crate) mod scheduler {
@@ -92,6 +98,8 @@ mod joins;
 mod main_future;
 #[path = "loom/parker.rs"]
 mod parker;
+#[path = "loom/requests.rs"]
+mod requests;
 #[path = "loom/support.rs"]
 mod support;
 #[path = "loom/timers.rs"]

@@ -1,11 +1,10 @@
 //! What a loop keeps for the few tasks that guard themselves, or are to be aborted after a grace.
 //!
-//! Whether a guard protects its task is in the task's state word. Here is the rest: how many guards
-//! a task has, and who waits for a request. The record of a task is made with its first guard and
-//! forgotten when the task ends; guards on other threads keep it as long as they live.
-//!
-//! The count and the word change together, under the record's lock. Wakers are cloned, woken and
-//! dropped outside of it.
+//! Whether a guard protects its task is in the task's state word, the rest in its [`Record`]. That is made
+//! with its first guard and forgotten when the task ends; guards on other threads keep it as long as they
+//! live.
+
+mod record;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,101 +12,15 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
+pub(crate) use self::record::Record;
 use super::local::Local;
 use super::shared::tell;
-use crate::error::{contain, discard, forget_payload};
+use crate::error::discard;
 use crate::id::TaskId;
 use crate::scheduler::wheel::TimerKey;
 use crate::task::join::TaskRef;
 use crate::task::state::{CancelRequest, Request};
 use crate::tick::{Tick, nanos};
-
-/// One guarded task.
-#[derive(Debug)]
-pub(crate) struct Record {
-    task: TaskRef,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    guards: usize,
-    /// The task is let go: nothing will be requested of it any more.
-    ended: bool,
-    /// Who waits for a request, by a number of its own.
-    waiting: BTreeMap<u64, Waker>,
-    next: u64,
-}
-
-impl Record {
-    pub(crate) fn task(&self) -> &TaskRef {
-        &self.task
-    }
-
-    /// One guard more. On the loop's thread, in the task's poll.
-    fn guard(&self) {
-        let mut inner = self.inner.lock();
-        if inner.guards == 0 {
-            self.task.guard();
-        }
-        inner.guards += 1;
-    }
-
-    /// One guard less, on any thread. The last one lets a pending request have its way.
-    pub(crate) fn unguard(&self) {
-        let then = {
-            let mut inner = self.inner.lock();
-            inner.guards -= 1;
-            if inner.guards > 0 {
-                return;
-            }
-            self.task.unguard()
-        };
-        self.task.hurry(then);
-    }
-
-    /// Leaves a waker, to be woken at the next request. `true`: there is one, or there will be none, and
-    /// nobody will wake.
-    pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) -> bool {
-        let mut other = Some(waker.clone());
-        let asked = {
-            let mut inner = self.inner.lock();
-            let asked = self.task.is_asked() || inner.ended;
-            if !asked {
-                let at = *key.get_or_insert(inner.next);
-                inner.next = inner.next.max(at + 1);
-                other = other.and_then(|waker| inner.waiting.insert(at, waker));
-            }
-            asked
-        };
-        discard(other);
-        asked
-    }
-
-    /// Takes the waker back.
-    pub(crate) fn unregister(&self, key: u64) {
-        let waker = self.inner.lock().waiting.remove(&key);
-        discard(waker);
-    }
-
-    /// The task is let go: who still waits need not.
-    fn end(&self) {
-        self.inner.lock().ended = true;
-        self.ask();
-    }
-
-    /// Wakes who waits for a request, which the state word shows by now.
-    fn ask(&self) {
-        let waiting = std::mem::take(&mut self.inner.lock().waiting);
-        for waker in waiting.into_values() {
-            if let Err(payload) = contain(|| waker.wake()) {
-                forget_payload(payload);
-            }
-        }
-    }
-}
 
 /// What is kept for one task.
 #[derive(Debug, Default)]
@@ -132,7 +45,7 @@ impl Guards {
             .entry(serial)
             .or_default()
             .record
-            .get_or_insert_with(|| Arc::new(Record { task, inner: Mutex::default() }));
+            .get_or_insert_with(|| Arc::new(Record::new(task)));
         record.guard();
         record.clone()
     }

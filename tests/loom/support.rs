@@ -12,6 +12,7 @@ use loom::thread;
 
 use crate::error::JoinError;
 use crate::floor::parker::Parker;
+use crate::floor::record::Record;
 use crate::id;
 use crate::sync::Arc;
 use crate::task::cell::Origin;
@@ -32,6 +33,8 @@ pub(crate) struct Model {
     unparks: StdArc<std::sync::atomic::AtomicUsize>,
     /// Where it sleeps, if not in loom's `park`.
     parker: Option<Parker>,
+    /// Of its task that is guarded, if one is.
+    record: RefCell<Option<StdArc<Record>>>,
 }
 
 impl Model {
@@ -55,7 +58,7 @@ impl Model {
             unpark();
         };
         let side = LoopSide::new(Box::new(unpark));
-        Self { side, live: RefCell::default(), unparks, parker }
+        Self { side, live: RefCell::default(), unparks, parker, record: RefCell::default() }
     }
 
     pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
@@ -73,11 +76,30 @@ impl Model {
         join
     }
 
+    /// A record of a task, as a loop keeps it: with one guard.
+    pub(crate) fn record<T>(&self, join: &Join<T>) -> StdArc<Record> {
+        let record = StdArc::new(Record::new(join.task()));
+        record.guard();
+        *self.record.borrow_mut() = Some(StdArc::clone(&record));
+        record
+    }
+
+    /// A cancel of the guarded task has come.
+    fn ask(&self) {
+        let record = self.record.borrow().clone();
+        if let Some(record) = record {
+            record.ask();
+        }
+    }
+
     fn retire(&self, ending: Ending<'_>) {
         let mut live = self.live.borrow_mut();
         let at = live.iter().position(|task| task.id() == ending.id()).expect("it was registered");
         let task = live.swap_remove(at);
         drop(live);
+        if let Some(record) = self.record.take() {
+            record.end();
+        }
         drop(ending.complete(task, &self.side));
     }
 
@@ -103,7 +125,10 @@ impl Model {
         let mut batch = self.side.batch();
         while let Some(popped) = batch.next() {
             let ran = match popped.run() {
-                Ran::Asked(asked) => asked.run(&self.side),
+                Ran::Asked(asked) => {
+                    self.ask();
+                    asked.run(&self.side)
+                }
                 ran => ran,
             };
             if let Ran::Ended(ending, _) | Ran::Dropped(ending, _) = ran {

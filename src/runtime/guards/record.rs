@@ -1,0 +1,101 @@
+//! One guarded task: how many guards it has, and who waits for a request.
+//!
+//! The count and the state word change together, under the record's lock. Wakers are cloned, woken and
+//! dropped outside of it. A request is in the word before the loop takes those who wait: who comes later
+//! sees it. Modelled in `tests/loom/requests.rs`.
+
+use std::collections::BTreeMap;
+use std::task::Waker;
+
+use crate::error::{contain, discard, forget_payload};
+use crate::sync::Mutex;
+use crate::task::join::TaskRef;
+
+/// One guarded task.
+#[derive(Debug)]
+pub(crate) struct Record {
+    task: TaskRef,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    guards: usize,
+    /// The task is let go: nothing will be requested of it any more.
+    ended: bool,
+    /// Who waits for a request, by a number of its own.
+    waiting: BTreeMap<u64, Waker>,
+    next: u64,
+}
+
+impl Record {
+    pub(crate) fn new(task: TaskRef) -> Self {
+        Self { task, inner: Mutex::default() }
+    }
+
+    pub(crate) fn task(&self) -> &TaskRef {
+        &self.task
+    }
+
+    /// One guard more. On the loop's thread, in the task's poll.
+    pub(crate) fn guard(&self) {
+        let mut inner = self.inner.lock();
+        if inner.guards == 0 {
+            self.task.guard();
+        }
+        inner.guards += 1;
+    }
+
+    /// One guard less, on any thread. The last one lets a pending request have its way.
+    pub(crate) fn unguard(&self) {
+        let then = {
+            let mut inner = self.inner.lock();
+            inner.guards -= 1;
+            if inner.guards > 0 {
+                return;
+            }
+            self.task.unguard()
+        };
+        self.task.hurry(then);
+    }
+
+    /// Leaves a waker, to be woken at the next request. `true`: there is one, or there will be none, and
+    /// nobody will wake.
+    pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) -> bool {
+        let mut other = Some(waker.clone());
+        let asked = {
+            let mut inner = self.inner.lock();
+            let asked = self.task.is_asked() || inner.ended;
+            if !asked {
+                let at = *key.get_or_insert(inner.next);
+                inner.next = inner.next.max(at + 1);
+                other = other.and_then(|waker| inner.waiting.insert(at, waker));
+            }
+            asked
+        };
+        discard(other);
+        asked
+    }
+
+    /// Takes the waker back.
+    pub(crate) fn unregister(&self, key: u64) {
+        let waker = self.inner.lock().waiting.remove(&key);
+        discard(waker);
+    }
+
+    /// The task is let go: who still waits need not.
+    pub(crate) fn end(&self) {
+        self.inner.lock().ended = true;
+        self.ask();
+    }
+
+    /// Wakes who waits for a request, which the state word shows by now.
+    pub(crate) fn ask(&self) {
+        let waiting = std::mem::take(&mut self.inner.lock().waiting);
+        for waker in waiting.into_values() {
+            if let Err(payload) = contain(|| waker.wake()) {
+                forget_payload(payload);
+            }
+        }
+    }
+}
