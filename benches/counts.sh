@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Counts the instructions of each operation with valgrind, and compares them with benches/counts.txt.
+# Counts the instructions of each operation with valgrind, and compares them with benches/counts.txt. By callgrind and
+# no crate around it: those want a program of the same version installed beside them.
 #
 #   benches/counts.sh             fails if a count is more than 3 % above the table, which is for one version of Rust
 #   benches/counts.sh write       writes the table anew, and the last column of the table in src/design.md

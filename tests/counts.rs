@@ -13,7 +13,11 @@ use std::sync::mpsc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use sideloop::{JoinHandle, LoopThread, TaskGroup, current, spawn_local, time, yield_now};
+use sideloop::{
+    Builder, Handle, JoinHandle, LoopThread, TaskGroup, current, spawn_local, time, yield_now,
+};
+
+const SHORT: Duration = Duration::from_millis(1);
 
 /// The system's allocator; counts the calls of each thread that takes memory.
 struct Counting;
@@ -128,12 +132,22 @@ async fn timers() {
     time::sleep(Duration::ZERO).await;
 }
 
+/// A hundred timers, some of them equal, that are filed, put in order and fired, with tasks that wait.
+async fn fires() {
+    for n in 0..100_u64 {
+        let sleep = time::sleep(Duration::from_micros(1 + n * n % 31 * 30));
+        spawn_local(sleep).detach();
+    }
+    time::sleep(Duration::from_millis(1)).await;
+}
+
 fn from_another_thread() {
     let side = LoopThread::start().expect("starts");
     let handle = side.handle();
     handle.call(|| ()).join().expect("it runs");
     let (mut call, mut done) = (None, None);
-    assert_eq!(calls(|| call = Some(handle.call(|| ()))), 1, "a call: the task is the message");
+    assert_eq!(calls(|| handle.spawn(async {}).detach()), 1, "a spawn: the task is the message");
+    assert_eq!(calls(|| call = Some(handle.call(|| ()))), 1, "a call, which is a spawn");
     let call = call.expect("it was made");
     while !call.is_finished() {
         std::thread::yield_now();
@@ -153,6 +167,22 @@ fn from_another_thread() {
     });
     assert_eq!(cancels, 0, "a cancel");
     assert!(task.join().is_err());
+    blocking_joins(handle);
+}
+
+/// Joins that sleep, which is certain of those that come too early.
+fn blocking_joins(handle: &Handle) {
+    let early = |task: JoinHandle<()>| {
+        let mut task = Some(task);
+        let count = calls(|| task = task.take().expect("it is there").join_timeout(SHORT).err());
+        (count, task.expect("it never ends"))
+    };
+    let tasks = [(); 2].map(|()| handle.spawn(std::future::pending::<()>()));
+    let [first, second] = tasks;
+    early(first); // what its thread waits with is made, and kept for the next time
+    let (count, second) = early(second);
+    assert_eq!(count, 1, "a block for the waker of a thread");
+    assert_eq!(early(second).0, 0, "which is there already");
 }
 
 #[test]
@@ -160,5 +190,8 @@ fn hot_paths_take_no_memory_and_a_remote_spawn_one_block() {
     // In a task: a join by a foreign waker, such as that of `block_on`, takes a block to keep it in.
     let counted = async { spawn_local(on_the_loops_thread()).await };
     sideloop::block_on(counted).expect("nothing panics");
+    let mut virtually = Builder::new().virtual_time(0).build();
+    let fires = virtually.block_on(async { spawn_local(warm(fires)).await });
+    assert_eq!(fires.expect("nothing panics"), 0, "timers that fire");
     from_another_thread();
 }

@@ -7,9 +7,11 @@
 #![cfg(all(target_os = "linux", not(loom), not(sideloop_plain_memory)))]
 #![allow(unsafe_code)] // prctl
 
+use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::path::PathBuf;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
@@ -77,6 +79,9 @@ async fn everything() {
     }
     (0..10).for_each(|_| spawn_local(yield_now()).detach());
     yield_now().await;
+    (0..10).for_each(|_| drop(spawn_local(async {})));
+    yield_now().await;
+    wake_each_other().await;
     for how in [JoinHandle::abort, JoinHandle::cancel] {
         let task = spawn_local(pending::<()>());
         yield_now().await;
@@ -84,18 +89,39 @@ async fn everything() {
         assert!(task.await.is_err());
     }
     let task = spawn_local(pending::<()>());
+    assert!(!current().tasks().await.expect("it ran").is_empty());
     let _ = current().abort(task.id()).await;
     let mut sleep = pin!(time::sleep(Duration::from_secs(3600)));
     poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_pending())).await;
     sleep.as_mut().reset(time::now() + Duration::from_secs(60));
     assert!(time::timeout(Duration::from_secs(60), yield_now()).await.is_ok());
     time::sleep(Duration::ZERO).await;
+    time::interval(Duration::from_secs(60)).expect("a period").tick().await; // the first, which is due
     let group = TaskGroup::new(&current());
     (0..10).for_each(|n| _ = group.spawn_local(async move { n }));
     while group.next().await.is_some() {}
 }
 
+/// Two tasks, each woken by the other.
+async fn wake_each_other() {
+    let turn = Rc::new(Cell::new((0, None)));
+    let player = |me: u32| {
+        let turn = turn.clone();
+        poll_fn(move |cx| {
+            let (at, other) = turn.take();
+            turn.set((at + 1, Some(cx.waker().clone())));
+            let _: Option<()> = other.map(Waker::wake);
+            if at > 10 + me { Poll::Ready(()) } else { Poll::Pending }
+        })
+    };
+    let both = [spawn_local(player(0)), spawn_local(player(1))];
+    for task in both {
+        task.await.expect("it ends");
+    }
+}
+
 fn run(executor: &mut Executor, times: usize) {
+    let _ = executor.turn(); // which finds nothing
     for _ in 0..times {
         let task = executor.spawn_local(everything());
         executor.block_on(task).expect("nothing panics");
@@ -143,6 +169,7 @@ fn send(sender: &mut Sender) {
         handle.spawn(async {}).detach();
     }
     for (waker, task) in &sender.wakers {
+        waker.wake_by_ref();
         waker.wake_by_ref();
         drop(waker.clone());
         let _ = task.cancel();

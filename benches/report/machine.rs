@@ -12,14 +12,16 @@ fn output(command: &mut Command) -> String {
     String::from_utf8_lossy(&output).trim().to_owned()
 }
 
-/// The versions of what the benches depend on, without the crate itself.
+/// The crate's commit, and the versions of what else the benches depend on.
 fn versions() -> String {
     let cargo = std::env::var("CARGO").unwrap_or("cargo".into());
     let tree = output(
         Command::new(cargo).args(["tree", "--depth", "1", "--prefix", "none", "-e", "normal"]),
     );
-    let crates = tree.lines().skip(1).filter(|line| !line.starts_with("sideloop "));
-    crates.map(|line| line.replacen(" v", " ", 1)).collect::<Vec<_>>().join(", ")
+    let revision = output(Command::new("git").args(["describe", "--always", "--dirty"]));
+    let peers = tree.lines().skip(1).filter(|line| !line.starts_with("sideloop "));
+    let peers = peers.map(|line| line.replacen(" v", " ", 1)).collect::<Vec<_>>().join(", ");
+    format!("sideloop of commit {revision}; {peers}")
 }
 
 /// A sentence for each: the machine with date and compiler; how long was measured; the peers' versions.

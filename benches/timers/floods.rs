@@ -47,21 +47,28 @@ pub(crate) fn print(options: &Options) {
     let sleep = Duration::from_micros(100);
     let lengths = [(sleep, options.pick(1_000, 200)), (20 * sleep, options.pick(300, 50))];
     for (sleep, times) in lengths.into_iter().filter(|_| options.has("lateness")) {
-        let late = [
-            (Sideloop::NAME, lateness::<Sideloop>(sleep, times)),
-            (Tokio::NAME, lateness::<Tokio>(sleep, times)),
-            (AsyncIo::NAME, lateness::<AsyncIo>(sleep, times)),
-        ];
+        let late: Vec<_> = (0..options.pick(5, 1)).map(|_| latenesses(sleep, times)).collect();
         for part in [0.5, 0.99] {
             let name = format!("lateness of sleep({sleep:?}), p{:.0}, us", part * 100.0);
-            let one = |(peer, late): &(&'static str, Vec<f64>)| (*peer, vec![quantile(late, part)]);
-            table.row(&Row { name, values: late.iter().map(one).collect() });
+            let of =
+                |peer: usize| late.iter().map(|round| quantile(&round[peer].1, part)).collect();
+            let values = (0..3).map(|peer| (late[0][peer].0, of(peer))).collect();
+            table.row(&Row { name, values });
         }
     }
     let name = format!("longest gap between two polls while {MANY} timers fire, us");
     rounds(&mut table, options, name, &peers!(gap));
     let name = format!("longest Executor::turn while {MANY} timers fire, us");
     rounds(&mut table, options, name, &[(Sideloop::NAME, turn)]);
+}
+
+/// A round of latenesses: of so many sleeps of each peer.
+fn latenesses(sleep: Duration, times: usize) -> [(&'static str, Vec<f64>); 3] {
+    [
+        (Sideloop::NAME, lateness::<Sideloop>(sleep, times)),
+        (Tokio::NAME, lateness::<Tokio>(sleep, times)),
+        (AsyncIo::NAME, lateness::<AsyncIo>(sleep, times)),
+    ]
 }
 
 /// Measures a row; the peers take turns. Those that could not be measured are left out.

@@ -1,5 +1,5 @@
 //! The timer wheel against a sorted map: whatever is armed, re-armed, cancelled and stepped through, the
-//! two agree after each operation, and every invariant of the wheel holds.
+//! same fires and the same is told, and every invariant of the wheel holds.
 #![no_main]
 
 use arbitrary::{Arbitrary, Unstructured};

@@ -16,6 +16,7 @@ use crate::{TaskGroup, current, spawn_local, time, yield_now};
 
 /// A task's reference to the mailbox, made and given back, where no block is kept with one.
 const OWNER: usize = if cfg!(any(fuzzing, miri, sideloop_plain_memory)) { 2 } else { 0 };
+const SHORT: Duration = Duration::from_micros(10);
 const LONG: Duration = Duration::from_secs(99);
 
 /// How many read-modify-writes one more repetition of `f` makes, in a task of a warm loop.
@@ -141,6 +142,15 @@ fn timers_cost_no_read_modify_write() {
     let limited = || async { time::timeout(LONG, yield_now()).await.expect("in time") };
     assert_eq!(each(limited), 0, "a limit that is not reached");
     assert_eq!(each(|| time::sleep(Duration::ZERO)), 0, "armed and fired");
+    // One by one, of a list that was put in order.
+    let later = || async {
+        let mut sleeps: Vec<_> =
+            (1..100_u64).map(|n| time::sleep(SHORT * (n * n % 31) as u32)).collect();
+        poll_fn(|cx| Poll::Ready(sleeps.iter_mut().for_each(|s| _ = pin!(s).poll(cx)))).await;
+        time::sleep(31 * SHORT).await;
+        assert!(sleeps.iter().all(time::Sleep::is_elapsed));
+    };
+    assert_eq!(each(later), 0, "a hundred armed and fired");
 }
 
 /// How many read-modify-writes `f` makes on a thread of its own.

@@ -280,24 +280,34 @@ impl<T> Join<T> {
         let header = self.header();
         if header.state.load().has_waker() {
             // SAFETY: by I7 nobody writes the slot while it is lent; only the word is compared.
-            if header.slot.with(|slot| unsafe { *slot }).is_task(waker) {
+            let packed = header.slot.with(|slot| unsafe { *slot });
+            if packed.is_task(waker) {
                 return !self.is_done();
             }
             if !header.state.reclaim_waker() {
                 return false;
             }
-            self.empty_slot();
+            // SAFETY: by I7 the slot is the handle's again, and filled.
+            if !unsafe { packed.will_wake(waker) } {
+                self.empty_slot();
+                self.fill_slot(waker);
+            }
+        } else {
+            self.fill_slot(waker);
         }
-        // The clone is user code and may panic: nothing is held yet.
-        let packed = Packed::pack(waker.clone());
-        let header = self.header();
-        // SAFETY: by I7 the slot is the handle's while `WAKER` is clear.
-        header.slot.with_mut(|slot| unsafe { *slot = packed });
-        if header.state.lend_waker() {
+        if self.header().state.lend_waker() {
             return true;
         }
         self.empty_slot();
         false
+    }
+
+    /// Puts a clone of a waker into the slot, which is the handle's and empty.
+    fn fill_slot(&self, waker: &Waker) {
+        // The clone is user code and may panic: nothing is held yet.
+        let packed = Packed::pack(waker.clone());
+        // SAFETY: by I7 the slot is the handle's while `WAKER` is clear.
+        self.header().slot.with_mut(|slot| unsafe { *slot = packed });
     }
 
     /// Drops the waker in the slot, which is the handle's.

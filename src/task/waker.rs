@@ -143,6 +143,19 @@ impl Packed {
         ptr::eq(waker.vtable(), &raw const VTABLE) && ptr::eq(self.0, waker.data().cast())
     }
 
+    /// Whether this is the waker `waker`, a task's or another's.
+    ///
+    /// # Safety
+    ///
+    /// The value came from [`Packed::pack`] and has not been unpacked.
+    pub(super) unsafe fn will_wake(self, waker: &Waker) -> bool {
+        if self.0.addr() & 1 == 0 {
+            return self.is_task(waker);
+        }
+        // SAFETY: a marked word is a box of a waker, its pointer raised by one.
+        unsafe { &*self.0.wrapping_sub(1).cast::<Waker>() }.will_wake(waker)
+    }
+
     /// # Safety
     ///
     /// The value came from [`Packed::pack`] and is not unpacked again.

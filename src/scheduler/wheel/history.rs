@@ -72,9 +72,9 @@ impl History {
     /// where an invariant of the wheel is broken.
     pub(crate) fn run(&self) {
         let (mut pair, mut now) = (Pair::new(self.start), self.start);
-        for operation in &self.operations {
+        for (deed, operation) in self.operations.iter().enumerate() {
             now = operation.apply(&mut pair, now);
-            if cfg!(fuzzing) {
+            if cfg!(fuzzing) && deed % 16 != 15 {
                 pair.wheel.check_entries(); // at a fraction of the price
             } else {
                 pair.wheel.check_invariants();

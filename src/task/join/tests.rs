@@ -4,9 +4,10 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::task::Wake;
+use core::cell::Cell;
 use core::future::{pending, poll_fn};
 use core::panic::Location;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use crate::error::JoinError;
 
@@ -59,6 +60,40 @@ fn a_handle_keeps_the_waker_of_the_last_poll_and_gives_the_outcome_once() {
     assert!(matches!(join.poll(&mut cx), Poll::Ready(Ok(7))));
     assert!(join.is_taken());
     assert!(matches!(join.poll(&mut cx), Poll::Ready(Err(JoinError::Closed))));
+}
+
+/// A waker of a program's own whose clones are counted.
+#[derive(Default)]
+struct Clones(Cell<usize>);
+
+static CLONES: RawWakerVTable = RawWakerVTable::new(
+    |data| {
+        // SAFETY: the data is always a reference that outlives the wakers.
+        let clones = unsafe { &*data.cast::<Clones>() };
+        clones.0.set(clones.0.get() + 1);
+        RawWaker::new(data, &CLONES)
+    },
+    |_| (),
+    |_| (),
+    |_| (),
+);
+
+#[test]
+fn a_waker_that_is_there_already_is_not_cloned_anew() {
+    let side = LoopSide::new(Box::new(|| ()));
+    let _entered = side.enter();
+    let origin = Origin { serial: 7, location: Location::caller() };
+    let (task, mut join) = side.spawn(pending::<()>(), (), origin);
+    let all = [Clones::default(), Clones::default()];
+    for (at, clones) in [(0, [1, 0]), (0, [1, 0]), (1, [1, 1]), (1, [1, 1]), (0, [2, 1])] {
+        let raw = RawWaker::new((&raw const all[at]).cast(), &CLONES);
+        // SAFETY: the vtable counts and does nothing else, and the data outlives the task.
+        let waker = unsafe { Waker::from_raw(raw) };
+        assert!(join.poll(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(all.each_ref().map(|clones| clones.0.get()), clones);
+    }
+    side.dispose(task);
+    side.run_out();
 }
 
 #[test]

@@ -202,6 +202,31 @@ fn a_drawn_batch_is_of_the_oldest_tasks_and_the_rest_waits_in_order() {
     tasks.into_iter().for_each(|task| side.dispose(task));
 }
 
+/// Where words have 32 bits that is after some minutes.
+#[test]
+fn the_counts_of_the_ready_queue_may_come_round() {
+    for before in 0..9 {
+        let side = LoopSide::new(Box::new(|| ()));
+        let _entered = side.enter();
+        let start = usize::MAX - before;
+        side.queues(|queues| (queues.pushed, queues.popped, queues.until) = (start, start, start));
+        let mut tasks: Vec<Enrolled> = (0..5).map(|serial| brief(&side, serial)).collect();
+        let mut batch = |polls, drawn: bool| {
+            side.resume();
+            side.begin_batch(polls);
+            if drawn {
+                side.draw_batch(&mut Shuffle::new(7));
+            }
+            tasks.push(brief(&side, 9)); // for the next batch
+            core::iter::from_fn(|| side.pop()).count()
+        };
+        let polls = [batch(3, false), batch(9, false), batch(9, true), batch(0, true)];
+        assert_eq!((polls, side.ready()), ([3, 3, 1, 0], 2), "{before} before the end");
+        tasks.into_iter().for_each(|task| side.dispose(task));
+        side.run_out();
+    }
+}
+
 #[test]
 fn local_wakes_are_counted_one_by_one() {
     let side = LoopSide::new(Box::new(|| ()));

@@ -95,6 +95,9 @@ fn a_packed_waker_is_known_again_and_no_other_is_taken_for_it() {
         for (other, candidate) in wakers.into_iter().enumerate() {
             let known = at == other && at < 2;
             assert_eq!(packed.is_task(candidate), known, "{candidate:?} for {waker:?}");
+            // SAFETY: packed above, and unpacked below.
+            let wakes = unsafe { packed.will_wake(candidate) };
+            assert!(wakes == known || at == 2, "{candidate:?} for {waker:?}"); // std's may not be known again
         }
         // SAFETY: packed above, and unpacked once.
         let unpacked = unsafe { packed.unpack() };

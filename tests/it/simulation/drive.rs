@@ -13,7 +13,7 @@ use super::deeds::{answer_of, cancel, cancel_by_id, join_here, perform, spawn, w
 use super::model::{Counts, End, Model, NEVER, Output, Report, Seen};
 use super::program::{Act, Finish, How, Op, Program, Shut, Via};
 use super::turns::{Drive, LAST};
-use super::world::{World, check, model, replace_world, world};
+use super::world::{Victim, World, check, model, replace_world, world};
 
 /// What a program came to.
 pub(crate) struct Trace {
@@ -23,7 +23,7 @@ pub(crate) struct Trace {
 }
 
 /// What the program came to; or what went wrong.
-pub(crate) fn run(program: &Program, victim: Option<(usize, u64)>) -> Result<Trace, String> {
+pub(crate) fn run(program: &Program, victim: Option<Victim>) -> Result<Trace, String> {
     let calls = Arc::new(AtomicUsize::new(0));
     let mut executor = build(program, &calls);
     let origin = executor.block_on(async { time::now() });

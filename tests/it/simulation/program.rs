@@ -138,6 +138,11 @@ impl Choices<'_, '_> {
         self.0.int_in_range(0..=limit - 1).unwrap_or(0)
     }
 
+    /// A number of up to 62 bits.
+    fn any(&mut self) -> u64 {
+        self.0.int_in_range(0..=u64::MAX >> 2).unwrap_or(0)
+    }
+
     fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == n - 1
     }
@@ -148,6 +153,7 @@ impl Choices<'_, '_> {
         let scripts = (0..=self.below(6)).map(|_| self.script()).collect();
         let outside = (0..=self.below(24)).map(|_| self.op()).collect();
         let end = if self.one_in(2) { Finish::Run } else { Finish::Drop };
+        let seed = if seed == 0 { 0 } else { self.any() << 2 | seed };
         Program { seed, batch, scripts, outside, end }
     }
 

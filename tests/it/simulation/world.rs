@@ -40,7 +40,7 @@ pub(crate) struct World {
     /// The ids that the hook for panics was told.
     pub(crate) lost: Vec<u64>,
     /// This task is cancelled after that poll.
-    pub(crate) victim: Option<(usize, u64)>,
+    pub(crate) victim: Option<Victim>,
     pub(crate) afar: Arc<AtomicUsize>,
 }
 
@@ -109,6 +109,14 @@ pub(crate) fn afar<R: Send>(deed: impl FnOnce() -> R + Send) -> R {
 
 // ───────────── a task ─────────────
 
+/// Who is asked to end at which of its suspensions, beside what the program does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Victim {
+    pub(crate) task: usize,
+    pub(crate) poll: u64,
+    pub(crate) how: How,
+}
+
 /// A task's future: a number, for the rest is in the world. Dropped on another thread it only counts that.
 pub(crate) struct Body {
     pub(crate) task: usize,
@@ -137,9 +145,10 @@ impl Future for Body {
         if body.as_mut().poll(cx).is_pending() {
             world(|world| world.tasks[me].body = Some(body));
             let polls = model(|model| model.tasks[me].polls);
-            if world(|world| world.victim) == Some((me, polls)) {
-                model(|model| model.note("cancel at a chosen suspension"));
-                cancel_by_id(me, How::Cancel, Via::Here);
+            let victim = world(|world| world.victim);
+            if let Some(Victim { how, .. }) = victim.filter(|v| (v.task, v.poll) == (me, polls)) {
+                model(|model| model.note("end at a chosen suspension"));
+                cancel_by_id(me, how, Via::Here);
             }
             return Poll::Pending;
         }
