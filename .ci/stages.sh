@@ -12,7 +12,8 @@ shared=../shared
 tools=$PWD/target-tools
 host=$(rustc -vV | sed -n 's/^host: //p')
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+left_out=$(mktemp)
+trap 'rm -f "$log" "$left_out"' EXIT
 
 # ran COUNT WHAT: reports what a stage ran, and fails if it was nothing.
 ran() {
@@ -20,9 +21,9 @@ ran() {
   [ "$1" -gt 0 ] || { printf '== %s: FAILED, a check that ran nothing\n' "$stage"; exit 1; }
 }
 
-# skipped REASON: says why a stage could not run here.
+# skipped REASON: says why a stage could not run here; the last lines say it again.
 skipped() {
-  printf '== %s: SKIPPED: %s\n' "$stage" "$1"
+  printf '== %s: SKIPPED: %s\n' "$stage" "$1" | tee -a "$left_out"
 }
 
 # tests WHAT COMMAND...: runs a command and counts, in $passed, the tests that it reports as passed.
@@ -51,14 +52,14 @@ has_toolchain() {
   [[ $(rustup toolchain list 2>/dev/null) == *"$1"* ]]
 }
 
-# tool NAME...: puts tools of cargo's into a folder of the repository, and that on the path. Fails, saying why, where it
-# cannot; so do the others below.
+# tool NAME...: puts tools of cargo's into a folder of the repository, and that on the path; as they are built soonest,
+# because building them takes longer than their work. Fails, saying why, where it cannot; so do the others below.
 tool() {
   local name
   export PATH=$tools/bin:$PATH
   for name in "$@"; do
     [ -x "$tools/bin/$name" ] && continue
-    cargo install --quiet --locked --root "$tools" --target-dir "$tools/build" "$name" ||
+    cargo install --quiet --locked --debug --config 'profile.dev.debug=0' --root "$tools" --target-dir "$tools/build" "$name" ||
       { skipped "$name could not be installed"; return 1; }
   done
 }
@@ -127,5 +128,7 @@ stages() {
     printf '\n==== %s (%d s)\n' "$stage" "$SECONDS"
     ("$stage") # In a process of its own, so that what it exports ends with it.
   done
-  printf '\n==== all is well (%d s)\n' "$SECONDS"
+  cat "$left_out"
+  [ -s "$left_out" ] && set -- "what ran is well" || set -- "all is well"
+  printf '\n==== %s (%d s)\n' "$1" "$SECONDS"
 }
