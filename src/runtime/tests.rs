@@ -5,14 +5,14 @@ use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::mpsc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
 use super::executor::Executor;
 use crate::runtime::builder::Builder;
 use crate::sync::counted::exchanges;
-use crate::{TaskGroup, current, spawn_local, time, yield_now};
+use crate::{JoinHandle, TaskGroup, current, spawn_local, time, yield_now};
 
 /// A task's reference to the mailbox, made and given back, where no block is kept with one.
 const OWNER: usize = if cfg!(any(fuzzing, miri, sideloop_plain_memory)) { 2 } else { 0 };
@@ -75,8 +75,8 @@ fn tasks_cost_so_many_read_modify_writes_on_the_loop() {
     assert_eq!(each(aborted), OWNER + 2, "spawn, abort, and a join after the end");
 }
 
-/// So many wakes of another task, each with its poll, by a waker that is kept.
-async fn wake_other(wakes: usize) {
+/// Another task, which has been polled, and a waker of it.
+async fn another() -> (JoinHandle<()>, Waker) {
     let place = Rc::new(Cell::new(None));
     let mut there = Some(place.clone());
     let other = spawn_local(poll_fn(move |cx| {
@@ -86,7 +86,21 @@ async fn wake_other(wakes: usize) {
         Poll::<()>::Pending
     }));
     yield_now().await;
-    let waker: Waker = place.take().expect("it was polled");
+    (other, place.take().expect("it was polled"))
+}
+
+/// A sleep that is polled so many times for another task.
+async fn sleep_for_another(polls: usize) {
+    let (other, waker) = another().await;
+    let (mut sleep, mut cx) = (pin!(time::sleep(LONG)), Context::from_waker(&waker));
+    (0..polls).for_each(|_| assert!(sleep.as_mut().poll(&mut cx).is_pending()));
+    other.abort();
+    turns(2).await;
+}
+
+/// So many wakes of another task, each with its poll, by a waker that is kept.
+async fn wake_other(wakes: usize) {
+    let (other, waker) = another().await;
     for _ in 0..wakes {
         waker.wake_by_ref();
         yield_now().await;
@@ -151,6 +165,8 @@ fn timers_cost_no_read_modify_write() {
         assert!(sleeps.iter().all(time::Sleep::is_elapsed));
     };
     assert_eq!(each(later), 0, "a hundred armed and fired");
+    let [once, often] = [1, 9].map(|polls| each(move || sleep_for_another(polls)));
+    assert_eq!(once, often, "a waker that the timer has is not cloned anew");
 }
 
 /// How many read-modify-writes `f` makes on a thread of its own.

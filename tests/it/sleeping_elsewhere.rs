@@ -268,6 +268,34 @@ fn a_timer_works_in_block_on() {
     });
 }
 
+/// M7: a timer wakes whom it was last polled for, also where another task of the loop polled it.
+#[test]
+fn a_timer_that_is_polled_for_another_task_wakes_that_one() {
+    limited(|| {
+        let mut executor = Builder::new().virtual_time(0).build();
+        let polls = Rc::new([Cell::new(0), Cell::new(0)]);
+        let place = Rc::new(Cell::new(None));
+        let (counted, there) = (polls.clone(), place.clone());
+        let other = executor.spawn_local(poll_fn(move |cx| {
+            counted[0].set(counted[0].get() + 1);
+            there.set(Some(cx.waker().clone()));
+            Poll::<()>::Pending
+        }));
+        executor.run_until_idle();
+        let (counted, mut sleep) = (polls.clone(), None);
+        let poller = executor.spawn_local(poll_fn(move |_| {
+            counted[1].set(counted[1].get() + 1);
+            let waker: Waker = place.take().expect("the other was polled");
+            let sleep = sleep.insert(Box::pin(time::sleep(MS)));
+            assert!(poll_with(sleep, &waker).is_pending());
+            Poll::<()>::Pending
+        }));
+        executor.block_on(time::sleep(HOUR));
+        assert_eq!([&polls[0], &polls[1]].map(Cell::get), [2, 1]);
+        drop((other, poller));
+    });
+}
+
 /// M7, W4: a timer whose task is gone while it is kept elsewhere wakes nobody.
 #[test]
 fn a_timer_kept_elsewhere_outlives_its_task() {
