@@ -94,7 +94,6 @@ impl<T> Arena<T> {
     /// added too.
     #[cold]
     fn grow(&mut self) {
-        (self.hand_at, self.hand) = (self.places.len() / BITS, u64::MAX);
         self.places.resize_with(self.places.len() + BITS, || None);
         let mut words = self.places.len() / BITS;
         for level in 0.. {
@@ -107,6 +106,8 @@ impl<T> Arena<T> {
             }
             words = words.div_ceil(BITS);
         }
+        // Last: whoever has no memory for them must not hand them out.
+        (self.hand_at, self.hand) = (self.places.len() / BITS - 1, u64::MAX);
     }
 
     /// Takes the value out of its place.
