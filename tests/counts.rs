@@ -170,7 +170,7 @@ fn from_another_thread() {
     blocking_joins(handle);
 }
 
-/// Joins that sleep, which is certain of those that come too early.
+/// Joins that come too early, and leave a waker to be woken by.
 fn blocking_joins(handle: &Handle) {
     let early = |task: JoinHandle<()>| {
         let mut task = Some(task);

@@ -28,7 +28,8 @@ impl Main {
 
     pub(crate) fn is_woken(&self) -> bool {
         // ORDERING: Relaxed, both: one is this thread's own. A mark of another thread is seen here if the
-        // loop has acquired the bell that follows it, in `resume`; if not, that bell keeps it from parking.
+        // loop has acquired the bell that follows it, in `resume` or in a `park` that failed; if not, that bell
+        // keeps it from parking.
         self.woken_here.load(Ordering::Relaxed) != 0 || self.woken.load(Ordering::Relaxed) != 0
     }
 

@@ -287,7 +287,8 @@ impl<T> Join<T> {
             if !header.state.reclaim_waker() {
                 return false;
             }
-            // SAFETY: by I7 the slot is the handle's again, and filled.
+            // SAFETY: by I7 the slot is the handle's again, as it was: nobody wrote it while it was lent,
+            // and the loop unpacks what is in it only after `DONE`, which was not there to be reclaimed from.
             if !unsafe { packed.will_wake(waker) } {
                 self.empty_slot();
                 self.fill_slot(waker);

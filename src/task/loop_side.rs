@@ -95,7 +95,7 @@ impl Enrolled {
         self.header().set_key(key);
     }
 
-    /// Whether another thread spawned it.
+    /// Whether it came by the injection stack, as what other threads spawn does.
     #[inline]
     pub(crate) fn is_foreign(&self) -> bool {
         self.header().notes.flags() & FOREIGN != 0

@@ -23,7 +23,7 @@ pub(super) const ADOPTED: u8 = 1 << 3;
 /// The count of polls has run over, and goes on beside the cell.
 pub(super) const CARRIED: u8 = 1 << 4;
 
-/// Another thread spawned the task, so there are ids of it without a key.
+/// The task came by the injection stack, so there may be ids of it without a key.
 pub(super) const FOREIGN: u8 = 1 << 5;
 
 /// How many polls the cell's own count holds.

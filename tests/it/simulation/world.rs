@@ -39,7 +39,7 @@ pub(crate) struct World {
     pub(crate) watchers: Vec<Weak<Foreign>>,
     /// The ids that the hook for panics was told.
     pub(crate) lost: Vec<u64>,
-    /// This task is cancelled after that poll.
+    /// This task is asked to end after that poll.
     pub(crate) victim: Option<Victim>,
     pub(crate) afar: Arc<AtomicUsize>,
 }
