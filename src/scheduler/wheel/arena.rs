@@ -259,6 +259,9 @@ mod tests {
                     (twin.values.len(), twin.values.is_empty())
                 );
             }
+            let words = arena.free.iter().map(Vec::len);
+            assert_eq!(words.clone().next(), Some(twin.end / BITS), "a bit for each place");
+            assert_eq!(words.last(), Some(1));
             assert!(
                 arena.iter().eq(twin.values.iter().map(|(place, value)| (*place, value))),
                 "{seed}"
