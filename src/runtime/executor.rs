@@ -167,8 +167,9 @@ impl Executor {
         self.local.run()
     }
 
-    /// Runs turns until nothing is ready, and says how many polls were made. Never blocks, except in
-    /// what it polls; a task that keeps waking itself keeps it going. Virtual time does not jump.
+    /// Runs turns until nothing is ready and no timer due, and says how many polls were made. Never
+    /// blocks, except in what it polls; a task that keeps waking itself keeps it going. Virtual time does
+    /// not jump.
     ///
     /// # Examples
     ///
@@ -178,11 +179,14 @@ impl Executor {
     /// assert_eq!(executor.run_until_idle(), 2);
     /// ```
     pub fn run_until_idle(&mut self) -> usize {
-        let mut polls = 0;
+        let local = self.local.clone();
+        let (mut polls, mut ended) = (0, local.scheduler.ended());
         loop {
             let turn = self.turn();
             polls += turn.polls;
-            if turn.idle && turn.polls == 0 && turn.fired == 0 {
+            let before = mem::replace(&mut ended, local.scheduler.ended());
+            // Who ended without a poll ran a destructor, which may have moved a timer: it may be due.
+            if turn.idle && turn.polls == 0 && turn.fired == 0 && ended == before {
                 return polls;
             }
         }

@@ -26,6 +26,15 @@ fn poll_with(sleep: &mut Pin<Box<Sleep>>, waker: &Waker) -> Poll<()> {
     sleep.as_mut().poll(&mut Context::from_waker(waker))
 }
 
+/// Calls this when it is dropped.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 // ───────────── M6: what frees an entry ─────────────
 
 /// M6: a timer that is dropped lets go of its waker at once.
@@ -293,6 +302,26 @@ fn a_timer_that_is_polled_for_another_task_wakes_that_one() {
         executor.block_on(time::sleep(HOUR));
         assert_eq!([&polls[0], &polls[1]].map(Cell::get), [2, 1]);
         drop((other, poller));
+    });
+}
+
+/// M9: a timer that a destructor moves is due in the same run, also where nothing else is done in its turn.
+#[test]
+fn what_a_destructor_makes_due_fires_before_a_run_is_over() {
+    limited(|| {
+        let mut executor = Builder::new().virtual_time(0).build();
+        let sleep = Rc::new(RefCell::new(Box::pin(time::sleep(HOUR))));
+        let (slept, at) = (sleep.clone(), start_of(&mut executor));
+        let sleeper = executor.spawn_local(poll_fn(move |cx| slept.borrow_mut().as_mut().poll(cx)));
+        let moved = OnDrop(move || sleep.borrow_mut().as_mut().reset(at));
+        let mover = executor.spawn_local(async move {
+            let _moved = moved;
+            std::future::pending::<()>().await;
+        });
+        executor.run_until_idle();
+        mover.abort();
+        executor.run_until_idle();
+        assert!(sleeper.is_finished());
     });
 }
 

@@ -183,6 +183,7 @@ impl Model {
 
     fn begin_turn(&mut self) {
         (self.word, self.left, self.polls, self.fired) = (Word::Running, usize::MAX, 0, 0);
+        self.ended = self.counts.ended();
         let Some((cancel, abort)) = self.plan else { return self.take_in_and_fire() };
         if self.phase == Phase::Running {
             self.phase = Phase::Draining;
@@ -308,7 +309,8 @@ impl Model {
 
     /// Whether the call makes another turn; the clock is set for that.
     fn drives_on(&mut self) -> bool {
-        let rests = self.idle && self.polls == 0 && self.fired == 0;
+        let none_ended = self.counts.ended() == self.ended;
+        let rests = self.idle && self.polls == 0 && self.fired == 0 && none_ended;
         match self.drive {
             Drive::Turn => return false,
             Drive::Advance { end, last: false } if rests => {
