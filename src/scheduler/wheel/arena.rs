@@ -259,9 +259,9 @@ mod tests {
                     (twin.values.len(), twin.values.is_empty())
                 );
             }
-            let words = arena.free.iter().map(Vec::len);
+            let mut words = arena.free.iter().map(Vec::len);
             assert_eq!(words.clone().next(), Some(twin.end / BITS), "a bit for each place");
-            assert_eq!(words.last(), Some(1));
+            assert_eq!(words.next_back(), Some(1), "one word at the top");
             assert!(
                 arena.iter().eq(twin.values.iter().map(|(place, value)| (*place, value))),
                 "{seed}"
