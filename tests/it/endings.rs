@@ -14,7 +14,7 @@ use sideloop::{
     time, yield_now,
 };
 
-use crate::support::{Drops, Latch, join_err, join_ok, limited, limited_to};
+use crate::support::{Drops, Latch, OnDrop, join_err, join_ok, limited, limited_to};
 
 /// W4: a wake against the drop of an executor: the task's memory is given back once.
 #[test]
@@ -165,17 +165,6 @@ fn an_executor_in_a_thread_local_ends_in_order() {
 
 fn count(calls: &AtomicUsize) {
     calls.fetch_add(1, Ordering::SeqCst);
-}
-
-/// Runs a closure when it is dropped.
-struct OnDrop<F: FnOnce()>(Option<F>);
-
-impl<F: FnOnce()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        if let Some(f) = self.0.take() {
-            f();
-        }
-    }
 }
 
 /// P6: the loop of a forgotten executor ends with its thread, and its handles resolve.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sideloop::time::{self, Sleep};
 use sideloop::{Builder, Executor, Handle, Shutdown};
 
-use crate::support::{CountingWaker, Latch, join_ok, limited, loop_started};
+use crate::support::{CountingWaker, Latch, OnDrop, join_ok, limited, loop_started};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -24,15 +24,6 @@ fn start_of(executor: &mut Executor) -> Instant {
 
 fn poll_with(sleep: &mut Pin<Box<Sleep>>, waker: &Waker) -> Poll<()> {
     sleep.as_mut().poll(&mut Context::from_waker(waker))
-}
-
-/// Calls this when it is dropped.
-struct OnDrop<F: Fn()>(F);
-
-impl<F: Fn()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
 }
 
 // ───────────── M6: what frees an entry ─────────────
@@ -313,7 +304,7 @@ fn what_a_destructor_makes_due_fires_before_a_run_is_over() {
         let sleep = Rc::new(RefCell::new(Box::pin(time::sleep(HOUR))));
         let (slept, at) = (sleep.clone(), start_of(&mut executor));
         let sleeper = executor.spawn_local(poll_fn(move |cx| slept.borrow_mut().as_mut().poll(cx)));
-        let moved = OnDrop(move || sleep.borrow_mut().as_mut().reset(at));
+        let moved = OnDrop(Some(move || sleep.borrow_mut().as_mut().reset(at)));
         let mover = executor.spawn_local(async move {
             let _moved = moved;
             std::future::pending::<()>().await;

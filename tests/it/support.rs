@@ -278,3 +278,14 @@ pub(crate) fn join_err<T>(handle: JoinHandle<T>) -> JoinError {
         Err(error) => error,
     }
 }
+
+/// Runs a closure when it is dropped.
+pub(crate) struct OnDrop<F: FnOnce()>(pub(crate) Option<F>);
+
+impl<F: FnOnce()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        if let Some(f) = self.0.take() {
+            f();
+        }
+    }
+}
