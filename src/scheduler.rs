@@ -252,13 +252,6 @@ impl Scheduler {
         self.side.is_idle()
     }
 
-    /// How many tasks have ended so far; wraps.
-    pub(crate) fn ended(&self) -> u64 {
-        let tally = self.side.tally();
-        let all = [&tally.finished, &tally.cancelled, &tally.panicked];
-        all.into_iter().fold(0, |sum, count| sum.wrapping_add(count.get()))
-    }
-
     /// How many tasks have not ended.
     pub(crate) fn live(&self) -> usize {
         self.registry.borrow().len()

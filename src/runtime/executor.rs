@@ -179,14 +179,12 @@ impl Executor {
     /// assert_eq!(executor.run_until_idle(), 2);
     /// ```
     pub fn run_until_idle(&mut self) -> usize {
-        let local = self.local.clone();
-        let (mut polls, mut ended) = (0, local.scheduler.ended());
+        let mut polls = 0;
         loop {
             let turn = self.turn();
             polls += turn.polls;
-            let before = mem::replace(&mut ended, local.scheduler.ended());
-            // Who ended without a poll ran a destructor, which may have moved a timer: it may be due.
-            if turn.idle && turn.polls == 0 && turn.fired == 0 && ended == before {
+            let due = |at| at <= self.local.shared.clock.now_instant();
+            if turn.idle && !turn.next_deadline.is_some_and(due) {
                 return polls;
             }
         }

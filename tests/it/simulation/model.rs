@@ -159,12 +159,6 @@ pub(crate) struct Counts {
 }
 
 /// Ids, as a shutdown reports them.
-impl Counts {
-    pub(crate) fn ended(&self) -> u64 {
-        self.finished + self.cancelled + self.panicked
-    }
-}
-
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) finished: u64,
@@ -199,8 +193,6 @@ pub(crate) struct Model {
     pub(crate) polls: usize,
     pub(crate) all_polls: usize,
     pub(crate) fired: usize,
-    /// How many tasks had ended when the turn began.
-    pub(crate) ended: u64,
     pub(crate) idle: bool,
     pub(crate) counts: Counts,
     pub(crate) report: Report,

@@ -183,7 +183,6 @@ impl Model {
 
     fn begin_turn(&mut self) {
         (self.word, self.left, self.polls, self.fired) = (Word::Running, usize::MAX, 0, 0);
-        self.ended = self.counts.ended();
         let Some((cancel, abort)) = self.plan else { return self.take_in_and_fire() };
         if self.phase == Phase::Running {
             self.phase = Phase::Draining;
@@ -309,8 +308,7 @@ impl Model {
 
     /// Whether the call makes another turn; the clock is set for that.
     fn drives_on(&mut self) -> bool {
-        let none_ended = self.counts.ended() == self.ended;
-        let rests = self.idle && self.polls == 0 && self.fired == 0 && none_ended;
+        let rests = self.idle && self.next_deadline().is_none_or(|next| next > self.now);
         match self.drive {
             Drive::Turn => return false,
             Drive::Advance { end, last: false } if rests => {
