@@ -1,36 +1,24 @@
 //! Tasks that end together: spawned on one loop, given out as they end, cancelled as one.
 //!
 //! A group owns the join handles of its members. Each member's task holds a waker that tells the
-//! member's key to the group's [`Board`] when the task has ended; the results stay with the tasks
+//! member's key to the group's [`board`] when the task has ended; the results stay with the tasks
 //! until they are given out, so that the loop drops those which nobody takes. Tasks hold the board and
 //! the board holds no task of the group, so that nothing keeps itself alive.
 //!
-//! - **K1 (members)**: a member is in `members` from its spawn until it is given out, and its key is
-//!   told at most once, in between. So the group is empty when `members` is, and a key on the board
-//!   is never another member's.
-//! - **K2 (order of locks)**: `members`, then the board. The loop's thread, which tells, takes the
-//!   board's alone. Whether a waiter may sleep is decided under both: then no key is told and the
-//!   group is not empty. A key told after that calls the waiter, or one that has waited longer; the
-//!   last member, given out after that, calls everybody.
-//! - **K3 (no user code under a lock)**: handles are moved out, and used or dropped outside: that may
-//!   run a host's `on_wake`, or the destructors of an ended loop's results. Making a task a member
-//!   runs none: its waker is ours. For the waiters' wakers see the board's B4.
+//! How they are given out, and to whom, is in [`Members`].
 
 mod board;
+mod members;
 
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use parking_lot::Mutex;
-use slab::Slab;
-
-use self::board::{Board, Teller, Ticket, call};
+use self::members::Members;
 use crate::cancel::Canceller;
-use crate::error::{JoinError, discard};
+use crate::error::JoinError;
 use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
@@ -38,6 +26,11 @@ use crate::runtime::{context, park};
 
 /// A member that was given out: its id, and how it ended.
 type Given<T> = (TaskId, Result<T, JoinError>);
+
+/// What is told of a member that has ended: to join it blocks on no thread.
+fn given<T>(member: JoinHandle<T>) -> Given<T> {
+    (member.id(), member.join())
+}
 
 /// Tasks of one loop that end together. Dropping the group cancels what still runs.
 ///
@@ -67,15 +60,13 @@ type Given<T> = (TaskId, Result<T, JoinError>);
 #[must_use = "dropping it cancels its members"]
 pub struct TaskGroup<T> {
     handle: Handle,
-    members: Mutex<Slab<JoinHandle<T>>>,
-    board: Arc<Board>,
+    members: Members<JoinHandle<T>>,
 }
 
 impl<T: 'static> TaskGroup<T> {
     /// An empty group, whose members will run on the loop of `handle`.
     pub fn new(handle: &Handle) -> Self {
-        let handle = handle.clone();
-        Self { handle, members: Mutex::new(Slab::new()), board: Arc::default() }
+        Self { handle: handle.clone(), members: Members::new() }
     }
 
     /// Spawns a member as [`Handle::spawn`] does.
@@ -181,7 +172,7 @@ impl<T: 'static> TaskGroup<T> {
     /// # Ok(()) }
     /// ```
     pub async fn next(&self) -> Option<(TaskId, Result<T, JoinError>)> {
-        Next::new(self).await
+        self.members.next().await.map(given)
     }
 
     /// Waits as [`TaskGroup::next`] does, blocking the calling thread.
@@ -205,15 +196,15 @@ impl<T: 'static> TaskGroup<T> {
     /// ```
     pub fn join_next(&self) -> Option<(TaskId, Result<T, JoinError>)> {
         if context::home(&self.handle.shared().mailbox).is_none() {
-            let mut next = Next::new(self);
+            let mut next = self.members.next();
             let answer = park::block(None, |waker| {
                 Pin::new(&mut next).poll(&mut Context::from_waker(waker))
             });
-            return answer.flatten(); // without a limit there is always an answer
+            return answer.flatten().map(given); // without a limit there is always an answer
         }
         loop {
-            if let Poll::Ready(answer) = self.take(&mut None) {
-                return answer;
+            if let Poll::Ready(answer) = self.members.take(&mut None) {
+                return answer.map(given);
             }
             // One of the two looks has an answer: on this thread no member can end in between.
             if let Some(id) = self.running() {
@@ -279,72 +270,21 @@ impl<T> TaskGroup<T> {
     /// Makes a task that was just spawned, and may have ended already, a member.
     fn adopt(&self, handle: JoinHandle<T>) -> TaskId {
         let id = handle.id();
-        let mut members = self.members.lock();
-        let key = members.insert(handle);
-        if members[key].register(&Teller::waker(&self.board, key)) {
-            return id;
-        }
-        // It has ended, and its waker will not be called. Told under the lock, so that the loop's own
-        // thread finds no ended member that was not told; a waiter is called outside (K3).
-        let mut told = self.board.lock();
-        told.ended.push_back(key);
-        drop(members);
-        self.board.call_one(told);
+        self.members.adopt(handle, JoinHandle::register);
         id
-    }
-
-    /// Gives out the member that ended first, or `None` if the group is empty. Pending: all run.
-    fn take(&self, waiter: &mut Option<Ticket>) -> Poll<Option<Given<T>>> {
-        let mut members = self.members.lock();
-        let mut told = self.board.lock();
-        let ended = told.ended.pop_front().map(|key| members.remove(key));
-        let is_empty = members.is_empty();
-        if ended.is_none() && !is_empty {
-            return Poll::Pending;
-        }
-        let own = told.take(waiter);
-        let others = is_empty.then(|| told.take_all());
-        drop(told);
-        drop(members);
-        for waker in others.into_iter().flatten() {
-            call(waker);
-        }
-        discard(own);
-        // It has ended, so this blocks on no thread.
-        Poll::Ready(ended.map(|member| (member.id(), member.join())))
-    }
-
-    /// Puts a waiter to sleep, unless there is an answer for it. `false`: look again.
-    fn sleep(&self, waiter: &mut Option<Ticket>, waker: Waker) -> bool {
-        let members = self.members.lock();
-        let mut told = self.board.lock();
-        let sleeps = told.ended.is_empty() && !members.is_empty();
-        let unused = if sleeps { told.put(waiter, waker) } else { Some(waker) };
-        drop(told);
-        drop(members);
-        discard(unused);
-        sleeps
     }
 
     /// A member that has not ended.
     fn running(&self) -> Option<TaskId> {
         let members = self.members.lock();
-        members
-            .iter()
-            .map(|(_, member)| member)
-            .find(|member| !member.is_finished())
-            .map(JoinHandle::id)
+        let mut members = members.iter().map(|(_, member)| member);
+        members.find(|member| !member.is_finished()).map(JoinHandle::id)
     }
 }
 
 impl<T> Drop for TaskGroup<T> {
     fn drop(&mut self) {
-        for (_, member) in std::mem::take(self.members.get_mut()) {
-            drop(member.cancel_on_drop());
-        }
-        // None is left, unless a waiting future was leaked.
-        let leaked = self.board.lock().take_all();
-        leaked.for_each(discard);
+        self.members.clear(|member| drop(member.cancel_on_drop()));
     }
 }
 
@@ -352,40 +292,5 @@ impl<T> fmt::Debug for TaskGroup<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let len = self.members.lock().len(); // the formatter is user code (K3)
         f.debug_struct("TaskGroup").field("len", &len).finish_non_exhaustive()
-    }
-}
-
-/// The future of [`TaskGroup::next`]: a waiter.
-struct Next<'a, T> {
-    group: &'a TaskGroup<T>,
-    waiter: Option<Ticket>,
-}
-
-impl<'a, T> Next<'a, T> {
-    fn new(group: &'a TaskGroup<T>) -> Self {
-        Self { group, waiter: None }
-    }
-}
-
-impl<T> Future for Next<'_, T> {
-    type Output = Option<Given<T>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { group, waiter } = self.get_mut();
-        loop {
-            let taken = group.take(waiter);
-            if taken.is_ready() {
-                return taken;
-            }
-            if group.board.knows(*waiter, cx.waker()) || group.sleep(waiter, cx.waker().clone()) {
-                return Poll::Pending;
-            }
-        }
-    }
-}
-
-impl<T> Drop for Next<'_, T> {
-    fn drop(&mut self) {
-        self.group.board.leave(&mut self.waiter);
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod shared;
 pub(crate) mod slack;
 pub(crate) mod started;
 pub(crate) mod thread;
+pub(crate) mod thread_waker;
 pub(crate) mod watchdog;
 
 #[cfg(all(test, not(loom), target_has_atomic = "64"))]

@@ -3,8 +3,10 @@
 //! With `--cfg loom` they are loom's, so that `tests/loom.rs` can run the task floor under every
 //! interleaving; with `--cfg shuttle` they are shuttle's, so that `tests/shuttle.rs` can run whole
 //! scenarios under many; otherwise they are those of `core` and `alloc`. No other file names an atomic
-//! module. Locks are here too, and the place where a thread waits, for the protocols of the shell that are modelled.
+//! module. Locks are here too, channels, and where threads start and wait, for the protocols of the shell that are modelled.
 
+#[cfg(any(loom, shuttle))]
+pub(crate) mod channel;
 #[cfg(all(test, not(any(loom, shuttle)), feature = "std", target_has_atomic = "64"))]
 pub(crate) mod counted;
 #[cfg(feature = "std")]
@@ -105,6 +107,18 @@ mod real {
     #[cfg(feature = "std")]
     pub(crate) use parking_lot::{Mutex, MutexGuard};
 
+    #[cfg(feature = "std")]
+    pub(crate) use crossbeam_channel as channel;
+
+    /// Starts a thread that nobody joins.
+    #[cfg(feature = "std")]
+    pub(crate) fn start_thread(
+        name: &str,
+        f: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
+        std::thread::Builder::new().name(name.into()).spawn(f).map(drop)
+    }
+
     /// What rouses those who wait under a lock.
     #[cfg(feature = "std")]
     #[derive(Debug, Default)]
@@ -114,11 +128,11 @@ mod real {
     impl Bell {
         /// Gives the lock up until the bell rings. `None`: the deadline has come.
         #[inline]
-        pub(super) fn wait<'a>(
+        pub(super) fn wait<'a, T>(
             &self,
-            mut guard: MutexGuard<'a, ()>,
+            mut guard: MutexGuard<'a, T>,
             deadline: Option<std::time::Instant>,
-        ) -> Option<MutexGuard<'a, ()>> {
+        ) -> Option<MutexGuard<'a, T>> {
             match deadline {
                 None => self.0.wait(&mut guard),
                 Some(at) if self.0.wait_until(&mut guard, at).timed_out() => return None,
@@ -169,7 +183,11 @@ mod modelled {
     #[cfg(loom)]
     pub(crate) use loom::cell::UnsafeCell;
     #[cfg(loom)]
+    pub(super) use loom::thread;
+    #[cfg(loom)]
     use loom::{sync, thread_local};
+    #[cfg(shuttle)]
+    pub(super) use shuttle::thread;
     #[cfg(shuttle)]
     use shuttle::{sync, thread_local};
 
@@ -185,6 +203,10 @@ mod modelled {
     pub(crate) struct Mutex<T>(sync::Mutex<T>);
 
     impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(sync::Mutex::new(value))
+        }
+
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect("models do not panic under a lock")
         }
@@ -195,17 +217,26 @@ mod modelled {
     pub(crate) struct Bell(sync::Condvar);
 
     impl Bell {
-        pub(super) fn wait<'a>(
+        pub(super) fn wait<'a, T>(
             &self,
-            guard: MutexGuard<'a, ()>,
+            guard: MutexGuard<'a, T>,
             _deadline: Option<std::time::Instant>,
-        ) -> Option<MutexGuard<'a, ()>> {
+        ) -> Option<MutexGuard<'a, T>> {
             Some(self.0.wait(guard).expect("models do not panic under a lock"))
         }
 
         pub(super) fn ring(&self) {
             self.0.notify_all();
         }
+    }
+
+    /// As the real one; it always starts.
+    pub(crate) fn start_thread(
+        _name: &str,
+        f: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
+        thread::spawn(f);
+        Ok(())
     }
 
     thread_local! {

@@ -44,7 +44,15 @@
 //! | the same, two | `requests::two_wait_for_one_request` | `two_wait_in_one_place` |
 //! | who waits for a request against the end of the task | `requests::register_against_the_end_of_the_task` | `end_leaves_no_mark` |
 //! | refusal against abort | `guards::refusal_against_an_abort` | `refuse_loses_an_abort` |
-//! | start of a blocking job against cancel | `guards::start_of_a_job_against_cancel` | `pin_after_a_request` |
+//! | start of a blocking job against cancel | `jobs::start_against_cancel` | `pin_after_a_request` |
+//! | a job against its task, that is polled meanwhile | `jobs::result_against_poll` | `job_done_wakes_nobody` |
+//! | start of a blocking job against the end of the loop | `jobs::start_against_the_end` | `closure_left_to_the_worker` |
+//! | a job that comes against the end of an idle worker | `jobs::submit_against_an_idle_worker` | `idle_worker_leaves_unasked` |
+//! | a group: a member ends against who waits | `groups::end_against_who_waits` | `waiter_sleeps_unasked` |
+//! | the same, two wait for one member | `groups::two_wait_for_the_last_member` | `last_member_calls_nobody` |
+//! | the same, and one of them leaves | `groups::a_waiter_that_leaves_against_an_end` | `called_waiter_leaves` |
+//! | a group: a member is made against its end | `groups::member_made_against_its_end` | `ended_member_untold` |
+//! | a thread that blocks in a join against its wake | `threads::wake_against_wait` | `thread_rung_before_the_mark` |
 //! | bounded queue: room against who waits | `gates::room_for_who_waits`, `gates::two_wait_for_one_room` | `full_gate_unmarked`, `leave_wakes_nobody` |
 //! | bounded queue: who waits against shutdown | `gates::a_blocked_spawner_against_the_end` | `closing_wakes_nobody` |
 //! | a timer's key dropped elsewhere against its firing | `timers::key_dropped_elsewhere` | `stale_key_cancels` |
@@ -61,18 +69,22 @@ extern crate alloc;
 /// The floor and the vocabulary below it, as they are in the crate; and of the shell what is modelled.
 #[path = "../src"]
 mod floor {
-    #[path = "runtime/closing.rs"]
-    pub(crate) mod closing;
-    #[path = "runtime/gate.rs"]
-    pub(crate) mod gate;
-    #[path = "runtime/main_future.rs"]
-    pub(crate) mod main_future;
-    #[path = "runtime/parker.rs"]
-    pub(crate) mod parker;
-    #[path = "runtime/guards/record.rs"]
-    pub(crate) mod record;
-    #[path = "runtime/started.rs"]
-    pub(crate) mod started;
+    pub(crate) mod group {
+        pub(crate) mod board;
+        pub(crate) mod members;
+    }
+    pub(crate) mod runtime {
+        pub(crate) mod blocking;
+        pub(crate) mod closing;
+        pub(crate) mod gate;
+        pub(crate) mod guards {
+            pub(crate) mod record;
+        }
+        pub(crate) mod main_future;
+        pub(crate) mod parker;
+        pub(crate) mod started;
+        pub(crate) mod thread_waker;
+    }
     pub(crate) mod scheduler {
         pub(crate) mod wheel;
     }
@@ -82,7 +94,7 @@ mod floor {
     pub(crate) mod sync;
     pub(crate) mod task;
 }
-pub(crate) use floor::{error, id, sync, task};
+pub(crate) use floor::{error, group, id, runtime, sync, task};
 
 #[path = "loom/closing.rs"]
 mod closing;
@@ -90,8 +102,12 @@ mod closing;
 mod ends;
 #[path = "loom/gates.rs"]
 mod gates;
+#[path = "loom/groups.rs"]
+mod groups;
 #[path = "loom/guards.rs"]
 mod guards;
+#[path = "loom/jobs.rs"]
+mod jobs;
 #[path = "loom/joins.rs"]
 mod joins;
 #[path = "loom/main_future.rs"]
@@ -102,6 +118,8 @@ mod parker;
 mod requests;
 #[path = "loom/support.rs"]
 mod support;
+#[path = "loom/threads.rs"]
+mod threads;
 #[path = "loom/timers.rs"]
 mod timers;
 #[path = "loom/wakes.rs"]

@@ -24,22 +24,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use parking_lot::{Mutex, MutexGuard};
-
 use crate::error::{contain, discard, forget_payload};
+use crate::sync::{Mutex, MutexGuard};
 
 /// A waiter's place: the lower, the longer it has waited. It keeps it until it is answered.
-pub(super) type Ticket = u64;
+pub(crate) type Ticket = u64;
 
 /// The board. Its lock is the inner one: no other is taken under it.
 #[derive(Debug, Default)]
-pub(super) struct Board(Mutex<Told>);
+pub(crate) struct Board(Mutex<Told>);
 
 /// What is on the board.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// The members that have ended and were not given out, in the order in which they told it.
-    pub(super) ended: VecDeque<usize>,
+    pub(crate) ended: VecDeque<usize>,
     /// Those who sleep.
     waiters: BTreeMap<Ticket, Waker>,
     next_ticket: Ticket,
@@ -47,17 +46,17 @@ pub(super) struct Told {
 
 impl Told {
     /// Takes a waiter off; its waker is to be dropped outside of the locks.
-    pub(super) fn take(&mut self, waiter: &mut Option<Ticket>) -> Option<Waker> {
+    pub(crate) fn take(&mut self, waiter: &mut Option<Ticket>) -> Option<Waker> {
         waiter.take().and_then(|ticket| self.waiters.remove(&ticket))
     }
 
     /// Takes all waiters off, the longest waiting first; they are to be called outside of the locks.
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
         std::mem::take(&mut self.waiters).into_values()
     }
 
     /// Puts a waiter to sleep, in the place it had; gives its former waker back.
-    pub(super) fn put(&mut self, waiter: &mut Option<Ticket>, waker: Waker) -> Option<Waker> {
+    pub(crate) fn put(&mut self, waiter: &mut Option<Ticket>, waker: Waker) -> Option<Waker> {
         debug_assert!(self.ended.is_empty(), "nobody sleeps while a key waits (B2)");
         let ticket = *waiter.get_or_insert_with(|| {
             self.next_ticket += 1;
@@ -68,19 +67,19 @@ impl Told {
 }
 
 impl Board {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Told> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Told> {
         self.0.lock()
     }
 
     /// A member has ended: puts its key on the board and calls the waiter that has waited longest.
-    pub(super) fn tell(&self, key: usize) {
+    pub(crate) fn tell(&self, key: usize) {
         let mut told = self.lock();
         told.ended.push_back(key);
         self.call_one(told);
     }
 
     /// Calls the waiter that has waited longest, once it has let go of the board.
-    pub(super) fn call_one<'a>(&'a self, mut told: MutexGuard<'a, Told>) {
+    pub(crate) fn call_one<'a>(&'a self, mut told: MutexGuard<'a, Told>) {
         loop {
             let first = told.waiters.pop_first();
             drop(told);
@@ -93,13 +92,13 @@ impl Board {
     }
 
     /// Whether the waiter sleeps and is to be called by a waker like `waker`.
-    pub(super) fn knows(&self, waiter: Option<Ticket>, waker: &Waker) -> bool {
+    pub(crate) fn knows(&self, waiter: Option<Ticket>, waker: &Waker) -> bool {
         let Some(ticket) = waiter else { return false };
         self.lock().waiters.get(&ticket).is_some_and(|known| known.will_wake(waker))
     }
 
     /// A waiter goes without an answer. If it had been called for a key, another is called instead.
-    pub(super) fn leave(&self, waiter: &mut Option<Ticket>) {
+    pub(crate) fn leave(&self, waiter: &mut Option<Ticket>) {
         if waiter.is_none() {
             return; // it never slept, or it was answered
         }
@@ -114,20 +113,20 @@ impl Board {
 }
 
 /// Wakes a waiter. `false`: its waker panicked.
-pub(super) fn call(waker: Waker) -> bool {
+pub(crate) fn call(waker: Waker) -> bool {
     contain(|| waker.wake()).map_err(forget_payload).is_ok()
 }
 
 /// The waker of one member: it tells the member's key, also where the group is gone and nobody looks.
 ///
 /// It is left with the member's task alone, which wakes it once or drops it (B1).
-pub(super) struct Teller {
+pub(crate) struct Teller {
     board: Arc<Board>,
     key: usize,
 }
 
 impl Teller {
-    pub(super) fn waker(board: &Arc<Board>, key: usize) -> Waker {
+    pub(crate) fn waker(board: &Arc<Board>, key: usize) -> Waker {
         Waker::from(Arc::new(Self { board: board.clone(), key }))
     }
 }

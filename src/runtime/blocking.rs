@@ -3,116 +3,20 @@
 //! Whether a job starts or is cancelled is decided by its task's state word: a worker that takes a
 //! job up *pins* the task, which fails once the task was asked to end, and after which no request
 //! ends it any more. Closure and result lie under a lock, and whoever takes them out owns them.
-//!
-//! A worker is started when there are more jobs than workers, up to a limit, and ends when it has
-//! been idle for a while or the loop has ended.
+//! Modelled in `tests/loom/jobs.rs`.
+
+mod pool;
 
 use std::cell::RefCell;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::thread;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use parking_lot::Mutex;
-
+pub(crate) use self::pool::Pool;
 use crate::error::{PanicPayload, contain, discard, forget_payload};
+use crate::sync::Mutex;
 use crate::task::join::TaskRef;
-
-/// How long a worker waits for its next job before it ends.
-const IDLE: Duration = Duration::from_secs(5);
-
-/// What a worker does with a job: runs it, or with a message fails it.
-type Work = Box<dyn FnOnce(Option<String>) + Send>;
-
-/// The worker threads of one loop.
-pub(crate) struct Pool {
-    most: usize,
-    queue: Receiver<Work>,
-    counts: Mutex<Counts>,
-}
-
-struct Counts {
-    /// `None`: the loop has ended.
-    send: Option<Sender<Work>>,
-    threads: usize,
-    /// Jobs that wait or run.
-    jobs: usize,
-}
-
-impl Pool {
-    pub(crate) fn new(most: usize) -> Arc<Self> {
-        let (send, queue) = unbounded();
-        let counts = Mutex::new(Counts { send: Some(send), threads: 0, jobs: 0 });
-        Arc::new(Self { most: most.max(1), queue, counts })
-    }
-
-    /// Queues a job, and starts a worker for it if it would have to wait for one.
-    fn submit(self: &Arc<Self>, work: Work) {
-        let failed = {
-            let mut counts = self.counts.lock();
-            let Some(send) = &counts.send else { return };
-            // The pool has a receiver itself, so this cannot fail.
-            let _ = send.send(work);
-            counts.jobs += 1;
-            if counts.threads >= counts.jobs || counts.threads >= self.most {
-                return;
-            }
-            counts.threads += 1;
-            let pool = self.clone();
-            let name = String::from("sideloop-blocking");
-            match thread::Builder::new().name(name).spawn(move || pool.work()) {
-                Ok(_) => return,
-                Err(error) => {
-                    counts.threads -= 1;
-                    if counts.threads > 0 {
-                        return; // an existing worker will come to it
-                    }
-                    counts.jobs -= 1;
-                    error
-                }
-            }
-        };
-        if let Ok(work) = self.queue.try_recv() {
-            work(Some(format!("no thread for a blocking job: {failed}")));
-        }
-    }
-
-    /// The life of a worker.
-    fn work(&self) {
-        loop {
-            match self.queue.recv_timeout(IDLE) {
-                Ok(work) => {
-                    work(None);
-                    self.counts.lock().jobs -= 1;
-                }
-                Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    let mut counts = self.counts.lock();
-                    // Jobs are queued under this lock: none can come in between.
-                    if self.queue.is_empty() {
-                        counts.threads -= 1;
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    /// The loop has ended: workers end after what they are at.
-    pub(crate) fn close(&self) {
-        self.counts.lock().send = None;
-    }
-}
-
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("threads", &self.counts.lock().threads).finish_non_exhaustive()
-    }
-}
 
 /// One job, shared by its worker and its task.
 struct Job<C, R>(Mutex<Stage<C, R>>);

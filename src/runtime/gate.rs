@@ -41,7 +41,7 @@ impl Gate {
     pub(crate) fn enter(&self, closed: impl Fn() -> bool) -> bool {
         let mut entered = self.try_enter();
         if !entered {
-            let full = || {
+            let full = |(): &mut ()| {
                 entered = !closed() && self.enter_or_mark(WAITED);
                 !entered && !closed()
             };

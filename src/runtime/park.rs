@@ -10,13 +10,12 @@
 use std::cell::Cell;
 use std::num::NonZero;
 use std::sync::{Arc, OnceLock};
-use std::task::{Poll, Wake, Waker};
+use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::patience::{Trust, look};
+use super::thread_waker::ThreadWaker;
 
 /// How long a thread looks before it blocks: as long as it takes to rouse a loop and, by another wake-up,
 /// the thread.
@@ -28,39 +27,6 @@ const GLANCE: Duration = Duration::from_micros(2);
 /// every look takes the task's state away from the loop that is about to change it. With cores far apart
 /// a round trip takes a quarter longer without them.
 const PAUSES: u32 = 20;
-
-/// The waker of a thread that blocks in a join.
-#[derive(Debug, Default)]
-pub(crate) struct ThreadWaker {
-    woken: Mutex<bool>,
-    bell: Condvar,
-}
-
-impl Wake for ThreadWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        *self.woken.lock() = true;
-        self.bell.notify_one();
-    }
-}
-
-impl ThreadWaker {
-    /// Waits for a wake, and forgets it. `false`: the deadline came first.
-    fn wait(&self, deadline: Option<Instant>) -> bool {
-        let mut woken = self.woken.lock();
-        while !*woken {
-            match deadline {
-                None => self.bell.wait(&mut woken),
-                Some(at) if self.bell.wait_until(&mut woken, at).timed_out() => break,
-                Some(_) => {}
-            }
-        }
-        std::mem::replace(&mut *woken, false)
-    }
-}
 
 std::thread_local! {
     /// One waker for all joins of a thread; taken while in use, because a join inside another's

@@ -26,7 +26,7 @@ impl Parker {
             return;
         }
         side.tally().parks.add(1);
-        self.0.wait_while(|| side.mailbox().is_parked(), deadline);
+        self.0.wait_while(|()| side.mailbox().is_parked(), deadline);
         // Only a producer that unparks replaces the word of a sleeping loop.
         side.tally().unparks.add((!side.mailbox().is_parked()).into());
         side.resume();

@@ -46,7 +46,7 @@ impl<T> Answer<T> {
     /// Waits for the answer. `None`: the promise was dropped without one.
     pub(crate) fn wait(self) -> Option<T> {
         // ORDERING: Acquire, paired with the exchange in the promise's drop.
-        self.0.waiting.wait_while(|| self.0.over.load(Ordering::Acquire) == 0, None);
+        self.0.waiting.wait_while(|()| self.0.over.load(Ordering::Acquire) == 0, None);
         self.0.value.lock().take()
     }
 }

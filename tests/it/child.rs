@@ -10,6 +10,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 const VARIABLE: &str = "SIDELOOP_CHILD";
+/// The variable with the words of a command that runs the binary, where that does not run of its own.
+const RUNNER: &str = "SIDELOOP_RUNNER";
 const MARK: &str = "this is the child process";
 /// How long a child may live.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -50,12 +52,22 @@ pub(crate) fn in_child_with<F: FnOnce()>(
         body();
         return None;
     }
-    let mut command = Command::new(env::current_exe().expect("the path of the test binary"));
+    let mut command = this_binary();
     command.args(["--exact", &test, "--nocapture", "--test-threads=1"]).env(VARIABLE, &test);
     prepare(&mut command);
     let ended = run(command, &test, LIMIT);
     assert!(ended.output.contains(MARK), "no test ran as {test}:\n{}", ended.output);
     Some(ended)
+}
+
+fn this_binary() -> Command {
+    let binary = env::current_exe().expect("the path of the test binary");
+    let runner = env::var(RUNNER).unwrap_or_default();
+    let mut words = runner.split_whitespace();
+    let Some(program) = words.next() else { return Command::new(binary) };
+    let mut command = Command::new(program);
+    command.args(words).arg(binary);
+    command
 }
 
 /// Starts a command, called `name` here, and waits for its end, which closes its pipes.

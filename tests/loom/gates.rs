@@ -3,9 +3,9 @@
 use loom::thread;
 
 use crate::error::JoinError;
-use crate::floor::closing::Closing;
-use crate::floor::gate::Gate;
-use crate::floor::started::promise;
+use crate::runtime::closing::Closing;
+use crate::runtime::gate::Gate;
+use crate::runtime::started::promise;
 use crate::support::{Drops, Model, spawn_remote};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 

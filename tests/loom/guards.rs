@@ -120,63 +120,6 @@ fn refusal_against_an_abort() {
     });
 }
 
-/// The future of a job's task: leaves its waker, and is ready once the job has run.
-fn job(
-    ran: Arc<AtomicUsize>,
-    left: StdArc<Mutex<Option<std::task::Waker>>>,
-) -> impl Future<Output = u8> {
-    poll_fn(move |cx| {
-        // ORDERING: Acquire: the result came before.
-        if ran.load(Ordering::Acquire) == 1 {
-            return Poll::Ready(7);
-        }
-        *left.lock().expect("plain") = Some(cx.waker().clone());
-        Poll::Pending
-    })
-}
-
-/// C8: a worker takes a job up while its task is cancelled: it runs, and gives its value, or the task
-/// is dropped, and it never runs.
-///
-/// Faults: `pin_after_a_request`, `pinned_is_no_protection`.
-#[test]
-fn start_of_a_job_against_cancel() {
-    loom::model(|| {
-        let model = Model::new();
-        let ran = Arc::new(AtomicUsize::new(0));
-        let (seen, left) = (ran.clone(), StdArc::new(Mutex::new(None)));
-        let waker = StdArc::clone(&left);
-        let mut join = model.spawn(job(seen, waker));
-        model.turn();
-        let (task, there) = (join.task(), ran.clone());
-        let waker = left.lock().expect("plain").take().expect("it was polled");
-        let worker = thread::spawn(move || {
-            let starts = task.pin();
-            if starts {
-                // ORDERING: AcqRel: the result.
-                there.swap(1, Ordering::AcqRel);
-                waker.wake();
-            }
-            starts
-        });
-        let other = thread::spawn({
-            let canceller = join.task();
-            move || canceller.request(Request::Cancel)
-        });
-        model.run_until(|| join.is_done());
-        let started = worker.join().expect("ends");
-        let _ = other.join().expect("ends");
-        match join.try_take().expect("it is done") {
-            Ok(value) => assert!(value == 7 && started),
-            Err(error) => assert!(matches!(error, JoinError::Cancelled) && !started),
-        }
-        drop(left.lock().expect("plain").take());
-        drop(join);
-        model.turn();
-        model.close();
-    });
-}
-
 /// J1, C7: a thread that blocks in a join, the completing loop, and a cancel: it is answered.
 ///
 /// Faults: `cancelled_joiner_not_woken`.

@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use loom::thread;
 
-use crate::floor::main_future::Main;
+use crate::runtime::main_future::Main;
 use crate::support::Model;
 use crate::sync::{Arc, AtomicUsize, Ordering};
 

@@ -2,7 +2,7 @@
 
 use loom::thread;
 
-use crate::floor::parker::rest_at_last;
+use crate::runtime::parker::rest_at_last;
 use crate::support::{Model, spawn_remote};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 

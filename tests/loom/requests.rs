@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use loom::thread;
 
-use crate::floor::record::Record;
+use crate::runtime::guards::record::Record;
 use crate::support::{Model, thread_waker};
 use crate::task::state::{CancelRequest, Request};
 

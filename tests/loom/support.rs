@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::panic::Location;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc as StdArc;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -11,9 +11,10 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
 use crate::error::JoinError;
-use crate::floor::parker::Parker;
-use crate::floor::record::Record;
 use crate::id;
+use crate::runtime::guards::record::Record;
+use crate::runtime::parker::Parker;
+use crate::runtime::thread_waker::ThreadWaker;
 use crate::sync::Arc;
 use crate::task::cell::Origin;
 use crate::task::join::Join;
@@ -287,5 +288,18 @@ impl Drop for Token {
             self.0.elsewhere.fetch_add(1, Ordering::AcqRel);
         }
         self.0.count.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Waits for a future, blocking this thread of the model as a join does.
+pub(crate) fn wait_for<F: Future>(future: F) -> F::Output {
+    let thread = StdArc::new(ThreadWaker::default());
+    let waker = Waker::from(StdArc::clone(&thread));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread.wait(None);
     }
 }

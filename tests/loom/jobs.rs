@@ -1,0 +1,108 @@
+//! Blocking jobs: the workers, and the task on the loop that waits for one.
+
+use loom::thread;
+
+use crate::error::JoinError;
+use crate::runtime::blocking::{Blocking, Pool};
+use crate::support::{Drops, Model};
+use crate::sync::{Arc, AtomicUsize, Ordering};
+use crate::task::state::Request;
+
+/// C8: a worker has the result of a job while its task is polled: the task gets it.
+///
+/// Faults: `job_done_wakes_nobody`.
+#[test]
+fn result_against_poll() {
+    loom::model(|| {
+        let (model, pool) = (Model::new(), Pool::new(1));
+        let job = Blocking::new(|| 7);
+        let start = job.starter();
+        let mut join = model.spawn(job);
+        start(&pool, join.task());
+        model.run_until(|| join.is_done());
+        assert!(matches!(join.try_take(), Some(Ok(7))));
+        drop(join);
+        model.turn();
+        model.close();
+    });
+}
+
+/// C8: a worker takes a job up while its task is cancelled: it runs, and gives its value, or the task
+/// is dropped, and it never runs.
+///
+/// Faults: `pin_after_a_request`, `pinned_is_no_protection`.
+#[test]
+fn start_against_cancel() {
+    loom::model(|| {
+        let (model, pool) = (Model::new(), Pool::new(1));
+        let ran = Arc::new(AtomicUsize::new(0));
+        let there = ran.clone();
+        // ORDERING: Relaxed: whoever has the value is told in another way.
+        let job = Blocking::new(move || there.fetch_add(1, Ordering::Relaxed));
+        let start = job.starter();
+        let mut join = model.spawn(job);
+        let canceller = join.task();
+        let other = thread::spawn(move || canceller.request(Request::Cancel));
+        start(&pool, join.task());
+        model.run_until(|| join.is_done());
+        let _ = other.join().expect("ends");
+        // ORDERING: Relaxed: as above.
+        let started = ran.load(Ordering::Relaxed) == 1;
+        match join.try_take().expect("it is done") {
+            Ok(value) => assert!(value == 0 && started),
+            Err(error) => assert!(matches!(error, JoinError::Cancelled) && !started),
+        }
+        drop(join);
+        model.turn();
+        model.close();
+    });
+}
+
+/// B3: the loop ends while a worker takes a job up: a job that runs has its late result dropped there, and what one
+/// that never ran has is dropped by the loop.
+///
+/// Faults: `closure_left_to_the_worker`.
+#[test]
+fn start_against_the_end() {
+    loom::model(|| {
+        let (model, pool) = (Model::new(), Pool::new(1));
+        let (drops, ran) = (Drops::new(), Arc::new(AtomicUsize::new(0)));
+        let (token, there) = (drops.token(), ran.clone());
+        let job = Blocking::new(move || {
+            // ORDERING: Relaxed: published by the drop of the token.
+            there.fetch_add(1, Ordering::Relaxed);
+            token
+        });
+        let start = job.starter();
+        let join = model.spawn(job);
+        start(&pool, join.task());
+        model.turn();
+        model.close();
+        drop(join);
+        while drops.count() == 0 {
+            thread::yield_now();
+        }
+        // ORDERING: Relaxed: as above.
+        let ran = ran.load(Ordering::Relaxed);
+        assert!(drops.count() == 1 && drops.elsewhere() <= ran);
+    });
+}
+
+/// B1: a job comes when a worker that was idle is about to end: it is run, by that one or another.
+///
+/// Faults: `idle_worker_leaves_unasked`.
+#[test]
+fn submit_against_an_idle_worker() {
+    loom::model(|| {
+        let pool = Pool::new(1);
+        let ran = Arc::new(AtomicUsize::new(0));
+        for jobs in 1..=2 {
+            let there = ran.clone();
+            // ORDERING: Relaxed, here and below: only counted.
+            pool.submit(Box::new(move |_| _ = there.fetch_add(1, Ordering::Relaxed)));
+            while ran.load(Ordering::Relaxed) < jobs {
+                thread::yield_now();
+            }
+        }
+    });
+}
