@@ -61,19 +61,22 @@ fn two_wait_for_one_room() {
 /// Faults: `closing_wakes_nobody`.
 #[test]
 fn a_blocked_spawner_against_the_end() {
-    loom::model(|| {
-        let gate = Arc::new(Gate::new(1));
-        let closed = Arc::new(AtomicUsize::new(0));
-        assert!(gate.try_enter());
-        let (waiting, seen) = (gate.clone(), closed.clone());
-        // ORDERING: Acquire, paired with the swap below, as in the shell.
-        let spawner = thread::spawn(move || waiting.enter(|| seen.load(Ordering::Acquire) == 1));
-        // ORDERING: AcqRel, paired with the load above.
-        closed.swap(1, Ordering::AcqRel);
-        gate.look_again();
-        assert!(!spawner.join().expect("ends"), "there was no room");
-        assert_eq!(gate.inside(), 1);
-    });
+    for makes_room in [false, true] {
+        loom::model(move || {
+            let (gate, closing) = (Arc::new(Gate::new(1)), Arc::new(Closing::<()>::new()));
+            assert!(gate.try_enter());
+            let (waiting, seen) = (gate.clone(), closing.clone());
+            let spawner = thread::spawn(move || waiting.enter(|| seen.is_closed()));
+            let full = gate.clone();
+            let leaver = makes_room.then(|| thread::spawn(move || full.leave()));
+            closing.close();
+            gate.look_again();
+            let entered = spawner.join().expect("ends");
+            assert!(makes_room || !entered, "there was no room");
+            let left = leaver.map_or(0, |leaver| leaver.join().map(|()| 1).expect("ends"));
+            assert_eq!(gate.inside(), 1 + usize::from(entered) - left);
+        });
+    }
 }
 
 /// S2: a thread that was started answers, or ends without an answer: who waits for it hears either.
