@@ -55,6 +55,7 @@
 //! | a thread that blocks in a join against its wake | `threads::wake_against_wait` | `thread_rung_before_the_mark` |
 //! | bounded queue: room against who waits | `gates::room_for_who_waits`, `gates::two_wait_for_one_room` | `full_gate_unmarked`, `leave_wakes_nobody` |
 //! | bounded queue: who waits against shutdown | `gates::a_blocked_spawner_against_the_end` | `closing_wakes_nobody` |
+//! | serials of two words: two draw past the end of one | `serials::two_draw_past_an_edge` | `late_note_taken_as_it_is` |
 //! | a timer's key dropped elsewhere against its firing | `timers::key_dropped_elsewhere` | `stale_key_cancels` |
 //!
 //! ```text
@@ -72,6 +73,15 @@ mod floor {
     pub(crate) mod group {
         pub(crate) mod board;
         pub(crate) mod members;
+    }
+    /// The counter of machines without atomics of 64 bits.
+    #[path = "sync"]
+    pub(crate) mod narrow {
+        pub(crate) mod fixed {
+            pub(crate) use crate::serials::Half;
+            pub(crate) use loom::sync::atomic::Ordering;
+        }
+        pub(crate) mod wide;
     }
     pub(crate) mod runtime {
         pub(crate) mod blocking;
@@ -116,6 +126,8 @@ mod main_future;
 mod parker;
 #[path = "loom/requests.rs"]
 mod requests;
+#[path = "loom/serials.rs"]
+mod serials;
 #[path = "loom/support.rs"]
 mod support;
 #[path = "loom/threads.rs"]

@@ -1,11 +1,8 @@
 //! Groups: members that end, and those who wait for the next one.
 
-use std::sync::Arc as StdArc;
-use std::task::{Context, Poll, Waker};
-
-use std::pin::pin;
-
 use std::future::Future;
+use std::sync::Arc as StdArc;
+use std::task::{Context, Waker};
 
 use loom::thread;
 
@@ -30,7 +27,7 @@ fn ends(member: Waker) -> thread::JoinHandle<()> {
     thread::spawn(move || member.wake())
 }
 
-/// K4: a member ends while a waiter looks and goes to sleep: it is given out.
+/// G1: a member ends while a waiter looks and goes to sleep: it is given out.
 ///
 /// Faults: `waiter_sleeps_unasked`.
 #[test]
@@ -46,7 +43,7 @@ fn end_against_who_waits() {
     });
 }
 
-/// K4: two wait for the last member: one of them gets it, and the other learns that there is none.
+/// G1: two wait for the last member: one of them gets it, and the other learns that there is none.
 ///
 /// Faults: `last_member_calls_nobody`.
 #[test]
@@ -62,7 +59,7 @@ fn two_wait_for_the_last_member() {
     });
 }
 
-/// K5: a waiter that has slept leaves while a member ends: the other one gets it.
+/// G1: a waiter that has slept leaves while a member ends: the other one gets it.
 ///
 /// Faults: `called_waiter_leaves`.
 #[test]
@@ -83,7 +80,7 @@ fn a_waiter_that_leaves_against_an_end() {
     });
 }
 
-/// K1: a task becomes a member while the loop ends it: it is told once, and given out.
+/// G1: a task becomes a member while the loop ends it: it is told once, and given out.
 ///
 /// Faults: `ended_member_untold`.
 #[test]

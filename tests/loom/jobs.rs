@@ -58,7 +58,7 @@ fn start_against_cancel() {
     });
 }
 
-/// B3: the loop ends while a worker takes a job up: a job that runs has its late result dropped there, and what one
+/// C8: the loop ends while a worker takes a job up: a job that runs has its late result dropped there, and what one
 /// that never ran has is dropped by the loop.
 ///
 /// Faults: `closure_left_to_the_worker`.
@@ -88,7 +88,7 @@ fn start_against_the_end() {
     });
 }
 
-/// B1: a job comes when a worker that was idle is about to end: it is run, by that one or another.
+/// C8: a job comes when a worker that was idle is about to end: it is run, by that one or another.
 ///
 /// Faults: `idle_worker_leaves_unasked`.
 #[test]
