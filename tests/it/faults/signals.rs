@@ -1,12 +1,14 @@
-//! Stops and signals, sent by a shell to a child process and to threads in it.
+//! Stops and signals, sent to a child process by a shell, and to threads in it.
 
 use std::fs;
+use std::future::pending;
 use std::process::{Child, Command};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sideloop::{Executor, Handle, Shutdown, time};
+use sideloop::{Executor, Handle, JoinError, Shutdown, time};
 
 use crate::child::isolated;
 use crate::support::{Latch, join_ok, limited, loop_started};
@@ -38,6 +40,21 @@ fn sleeps_of(thread: u32) -> u64 {
     let status = status.expect("the thread lives");
     let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     line.and_then(|count| count.trim().parse().ok()).expect("a count")
+}
+
+/// Whether a thread of this process sleeps in the system.
+fn is_asleep(thread: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/self/task/{thread}/status"));
+    status.expect("the thread lives").lines().any(|line| line.starts_with("State:\tS"))
+}
+
+/// Sends a signal to one thread; a shell can only send it to the process. `false`: there is no such thread.
+#[allow(unsafe_code, reason = "there is no safe call for it")]
+fn signal(thread: u32) -> bool {
+    let process = std::process::id();
+    // SAFETY: it takes three numbers, of whatever value.
+    let answer = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGUSR1) };
+    answer == 0
 }
 
 /// A task that sleeps for `after` from now and says how early it was woken, if it was.
@@ -121,13 +138,86 @@ fn stops_between_wakes_lose_none() {
     });
 }
 
+/// Stops whichever thread gets the signal, once it has said so, until it may go on.
+#[allow(unsafe_code, reason = "what a handler may do is for its author to know")]
+fn stop_on_signal(stopped: &Arc<AtomicBool>, goes_on: &Arc<AtomicBool>) {
+    let (stopped, goes_on) = (stopped.clone(), goes_on.clone());
+    let handler = move || {
+        stopped.store(true, Ordering::SeqCst);
+        while !goes_on.load(Ordering::SeqCst) {
+            thread::sleep(MS);
+        }
+    };
+    let signal = signal_hook::consts::SIGUSR1;
+    // SAFETY: it does no more than store, load and sleep, which a handler may.
+    unsafe { signal_hook::low_level::register(signal, handler) }.expect("a handler");
+}
+
+/// Has a loop's thread stopped for a second, asleep or in the middle of a poll.
+fn stop_a_loop_thread(in_a_poll: bool, stopped: &Arc<AtomicBool>, goes_on: &Arc<AtomicBool>) {
+    let (side, other) = (loop_started(), loop_started());
+    let number = join_ok(side.handle().call(thread_number));
+    let (idle, timer) = (side.handle().spawn(pending::<()>()), sleeper(side.handle(), 200 * MS));
+    if in_a_poll {
+        let (seen, polled) = (stopped.clone(), Latch::new("the poll has begun"));
+        let polls = polled.clone();
+        let poll = move || {
+            polls.set();
+            while !seen.load(Ordering::SeqCst) {}
+        };
+        side.handle().call(poll).detach();
+        polled.wait();
+    } else {
+        // Not between its last look and its sleep, under a lock.
+        while !is_asleep(number) || side.handle().metrics().parks == side.handle().metrics().unparks
+        {
+            thread::yield_now();
+        }
+    }
+    assert!(signal(number), "the loop's thread lives");
+    while !stopped.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
+    let calls: Vec<_> = (0..1000).map(|n| side.handle().call(move || n)).collect();
+    let _ = idle.cancel();
+    assert_eq!(join_ok(other.handle().call(|| 8)), 8);
+    let late = side.handle().call(|| 7).join_timeout(Duration::from_secs(1));
+    let late = late.expect_err("the loop is stopped");
+    assert!(!idle.is_finished() && !timer.is_finished());
+    goes_on.store(true, Ordering::SeqCst);
+    assert_eq!(join_ok(late), 7);
+    assert!(calls.into_iter().map(join_ok).eq(0..1000));
+    assert!(matches!(idle.join(), Err(JoinError::Cancelled)));
+    assert_eq!(join_ok(timer), Duration::ZERO, "early");
+}
+
+/// P2, J3, M1: a loop whose thread is stopped for a second holds nobody up but who waits for it: spawns, cancels and
+/// limits do not wait, and afterwards all that was accepted is done.
+#[test]
+fn a_stopped_loop_thread_holds_up_only_who_waits_for_it() {
+    isolated(|| {
+        let (stopped, goes_on) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        stop_on_signal(&stopped, &goes_on);
+        for in_a_poll in [false, true] {
+            stop_a_loop_thread(in_a_poll, &stopped, &goes_on);
+            stopped.store(false, Ordering::SeqCst);
+            goes_on.store(false, Ordering::SeqCst);
+        }
+    });
+}
+
 // ───────────── a storm of signals ─────────────
 
-/// Up to a thousand signals a second, as many as the number says, to the thread `$1`.
-fn storm(signals: u32, thread: u32) -> Child {
-    let script =
-        format!("i=0; while [ $i -lt {signals} ]; do kill -USR1 $1; sleep 0.001; i=$((i+1)); done");
-    shell(&script, thread)
+/// A thousand signals a second, as many as `signals` says or until the thread ends. Says how many were sent.
+fn storm(signals: u32, thread: u32) -> thread::JoinHandle<u32> {
+    thread::spawn(move || {
+        let begun = Instant::now();
+        let times = (1..=signals).take_while(|_| signal(thread));
+        times
+            .inspect(|n| thread::sleep((*n * MS).saturating_sub(begun.elapsed())))
+            .last()
+            .unwrap_or(0)
+    })
 }
 
 /// Has the signal handled, which interrupts the system call of the thread that it is sent to. Ignored, as it would be
@@ -151,9 +241,9 @@ fn a_storm_of_signals_causes_no_turn() {
                 thread::yield_now();
             }
             let (before, slept) = (handle.metrics(), sleeps_of(number));
-            ends_well(storm(300, number));
+            assert_eq!(storm(1000, number).join().expect("no panic"), 1000);
             let (after, slept) = (handle.metrics(), sleeps_of(number) - slept);
-            assert!(slept >= 100, "the storm went by the loop, which slept {slept} times");
+            assert!(slept >= 300, "the storm went by the loop, which slept {slept} times");
             assert_eq!((after.parks, after.polls), (before.parks, before.polls), "a spurious turn");
             drop(timer);
         }
@@ -169,14 +259,14 @@ fn timers_keep_their_time_under_a_storm() {
         let side = loop_started();
         let number = join_ok(side.handle().call(thread_number));
         let before = side.handle().metrics().parks;
-        let storm = storm(300, number);
+        let storm = storm(600, number);
         let tasks: Vec<_> = (0..50).map(|n| sleeper(side.handle(), 10 * n * MS)).collect();
         for task in tasks {
             assert_eq!(join_ok(task), Duration::ZERO, "early");
         }
         let turns = side.handle().metrics().parks - before;
         assert!(turns <= 110, "{turns} sleeps for 50 spawns and 50 deadlines");
-        ends_well(storm);
+        assert_eq!(storm.join().expect("no panic"), 600);
     });
 }
 
@@ -202,14 +292,13 @@ fn blocked_joins_and_executors_ride_out_a_storm() {
             Executor::new().block_on(time::sleep_until(due));
             due.saturating_duration_since(Instant::now())
         });
-        let storms: Vec<_> = told.iter().map(|thread| storm(100, thread)).collect();
+        let storms: Vec<_> = told.iter().map(|thread| storm(1000, thread)).collect();
         for thread in [joiner, executor] {
             assert_eq!(thread.join().expect("no panic"), Duration::ZERO, "early");
         }
-        assert_eq!(storms.len(), 2);
-        for mut storm in storms {
-            let _ = storm.wait(); // its last signals may have found no thread
-        }
+        let storms: Vec<u32> =
+            storms.into_iter().map(|storm| storm.join().expect("no panic")).collect();
+        assert!(storms.len() == 2 && storms.iter().all(|sent| *sent >= 50), "{storms:?}");
         limited(|| assert_eq!(sideloop::block_on(async { 7 }), 7));
     });
 }
