@@ -31,25 +31,18 @@ const COLOURS: [RGBColor; 7] = [
 const BAR: u32 = 12;
 const ROOM: u32 = 10;
 
-/// How numbers become lengths.
-#[derive(Clone, Copy)]
-enum Axis {
-    Linear,
-    Logarithmic,
-}
-
 /// Draws all charts into a folder.
 pub(crate) fn draw(entries: &[Entry], folder: &Path) {
     let bars = [
-        ("local", "On the loop's own thread: ns per operation (logarithmic)", Axis::Logarithmic),
-        ("inject", "From other threads: ns per operation (logarithmic)", Axis::Logarithmic),
-        ("round-trip", "There and back: ns (logarithmic)", Axis::Logarithmic),
-        ("timers", "Timers: ns per operation (logarithmic)", Axis::Logarithmic),
-        ("memory", "Memory: bytes per idle task of 64 bytes", Axis::Linear),
+        ("local", "On the loop's own thread: ns per operation (logarithmic)"),
+        ("inject", "From other threads: ns per operation (logarithmic)"),
+        ("round-trip", "There and back: ns (logarithmic)"),
+        ("timers", "Timers: ns per operation (logarithmic)"),
+        ("memory", "Memory: bytes per idle task of 64 bytes, and per pending sleep (logarithmic)"),
     ];
-    for (name, title, axis) in bars {
+    for (name, title) in bars {
         let path = folder.join(format!("{name}.svg"));
-        draw_bars(&of(entries, name), title, axis, &path).expect("a chart");
+        draw_bars(&of(entries, name), title, &path).expect("a chart");
     }
     let lines = [
         ("scale-tasks", "Tasks: ns per operation, as their number grows (logarithmic)"),
@@ -76,7 +69,7 @@ fn greatest(entries: &[&Entry]) -> f64 {
 }
 
 /// One bar for each peer of each row, from above.
-fn draw_bars(entries: &[&Entry], title: &str, axis: Axis, path: &Path) -> Result<(), Failure> {
+fn draw_bars(entries: &[&Entry], title: &str, path: &Path) -> Result<(), Failure> {
     let rows = distinct(entries.iter().map(|entry| &entry.row)).len() as u32;
     let height = entries.len() as u32 * BAR + rows * ROOM;
     let root = SVGBackend::new(path, (WIDTH, height + 110)).into_drawing_area();
@@ -89,17 +82,9 @@ fn draw_bars(entries: &[&Entry], title: &str, axis: Axis, path: &Path) -> Result
         .x_label_area_size(28)
         .y_label_area_size(210);
     let y = 0.0..f64::from(height);
-    match axis {
-        Axis::Linear => {
-            let chart = builder.build_cartesian_2d(0.0..greatest(entries) * 1.1, y)?;
-            fill_bars(&root, chart, entries, 0.0)?;
-        }
-        Axis::Logarithmic => {
-            let range = range(entries);
-            let chart = builder.build_cartesian_2d(range.clone().log_scale(), y)?;
-            fill_bars(&root, chart, entries, range.start)?;
-        }
-    }
+    let range = range(entries);
+    let chart = builder.build_cartesian_2d(range.clone().log_scale(), y)?;
+    fill_bars(&root, chart, entries, range.start)?;
     let peers = distinct(entries.iter().map(|entry| &entry.peer));
     let squares: Vec<_> =
         peers.iter().map(|peer| (peer.to_string(), colour(&peers, peer))).collect();

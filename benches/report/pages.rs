@@ -47,8 +47,8 @@ const TABLES: [(&str, &str, bool, &str); 8] = [
         "memory",
         "Memory",
         true,
-        "Bytes that an idle task takes whose future has 64 bytes: cell, registry and queues, without handle \
-         and without what the allocator adds.",
+        "Bytes that an idle task takes whose future has 64 bytes: cell, registry and queues, without handle; and \
+         a pending sleep, with the block that it lies in. All without what the allocator adds.",
     ),
 ];
 

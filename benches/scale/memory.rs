@@ -1,18 +1,23 @@
-//! Bytes per idle task: what is asked of the allocator, counted.
+//! Bytes per idle task, and per pending timer: what is asked of the allocator, counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use harness::local::{AsyncExecutor, Compio, Pool, Runtime, Sideloop, Spawner, Tokio};
 use harness::results::{Row, Table};
+use harness::timers::{self, Limits, Peer};
 
-/// How many tasks live when the bytes are counted, the one that counts included: as the tasks of the
-/// other tables; and a power of two, when tables that double are full, and two more, when they are half
-/// empty.
-const TASKS: [usize; 5] = [1_000, 100_000, 1 << 17, (1 << 17) + 2, 1_000_000];
+use crate::SIZES;
+use crate::timers::{FAR, arm, scattered};
+
+/// How many tasks live when the bytes are counted, the two included that count them: one idle one, and as
+/// many as the other tables have; and a power of two, when tables that double are full, and two more, when
+/// they are half empty.
+const TASKS: [usize; 6] = [3, 1_000, 100_000, 1 << 17, (1 << 17) + 2, 1_000_000];
 
 /// The system's allocator, with a count of the bytes that are live.
 struct Counting;
@@ -81,15 +86,36 @@ fn per_task<R: Runtime>(tasks: usize) -> f64 {
     live as f64 / tasks as f64
 }
 
+/// Bytes per timer while so many are armed, each in a block of its own, which is counted too.
+fn per_timer<P: Peer>(timers: usize) -> f64 {
+    let live = P::new().run(async move {
+        let mut all = Vec::with_capacity(timers);
+        let times = scattered(timers, Instant::now() + FAR[0], FAR[1] - FAR[0]);
+        ON.store(true, Ordering::Relaxed);
+        LIVE.store(0, Ordering::Relaxed);
+        arm::<P>(&mut all, times, Waker::noop());
+        ON.store(false, Ordering::Relaxed);
+        LIVE.load(Ordering::Relaxed)
+    });
+    live as f64 / timers as f64
+}
+
 /// Measures and prints the table.
 pub(crate) fn print() {
-    let unit = "bytes per idle task with 64 bytes of state: cell, registry, queues; no handles";
-    let mut table = Table::new("memory", unit);
+    let mut table = Table::new("memory", "bytes");
     for tasks in TASKS {
         macro_rules! of {
             ($($runtime:ty),*) => { vec![$((<$runtime>::NAME, vec![per_task::<$runtime>(tasks - 2)])),*] };
         }
         let values = of!(Sideloop, Tokio, AsyncExecutor, Pool, Compio);
-        table.row(&Row { name: format!("{tasks} tasks"), values });
+        let name = if tasks == 3 { String::from("1 task") } else { format!("{tasks} tasks") };
+        table.row(&Row { name, values });
+    }
+    for size in SIZES {
+        macro_rules! of {
+            ($($peer:ty),*) => { vec![$((<$peer>::NAME, vec![per_timer::<$peer>(size)])),*] };
+        }
+        let name = if size == 1 { String::from("1 timer") } else { format!("{size} timers") };
+        table.row(&Row { name, values: of!(timers::Sideloop, timers::Tokio) });
     }
 }

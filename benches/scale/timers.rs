@@ -14,7 +14,7 @@ use harness::timers::{Peer, Sideloop, Tokio};
 use crate::{Cycle, Laps};
 
 /// Between which times those are that are cancelled.
-const FAR: [Duration; 2] = [Duration::from_secs(1_000), Duration::from_secs(4_600)];
+pub(crate) const FAR: [Duration; 2] = [Duration::from_secs(1_000), Duration::from_secs(4_600)];
 
 /// Measures and prints the table.
 pub(crate) fn print(options: &Options) {
@@ -42,7 +42,11 @@ impl Wake for Countdown {
 }
 
 /// Times in no order, the same for all (a multiplicative hash of a counter).
-fn scattered(count: usize, from: Instant, spread: Duration) -> impl Iterator<Item = Instant> {
+pub(crate) fn scattered(
+    count: usize,
+    from: Instant,
+    spread: Duration,
+) -> impl Iterator<Item = Instant> {
     let spread = spread.as_nanos() as u64;
     (1..=count as u64).map(move |n| {
         let dice = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 8;
@@ -51,7 +55,7 @@ fn scattered(count: usize, from: Instant, spread: Duration) -> impl Iterator<Ite
 }
 
 /// Makes the timers and arms them; how many were due. Where they are is made before.
-fn arm<P: Peer>(
+pub(crate) fn arm<P: Peer>(
     all: &mut Vec<Pin<Box<P::Sleep>>>,
     times: impl Iterator<Item = Instant>,
     waker: &Waker,
