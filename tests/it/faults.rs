@@ -184,7 +184,7 @@ fn one_core_is_enough() {
     let core = core.expect("a line of cores").trim().split([',', '-']).next().expect("a core");
     let binary: PathBuf = std::env::current_exe().expect("the path of the test binary");
     let mut command = Command::new("taskset");
-    command.args(["-c", core]).arg(binary).args(TWO_SIDED).args(["--test-threads", "4"]);
+    command.args(["-c", core]).arg(binary).args(TWO_SIDED).args(["--test-threads", "2"]);
     let Ended { status, output } = run(command, "one core", Duration::from_secs(240));
     assert!(status.success(), "on one core: {status}\n{output}");
     let result = output.lines().find(|line| line.starts_with("test result: ok. "));
