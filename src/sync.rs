@@ -126,19 +126,21 @@ mod real {
 
     #[cfg(feature = "std")]
     impl Bell {
-        /// Gives the lock up until the bell rings. `None`: the deadline has come.
+        /// Gives the lock up until the bell rings; says whether the deadline has come.
         #[inline]
         pub(super) fn wait<'a, T>(
             &self,
             mut guard: MutexGuard<'a, T>,
             deadline: Option<std::time::Instant>,
-        ) -> Option<MutexGuard<'a, T>> {
-            match deadline {
-                None => self.0.wait(&mut guard),
-                Some(at) if self.0.wait_until(&mut guard, at).timed_out() => return None,
-                Some(_) => {}
-            }
-            Some(guard)
+        ) -> (MutexGuard<'a, T>, bool) {
+            let over = match deadline {
+                None => {
+                    self.0.wait(&mut guard);
+                    false
+                }
+                Some(at) => self.0.wait_until(&mut guard, at).timed_out(),
+            };
+            (guard, over)
         }
 
         #[inline]
@@ -221,8 +223,8 @@ mod modelled {
             &self,
             guard: MutexGuard<'a, T>,
             _deadline: Option<std::time::Instant>,
-        ) -> Option<MutexGuard<'a, T>> {
-            Some(self.0.wait(guard).expect("models do not panic under a lock"))
+        ) -> (MutexGuard<'a, T>, bool) {
+            (self.0.wait(guard).expect("models do not panic under a lock"), false)
         }
 
         pub(super) fn ring(&self) {

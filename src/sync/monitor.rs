@@ -13,17 +13,19 @@ pub(crate) struct Monitor<T = ()> {
 }
 
 impl<T> Monitor<T> {
-    /// Waits while `asleep()`, at most until `deadline`: `false` if that came. `asleep` is called under
-    /// the lock.
+    /// Waits while `asleep()`, at most until `deadline`: `false` if that came first. `asleep` is called
+    /// under the lock.
     pub(crate) fn wait_while(
         &self,
         mut asleep: impl FnMut(&mut T) -> bool,
         deadline: Option<Instant>,
     ) -> bool {
-        let mut state = self.state.lock();
+        let (mut state, mut over) = (self.state.lock(), false);
         while asleep(&mut state) {
-            let Some(again) = self.bell.wait(state, deadline) else { return false };
-            state = again;
+            if over {
+                return false;
+            }
+            (state, over) = self.bell.wait(state, deadline);
         }
         true
     }
@@ -40,5 +42,23 @@ impl Monitor {
     /// makes sure that each is either waiting already or has not looked yet.
     pub(crate) fn notify(&self) {
         self.change(|()| ());
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// J2: who has waited until the deadline looks once more.
+    #[test]
+    fn what_comes_with_the_deadline_is_seen() {
+        let (monitor, mut looks) = (Monitor::default(), 0);
+        let asleep = |(): &mut ()| {
+            looks += 1;
+            looks == 1
+        };
+        assert!(monitor.wait_while(asleep, Some(Instant::now())));
+        assert_eq!(looks, 2);
+        assert!(!monitor.wait_while(|()| true, Some(Instant::now())));
     }
 }
