@@ -76,13 +76,14 @@ pub(crate) fn run(mut command: Command, name: &str, limit: Duration) -> Ended {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the child starts");
     let (give, take) = mpsc::channel();
-    read(child.stdout.take().expect("piped"), give.clone());
-    read(child.stderr.take().expect("piped"), give);
+    read(child.stdout.take().expect("piped"), 0, give.clone());
+    read(child.stderr.take().expect("piped"), 1, give);
     let until = Instant::now() + limit;
-    let mut output = String::new();
-    while let Ok(text) = take.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        output.push_str(&text);
+    let mut outputs = [Vec::new(), Vec::new()];
+    while let Ok((at, bytes)) = take.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        outputs[at].extend(bytes);
     }
+    let output = String::from_utf8_lossy(&outputs.concat()).into_owned();
     if Instant::now() >= until {
         child.kill().expect("the child can be killed");
         panic!("the child of {name} has not ended within {limit:?}:\n{output}");
@@ -90,11 +91,12 @@ pub(crate) fn run(mut command: Command, name: &str, limit: Duration) -> Ended {
     Ended { status: child.wait().expect("the child's status"), output }
 }
 
-/// Passes on everything that comes out of `pipe`, on a thread of its own.
-fn read(mut pipe: impl Read + Send + 'static, to: mpsc::Sender<String>) {
+/// Passes on everything that comes out of `pipe`, as it comes, on a thread of its own.
+fn read(mut pipe: impl Read + Send + 'static, number: usize, to: mpsc::Sender<(usize, Vec<u8>)>) {
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        let _ = to.send(String::from_utf8_lossy(&bytes).into_owned());
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = pipe.read(&mut bytes) {
+            let _ = to.send((number, bytes[..count].to_vec()));
+        }
     });
 }
