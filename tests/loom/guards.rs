@@ -1,4 +1,4 @@
-//! Guards and blocking jobs: who decides whether a request ends a task.
+//! Guards: who decides whether a request ends a task.
 
 use std::future::{Future, pending, poll_fn};
 use std::sync::Arc as StdArc;

@@ -74,17 +74,22 @@ fn start_against_the_end() {
             token
         });
         let start = job.starter();
-        let join = model.spawn(job);
+        let mut join = model.spawn(job);
         start(&pool, join.task());
         model.turn();
         model.close();
-        drop(join);
+        let outcome = join.try_take().expect("the loop has ended");
         while drops.count() == 0 {
             thread::yield_now();
         }
         // ORDERING: Relaxed: as above.
         let ran = ran.load(Ordering::Relaxed);
         assert!(drops.count() == 1 && drops.elsewhere() <= ran);
+        match outcome {
+            Ok(token) => drop(token),
+            Err(JoinError::Closed) => {}
+            Err(error) => assert!(matches!(error, JoinError::Cancelled) && ran == 0, "{error}"),
+        }
     });
 }
 

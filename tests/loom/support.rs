@@ -180,7 +180,8 @@ impl Model {
         loop {
             let Some(task) = self.live.borrow_mut().pop() else { return };
             let _ = task.request(crate::task::state::Request::Abort);
-            let (ending, _) = self.side.end(&task, JoinError::Cancelled);
+            let reason = if task.is_pinned() { JoinError::Closed } else { JoinError::Cancelled };
+            let (ending, _) = self.side.end(&task, reason);
             drop(ending.complete(task, &self.side));
         }
     }
