@@ -5,7 +5,7 @@
 //! until they are given out, so that the loop drops those which nobody takes. Tasks hold the board and
 //! the board holds no task of the group, so that nothing keeps itself alive.
 //!
-//! How they are given out, and to whom, is in [`Members`].
+//! How they are given out, and to whom, is in [`Members`], with the rules K1 to K3.
 
 mod board;
 mod members;

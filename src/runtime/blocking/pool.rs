@@ -7,9 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::RecvTimeoutError;
-
-use crate::sync::channel::{Receiver, Sender, unbounded};
+use crate::sync::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use crate::sync::{Mutex, start_thread};
 
 /// How long a worker waits for its next job before it ends.
