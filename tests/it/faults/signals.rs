@@ -153,6 +153,18 @@ fn stop_on_signal(stopped: &Arc<AtomicBool>, goes_on: &Arc<AtomicBool>) {
     unsafe { signal_hook::low_level::register(signal, handler) }.expect("a handler");
 }
 
+/// Has a loop poll until `over`, and waits until it does.
+fn poll_until(handle: &Handle, over: &Arc<AtomicBool>) {
+    let (over, polled) = (over.clone(), Latch::new("the poll has begun"));
+    let polls = polled.clone();
+    let poll = move || {
+        polls.set();
+        while !over.load(Ordering::SeqCst) {}
+    };
+    handle.call(poll).detach();
+    polled.wait();
+}
+
 /// Has a loop's thread stopped for a second, asleep or in the middle of a poll.
 fn stop_a_loop_thread(in_a_poll: bool, stopped: &Arc<AtomicBool>, goes_on: &Arc<AtomicBool>) {
     let (side, other) = (loop_started(), loop_started());
@@ -164,14 +176,7 @@ fn stop_a_loop_thread(in_a_poll: bool, stopped: &Arc<AtomicBool>, goes_on: &Arc<
         goes_on.store(true, Ordering::SeqCst);
     }));
     if in_a_poll {
-        let (seen, polled) = (stopped.clone(), Latch::new("the poll has begun"));
-        let polls = polled.clone();
-        let poll = move || {
-            polls.set();
-            while !seen.load(Ordering::SeqCst) {}
-        };
-        side.handle().call(poll).detach();
-        polled.wait();
+        poll_until(side.handle(), stopped);
     } else {
         // Not between its last look and its sleep, under a lock.
         while !is_asleep(number) || side.handle().metrics().parks == side.handle().metrics().unparks
