@@ -27,7 +27,7 @@ fn wake_against_wait() {
         });
         // ORDERING: Relaxed: as above.
         while answers.load(Ordering::Relaxed) < 2 {
-            assert!(waiter.wait(None), "there is no deadline");
+            waiter.wait(None);
         }
         for thread in threads {
             thread.join().expect("ends");
