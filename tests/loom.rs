@@ -53,6 +53,8 @@
 //! | the same, and one of them leaves | `groups::a_waiter_that_leaves_against_an_end` | `called_waiter_leaves` |
 //! | a group: a member is made against its end | `groups::member_made_against_its_end` | `ended_member_untold` |
 //! | a thread that blocks in a join against its wake | `threads::wake_against_wait` | `thread_rung_before_the_mark` |
+//! | a poll that begins against a watchdog that goes to rest | `watchdog::polls_against_rest` | `watchdog_sleeps_unasked` |
+//! | the end of the loop against its watchdog | `watchdog::stop_against_rest` | `watchdog_rung_before_the_mark` |
 //! | bounded queue: room against who waits | `gates::room_for_who_waits`, `gates::two_wait_for_one_room` | `full_gate_unmarked`, `leave_wakes_nobody` |
 //! | bounded queue: who waits against shutdown | `gates::a_blocked_spawner_against_the_end` | `closing_wakes_nobody` |
 //! | serials of two words: two draw past the end of one | `serials::two_draw_past_an_edge` | `late_note_taken_as_it_is` |
@@ -94,6 +96,9 @@ mod floor {
         pub(crate) mod parker;
         pub(crate) mod started;
         pub(crate) mod thread_waker;
+        pub(crate) mod watchdog {
+            pub(crate) mod watch;
+        }
     }
     pub(crate) mod scheduler {
         pub(crate) mod wheel;
@@ -136,3 +141,5 @@ mod threads;
 mod timers;
 #[path = "loom/wakes.rs"]
 mod wakes;
+#[path = "loom/watchdog.rs"]
+mod watchdog;

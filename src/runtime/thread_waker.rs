@@ -17,7 +17,8 @@ impl Wake for ThreadWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.change(|woken| *woken = true);
+        self.0.with(|woken| *woken = true);
+        self.0.ring();
     }
 }
 

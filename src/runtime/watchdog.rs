@@ -5,18 +5,19 @@
 //! long; after a period without polls it sleeps until the loop wakes it, so an idle loop is left
 //! alone.
 
+pub(crate) mod watch;
+
 use std::fmt;
 use std::io;
 use std::panic::Location;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-
+use self::watch::Watch;
 use crate::error::{contain, forget_payload};
 use crate::id::TaskId;
 use crate::scheduler::Subject;
+use crate::sync::start_thread;
 
 /// The hook of [`Builder::watchdog`](crate::Builder::watchdog).
 pub(crate) type StallHook = Box<dyn Fn(&Stall) + Send>;
@@ -94,63 +95,35 @@ impl Stall {
     }
 }
 
-/// What the loop and its watchdog share.
-#[derive(Default)]
-struct Watch {
-    state: Mutex<State>,
-    bell: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    current: Option<Current>,
-    /// How many polls have begun.
-    begun: u64,
-    busy: Duration,
-    /// The watchdog waits to be woken by the next poll.
-    asleep: bool,
-    stopped: bool,
-}
-
-struct Current {
-    subject: Subject,
-    since: Instant,
-    told: bool,
-}
-
 /// The loop's end of it. Dropped, it stops the watchdog, and does not wait for it.
-pub(crate) struct Watchdog(Arc<Watch>);
+pub(crate) struct Watchdog(Arc<Watch<Subject>>);
 
 /// What reads how long the loop has been busy, from any thread.
 #[derive(Clone)]
-pub(crate) struct Busy(Arc<Watch>);
+pub(crate) struct Busy(Arc<Watch<Subject>>);
 
 impl Watchdog {
     /// Starts the watchdog's thread.
     pub(crate) fn start(limit: Duration, hook: StallHook) -> io::Result<Self> {
         let watch = Arc::new(Watch::default());
         let shared = watch.clone();
-        let name = String::from("sideloop-watchdog");
-        thread::Builder::new().name(name).spawn(move || shared.run(limit, &hook))?;
+        let tell = move |subject, elapsed| {
+            if let Err(payload) = contain(|| hook(&Stall { subject, elapsed })) {
+                forget_payload(payload);
+            }
+        };
+        start_thread("sideloop-watchdog", move || shared.run(limit, tell))?;
         Ok(Self(watch))
     }
 
     /// The loop is about to run the task's code.
     pub(crate) fn begin(&self, subject: Subject) {
-        let mut state = self.0.state.lock();
-        state.begun += 1;
-        state.current = Some(Current { subject, since: Instant::now(), told: false });
-        if std::mem::take(&mut state.asleep) {
-            self.0.bell.notify_one();
-        }
+        self.0.begin(subject);
     }
 
     /// It came back.
     pub(crate) fn end(&self) {
-        let mut state = self.0.state.lock();
-        if let Some(current) = state.current.take() {
-            state.busy += current.since.elapsed();
-        }
+        self.0.end();
     }
 
     pub(crate) fn busy(&self) -> Busy {
@@ -160,60 +133,19 @@ impl Watchdog {
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.0.state.lock().stopped = true;
-        self.0.bell.notify_one();
+        self.0.stop();
     }
 }
 
 impl Busy {
     /// The time spent in user code, the current poll included.
     pub(crate) fn time(&self) -> Duration {
-        let state = self.0.state.lock();
-        state.busy + state.current.as_ref().map_or(Duration::ZERO, |now| now.since.elapsed())
+        self.0.busy()
     }
 }
 
 impl fmt::Debug for Busy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Busy").field(&self.time()).finish()
-    }
-}
-
-impl Watch {
-    /// The life of the watchdog's thread.
-    fn run(&self, limit: Duration, hook: &StallHook) {
-        let mut state = self.state.lock();
-        while !state.stopped {
-            match &mut state.current {
-                Some(current) if !current.told => {
-                    let elapsed = current.since.elapsed();
-                    if elapsed >= limit {
-                        current.told = true;
-                        let stall = Stall { subject: current.subject.clone(), elapsed };
-                        MutexGuard::unlocked(&mut state, || {
-                            if let Err(payload) = contain(|| hook(&stall)) {
-                                forget_payload(payload);
-                            }
-                            drop(stall);
-                        });
-                    } else {
-                        self.bell.wait_for(&mut state, limit - elapsed);
-                    }
-                }
-                _ => self.rest(&mut state, limit),
-            }
-        }
-    }
-
-    /// Waits for as long as no poll that begins from now on can be too long; if none began
-    /// meanwhile, until one does.
-    fn rest(&self, state: &mut MutexGuard<'_, State>, limit: Duration) {
-        let begun = state.begun;
-        // At least a millisecond, lest a limit of zero makes this thread spin.
-        self.bell.wait_for(state, limit.max(Duration::from_millis(1)));
-        if state.begun == begun && !state.stopped {
-            state.asleep = true;
-            self.bell.wait_while(state, |state| state.asleep && !state.stopped);
-        }
     }
 }

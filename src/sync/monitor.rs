@@ -13,6 +13,10 @@ pub(crate) struct Monitor<T = ()> {
 }
 
 impl<T> Monitor<T> {
+    pub(crate) fn new(state: T) -> Self {
+        Self { state: Mutex::new(state), bell: Bell::default() }
+    }
+
     /// Waits while `asleep()`, at most until `deadline`: `false` if that came first. `asleep` is called
     /// under the lock.
     pub(crate) fn wait_while(
@@ -30,9 +34,13 @@ impl<T> Monitor<T> {
         true
     }
 
-    /// Changes what is under the lock, and makes who waits look again.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut T)) {
-        change(&mut self.state.lock());
+    /// Looks at what is under the lock, or changes it, and leaves who waits alone.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+        f(&mut self.state.lock())
+    }
+
+    /// Makes who waits look again.
+    pub(crate) fn ring(&self) {
         self.bell.ring();
     }
 }
@@ -41,7 +49,8 @@ impl Monitor {
     /// Makes who waits look again. To be called after what they wait for has changed: the lock
     /// makes sure that each is either waiting already or has not looked yet.
     pub(crate) fn notify(&self) {
-        self.change(|()| ());
+        self.with(|()| ());
+        self.ring();
     }
 }
 
