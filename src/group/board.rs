@@ -41,7 +41,7 @@ pub(crate) struct Told {
     pub(crate) ended: VecDeque<usize>,
     /// Those who sleep.
     waiters: BTreeMap<Ticket, Waker>,
-    next_ticket: Ticket,
+    last: Ticket,
 }
 
 impl Told {
@@ -59,8 +59,8 @@ impl Told {
     pub(crate) fn put(&mut self, waiter: &mut Option<Ticket>, waker: Waker) -> Option<Waker> {
         debug_assert!(self.ended.is_empty(), "nobody sleeps while a key waits (B2)");
         let ticket = *waiter.get_or_insert_with(|| {
-            self.next_ticket += 1;
-            self.next_ticket
+            self.last = self.last.wrapping_add(1);
+            self.last
         });
         self.waiters.insert(ticket, waker)
     }
@@ -134,5 +134,30 @@ impl Teller {
 impl Wake for Teller {
     fn wake(self: Arc<Self>) {
         self.board.tell(self.key);
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// They are called out of their turn then, and each once.
+    #[test]
+    fn tickets_come_round_and_no_waiter_is_lost() {
+        let board = Board::default();
+        board.lock().last = Ticket::MAX - 1;
+        let waiters = [(); 3].map(|()| Arc::new(Teller { board: Arc::default(), key: 0 }));
+        let mut tickets = [None; 3];
+        for (ticket, waiter) in tickets.iter_mut().zip(&waiters) {
+            assert!(board.lock().put(ticket, Waker::from(waiter.clone())).is_none());
+        }
+        let called = || waiters.each_ref().map(|waiter| waiter.board.lock().ended.len());
+        assert_eq!(tickets, [Some(Ticket::MAX), Some(0), Some(1)]);
+        board.tell(7);
+        assert_eq!(called(), [0, 1, 0]);
+        board.leave(&mut tickets[1]); // the key is another's now
+        assert_eq!(called(), [0, 1, 1]);
+        board.lock().take_all().for_each(|waker| assert!(call(waker)));
+        assert_eq!(called(), [1, 1, 1]);
     }
 }

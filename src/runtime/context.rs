@@ -25,17 +25,26 @@ struct Loops {
     all: BTreeMap<Number, Weak<Shared>>,
 }
 
-/// A loop's number, unique in the process and never reused.
+impl Loops {
+    /// A number that no loop has. At one in a nanosecond they come round after 584 years.
+    fn draw(&mut self) -> Number {
+        loop {
+            self.last = self.last.checked_add(1).unwrap_or(NonZeroU64::MIN);
+            if !self.all.contains_key(&Number(self.last)) {
+                return Number(self.last);
+            }
+        }
+    }
+}
+
+/// A loop's number, unique in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Number(NonZeroU64);
 
 impl Number {
     /// Makes a loop's shared part with a new number, by which it is found as long as it lives.
     pub(crate) fn give(make: impl FnOnce(Self) -> Shared) -> std::sync::Arc<Shared> {
-        let mut loops = LOOPS.lock();
-        loops.last = loops.last.saturating_add(1); // at one per nanosecond they last 584 years
-        let number = Self(loops.last);
-        drop(loops);
+        let number = LOOPS.lock().draw();
         let shared = std::sync::Arc::new(make(number));
         LOOPS.lock().all.insert(number, std::sync::Arc::downgrade(&shared));
         shared
@@ -131,4 +140,17 @@ pub(crate) fn move_out(local: &Rc<Local>) {
         }
         Some(gone)
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_round_and_pass_over_the_loops_that_live() {
+        let mut loops = Loops { last: NonZeroU64::MAX, all: BTreeMap::new() };
+        loops.all.insert(Number(NonZeroU64::MIN), Weak::new());
+        let drawn = [loops.draw(), loops.draw()].map(|number| number.0.get());
+        assert_eq!(drawn, [2, 3]);
+    }
 }

@@ -25,7 +25,7 @@ struct Inner {
     ended: bool,
     /// Who waits for a request, by a number of its own.
     waiting: BTreeMap<u64, Waker>,
-    next: u64,
+    last: u64,
 }
 
 impl Record {
@@ -67,8 +67,10 @@ impl Record {
             let mut inner = self.inner.lock();
             let asked = self.task.is_asked() || inner.ended;
             if !asked {
-                let at = *key.get_or_insert(inner.next);
-                inner.next = inner.next.max(at + 1);
+                let at = *key.get_or_insert_with(|| {
+                    inner.last = inner.last.wrapping_add(1);
+                    inner.last
+                });
                 other = other.and_then(|waker| inner.waiting.insert(at, waker));
             }
             asked
@@ -97,5 +99,37 @@ impl Record {
                 forget_payload(payload);
             }
         }
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::panic::Location;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::error::JoinError;
+    use crate::runtime::thread_waker::ThreadWaker;
+    use crate::task::cell::Origin;
+    use crate::task::loop_side::LoopSide;
+    use crate::task::spawn::{Kind, NewTask};
+
+    #[test]
+    fn numbers_of_those_who_wait_come_round_and_each_is_woken() {
+        let side = LoopSide::new(Box::new(|| ()));
+        let origin = Origin { serial: crate::id::draw(), location: Location::caller() };
+        let task = NewTask::new(async {}, (), origin, side.mailbox().clone(), Kind::Task);
+        let record = Record::new(task.end(JoinError::Closed).task());
+        record.inner.lock().last = u64::MAX - 1;
+        let waiters = [(); 3].map(|()| Arc::new(ThreadWaker::default()));
+        let mut keys = [None; 3];
+        for (key, waiter) in keys.iter_mut().zip(&waiters) {
+            assert!(!record.register(key, &Waker::from(waiter.clone())));
+        }
+        assert_eq!(keys, [Some(u64::MAX), Some(0), Some(1)]);
+        record.unregister(0);
+        record.ask();
+        let woken = waiters.map(|waiter| waiter.wait(Some(std::time::Instant::now())));
+        assert_eq!(woken, [true, false, true]);
     }
 }
