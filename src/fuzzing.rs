@@ -1,20 +1,31 @@
 //! What the targets in `fuzz/` need of the inside: compiled under `cfg(fuzzing)` alone, and no part
 //! of the API.
 
-use crate::scheduler::wheel::history::History;
+use crate::choices::History;
+use crate::scheduler::{registry, wheel};
 
-/// A history of the timer wheel.
-#[derive(Debug)]
-pub struct WheelHistory(History);
+/// For each kind of history a type that a target can name.
+macro_rules! histories {
+    ($($name:ident($history:ty))*) => {$(
+        /// What may be done to a part of the crate: its module says what that is.
+        #[derive(Debug)]
+        pub struct $name($history);
 
-impl WheelHistory {
-    /// Draws one: `choose` gives a number below the limit that it is given.
-    pub fn draw(mut choose: impl FnMut(u64) -> u64) -> Self {
-        Self(History::draw(&mut choose))
-    }
+        impl $name {
+            /// Draws one: `choose` gives a number below the limit that it is given.
+            pub fn draw(mut choose: impl FnMut(u64) -> u64) -> Self {
+                Self(History::draw(&mut choose))
+            }
 
-    /// Does it to a wheel and to its oracle, and panics where they differ.
-    pub fn run(&self) {
-        self.0.run();
-    }
+            /// Does it, and to an oracle too, and panics where they differ.
+            pub fn run(&self) {
+                self.0.run();
+            }
+        }
+    )*};
+}
+
+histories! {
+    WheelHistory(wheel::history::History)
+    RegistryHistory(registry::history::History)
 }

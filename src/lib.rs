@@ -71,6 +71,8 @@ mod readme {}
 #[doc(hidden)]
 pub mod fuzzing;
 
+#[cfg(all(any(test, fuzzing), not(loom)))]
+mod choices;
 mod error;
 mod id;
 mod sync;

@@ -7,7 +7,7 @@
 mod alarm;
 mod host;
 mod index;
-mod registry;
+pub(crate) mod registry;
 mod timers;
 pub(crate) mod wheel;
 

@@ -1,5 +1,8 @@
 //! The tasks a loop knows: a slab of them, found by key and verified by serial.
 
+#[cfg(all(any(test, fuzzing), not(loom)))]
+pub(crate) mod history;
+
 use alloc::vec::Vec;
 
 use slab::Slab;

@@ -46,7 +46,7 @@
 mod arena;
 mod filing;
 mod front;
-#[cfg(any(test, fuzzing))]
+#[cfg(all(any(test, fuzzing), not(loom)))]
 pub(crate) mod history;
 #[cfg(any(test, fuzzing))]
 mod invariants;

@@ -1,8 +1,4 @@
 //! Histories of a wheel: what may be done to one, in any order, and the check after each deed.
-//!
-//! A history is drawn from a source of [choices](Choose): a seeded generator in the unit tests, the
-//! bytes of the fuzzer in `fuzz/`. So both look for the same faults, and one input means the same to
-//! both.
 
 use alloc::vec::Vec;
 use core::iter;
@@ -10,6 +6,7 @@ use core::iter;
 use super::level::LEVELS;
 use super::oracle::Pair;
 use super::{SHORT, Step};
+use crate::choices::{self, Choose};
 
 /// Where a wheel may stand when it begins: at each power of two where something could wrap.
 pub(crate) const STARTS: [u64; 7] =
@@ -17,11 +14,6 @@ pub(crate) const STARTS: [u64; 7] =
 
 /// The most operations of one history.
 const LONGEST: usize = 64;
-
-/// A source of choices: a number below the limit, which is not 0. One that is at its end gives 0.
-pub(crate) trait Choose: FnMut(u64) -> u64 {}
-
-impl<F: FnMut(u64) -> u64> Choose for F {}
 
 /// One deed. Timers are named by how many were armed after them; times are distances from now.
 #[derive(Debug, Clone)]
@@ -61,8 +53,8 @@ pub(crate) struct History {
     operations: Vec<Operation>,
 }
 
-impl History {
-    pub(crate) fn draw(choose: &mut impl Choose) -> Self {
+impl choices::History for History {
+    fn draw(choose: &mut impl Choose) -> Self {
         let start = start(choose);
         let operations = iter::from_fn(|| Operation::draw(choose)).take(LONGEST).collect();
         Self { start, operations }
@@ -70,7 +62,7 @@ impl History {
 
     /// Does all of it to a wheel and to its oracle, and runs both out. Panics where they differ, and
     /// where an invariant of the wheel is broken.
-    pub(crate) fn run(&self) {
+    fn run(&self) {
         let (mut pair, mut now) = (Pair::new(self.start), self.start);
         for (deed, operation) in self.operations.iter().enumerate() {
             now = operation.apply(&mut pair, now);
