@@ -3,6 +3,7 @@
 
 use crate::choices::History;
 use crate::scheduler::{registry, wheel};
+use crate::task::injection;
 
 /// For each kind of history a type that a target can name.
 macro_rules! histories {
@@ -28,4 +29,5 @@ macro_rules! histories {
 histories! {
     WheelHistory(wheel::history::History)
     RegistryHistory(registry::history::History)
+    InjectionHistory(injection::history::History)
 }

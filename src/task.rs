@@ -34,6 +34,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod cell;
+pub(crate) mod injection;
 pub(crate) mod join;
 pub(crate) mod loop_side;
 pub(crate) mod mailbox;
@@ -45,7 +46,8 @@ pub(crate) mod tally;
 
 mod blocks;
 mod courier;
-mod injection;
 mod notes;
+#[cfg(all(any(test, fuzzing), feature = "std", not(any(loom, shuttle))))]
+mod oracle;
 mod queues;
 mod waker;

@@ -7,6 +7,9 @@
 //! Source: the stack is R. K. Treiber's ("Systems Programming: Coping with Parallelism", 1986),
 //! drained whole.
 
+#[cfg(all(any(test, fuzzing), feature = "std", not(any(loom, shuttle))))]
+pub(crate) mod history;
+
 use core::ptr::{self, NonNull};
 
 use super::cell::Header;

@@ -1,0 +1,331 @@
+//! A loop's side of its mailbox beside its oracle.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::panic::Location;
+
+use super::operation::{Deed, Operation};
+use super::world::{Scripted, Token, World, place};
+use super::{Entry, Fate, Word};
+use crate::error::JoinError;
+use crate::sync::{self, AtomicUsize, Mutex, Ordering};
+use crate::task::cell::{End, Origin};
+use crate::task::loop_side::{Enrolled, Intake, LoopSide, News};
+use crate::task::run::{Ending, Popped, Ran};
+use crate::task::spawn::{Kind, NewTask};
+
+/// The most tasks of one history.
+const MOST: usize = 24;
+
+/// The two of them, and what this thread has of the tasks.
+pub(crate) struct Pair {
+    side: Rc<LoopSide>,
+    world: Arc<Mutex<World>>,
+    /// The tasks that have not ended.
+    enrolled: Vec<Option<Enrolled>>,
+    /// What was taken out and not wholly taken in.
+    intakes: Vec<(Intake, VecDeque<Entry>)>,
+    token: Token,
+    rings: sync::Arc<AtomicUsize>,
+}
+
+impl Pair {
+    pub(crate) fn new() -> Self {
+        let rings = sync::Arc::new(AtomicUsize::new(0));
+        let counter = sync::Arc::clone(&rings);
+        let unpark = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        let side = Rc::new(LoopSide::new(Box::new(unpark)));
+        let world = Arc::new(Mutex::new(World::new()));
+        let (enrolled, intakes, token) = (Vec::new(), Vec::new(), Token::default());
+        Self { side, world, enrolled, intakes, token, rings }
+    }
+
+    /// Does it to both, and compares them.
+    pub(crate) fn apply(&mut self, operation: &Operation) {
+        match *operation {
+            Operation::Push { is_control, ref script } => self.push(is_control, script),
+            Operation::Spawn { ref script } => self.spawn(script),
+            Operation::Script(back, ref script) => {
+                let mut world = self.world.lock();
+                if let Some(at) = place(world.scripts.len(), back) {
+                    world.scripts[at].clone_from(script);
+                }
+            }
+            Operation::Outside(ref deed) => self.world.lock().act(deed),
+            Operation::Inside(ref deed) => self.inside(|pair| pair.world.lock().act(deed)),
+            Operation::TakeAll => self.take_all(),
+            Operation::TakeIn { intake, count } => self.take_in(intake, count),
+            Operation::Run { in_new_turn, polls, most } => {
+                if in_new_turn {
+                    self.resume();
+                }
+                self.run(polls, most);
+            }
+            Operation::Turn { polls } => {
+                self.take_all();
+                self.take_in_all();
+                self.resume();
+                self.run(polls, usize::MAX);
+            }
+            Operation::Notify => {
+                self.world.lock().oracle.notify();
+                self.side.mailbox().notify();
+            }
+            Operation::Resume => self.resume(),
+            Operation::Park => self.park(),
+            Operation::Close => self.close(),
+            Operation::Dispose(back) => self.dispose(back),
+        }
+        self.check();
+    }
+
+    /// The loop ends. `after` is done to what is left of its tasks then.
+    pub(crate) fn finish(mut self, after: &[Deed]) {
+        self.take_in_all();
+        self.close();
+        self.take_in_all();
+        (0..self.enrolled.len()).for_each(|back| self.dispose(back));
+        self.resume();
+        self.run(usize::MAX, usize::MAX);
+        self.check();
+        let Self { side, world, token, rings, .. } = self;
+        drop(side);
+        for deed in after {
+            let mut world = world.lock();
+            world.act(deed);
+            assert_eq!(Arc::strong_count(&token) - 1, world.oracle.tokens(), "futures and outputs");
+        }
+        let World { wakers, joins, .. } = &mut *world.lock();
+        wakers.clear();
+        joins.clear();
+        assert_eq!(Arc::strong_count(&token), 1, "a future or an output is left");
+        assert_eq!(Arc::strong_count(&world), 1, "a future is left");
+        assert_eq!(sync::Arc::strong_count(&rings), 1, "a cell is left");
+    }
+
+    fn new_task(&self, script: &[Deed]) -> Option<(Scripted, Origin)> {
+        let mut world = self.world.lock();
+        let at = world.oracle.tasks.len();
+        if at == MOST {
+            return None;
+        }
+        world.scripts.truncate(at); // of one that was refused
+        world.scripts.push(script.to_vec());
+        let (token, kept) = (Some(Token::clone(&self.token)), Vec::new());
+        let future = Scripted { at, world: Arc::clone(&self.world), kept, token };
+        Some((future, Origin { serial: at as u64, location: Location::caller() }))
+    }
+
+    fn push(&mut self, is_control: bool, script: &[Deed]) {
+        let Some((future, origin)) = self.new_task(script) else { return };
+        let accepted = self.world.lock().oracle.push_new(is_control);
+        let mailbox = self.side.mailbox();
+        let kind = if is_control { Kind::Control } else { Kind::Task };
+        match NewTask::new(future, (), origin, mailbox.clone(), kind).push(mailbox) {
+            Ok(join) => {
+                assert!(accepted, "{} was not refused", origin.serial);
+                self.enrolled.push(None);
+                self.world.lock().joins.push(Some(join));
+            }
+            Err(refused) => {
+                assert!(!accepted, "{} was refused", origin.serial);
+                if is_control {
+                    let mut join = refused.end(JoinError::Closed);
+                    assert!(matches!(join.try_take(), Some(Err(JoinError::Closed))));
+                } else {
+                    assert_eq!(refused.into_future().at as u64, origin.serial, "another future");
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, script: &[Deed]) {
+        let Some((future, origin)) = self.new_task(script) else { return };
+        self.world.lock().oracle.spawn();
+        let (task, join) = self.side.spawn(future, (), origin);
+        self.enrolled.push(Some(task));
+        self.world.lock().joins.push(Some(join));
+    }
+
+    /// Does something inside of the loop's run.
+    fn inside<R>(&mut self, deed: impl FnOnce(&mut Self) -> R) -> R {
+        let side = Rc::clone(&self.side);
+        let _entered = side.enter();
+        self.world.lock().oracle.inside = true;
+        let result = deed(self);
+        self.world.lock().oracle.inside = false;
+        result
+    }
+
+    fn take_all(&mut self) {
+        let taken = core::mem::take(&mut self.world.lock().oracle.stack);
+        let intake = self.side.take_all();
+        assert_eq!(intake.is_empty(), taken.is_empty(), "what was taken");
+        self.intakes.push((intake, taken));
+    }
+
+    fn close(&mut self) {
+        let taken = {
+            let oracle = &mut self.world.lock().oracle;
+            oracle.closed = true;
+            core::mem::take(&mut oracle.stack)
+        };
+        let intake = self.side.close();
+        assert_eq!(intake.is_empty(), taken.is_empty(), "what was left");
+        self.intakes.push((intake, taken));
+    }
+
+    fn take_in_all(&mut self) {
+        while !self.intakes.is_empty() {
+            self.take_in(0, usize::MAX);
+        }
+    }
+
+    /// Takes the news of one intake in, one after the other.
+    fn take_in(&mut self, intake: usize, count: usize) {
+        let Some(at) = place(self.intakes.len(), intake) else { return };
+        let (mut intake, mut taken) = self.intakes.swap_remove(at);
+        let has_more = self.inside(|pair| {
+            (0..count).all(|_| {
+                let expected = pair.next_news(&mut taken);
+                let news = intake.next(&pair.side);
+                assert_eq!(news.is_some(), expected.is_some(), "{news:?} and {expected:?}");
+                news.zip(expected).map(|(news, expected)| pair.welcome(news, expected)).is_some()
+            })
+        });
+        if has_more {
+            self.intakes.push((intake, taken));
+        }
+    }
+
+    /// What comes in next by the oracle.
+    fn next_news(&self, taken: &mut VecDeque<Entry>) -> Option<Entry> {
+        let oracle = &mut self.world.lock().oracle;
+        core::iter::from_fn(|| taken.pop_front()).find(|entry| match *entry {
+            Entry::Task(at) => oracle.take_in(at),
+            Entry::Courier(_) => true,
+        })
+    }
+
+    fn welcome(&mut self, news: News, expected: Entry) {
+        let (News::Spawned(task) | News::Control(task)) = &news;
+        let at = usize::try_from(task.id().as_u64()).expect("a number of a task");
+        let (Entry::Task(next) | Entry::Courier(next)) = expected;
+        assert_eq!(at, next, "out of its order");
+        let is_control = self.world.lock().oracle.tasks[at].is_control;
+        match (news, expected) {
+            (News::Spawned(task), Entry::Task(_)) if !is_control => self.enrolled[at] = Some(task),
+            (News::Control(task), Entry::Task(_)) if is_control => self.run_now(at, task),
+            (News::Control(task), Entry::Courier(_)) => {
+                let Ran::Ended(ending, _) = self.side.run_now(&task) else { panic!("it waits") };
+                self.world.lock().oracle.deliver(at);
+                assert!(ending.complete(task, &self.side).is_none());
+            }
+            (news, expected) => panic!("{news:?} came instead of {expected:?}"),
+        }
+    }
+
+    fn run_now(&mut self, at: usize, task: Enrolled) {
+        let fate = self.world.lock().oracle.begin_run(at);
+        let Some(ending) = ended(&self.world, at, fate, self.side.run_now(&task)) else {
+            panic!("a request to the loop waits")
+        };
+        complete(&self.world, &self.side, at, ending, task);
+    }
+
+    fn run(&mut self, polls: usize, most: usize) {
+        self.world.lock().oracle.begin_batch(polls);
+        self.side.begin_batch(polls);
+        self.inside(|pair| {
+            let Self { side, world, enrolled, .. } = pair;
+            let mut batch = side.batch();
+            for _ in 0..most {
+                let (expected, popped) = (world.lock().oracle.pop(), batch.next());
+                let serial = popped.as_ref().map(|popped| popped.subject().id.as_u64());
+                assert_eq!(serial, expected.map(|at| at as u64), "the next task");
+                let (Some(at), Some(popped)) = (expected, popped) else { break };
+                let fate = world.lock().oracle.begin_run(at);
+                if let Some(ending) = ended(world, at, fate, Popped::run(popped)) {
+                    let task = enrolled[at].take().expect("it had not ended");
+                    complete(world, side, at, ending, task);
+                }
+            }
+        });
+    }
+
+    fn resume(&mut self) {
+        self.world.lock().oracle.resume();
+        self.side.resume();
+    }
+
+    /// The loop sleeps, if it has not slept since it was last awake.
+    fn park(&mut self) {
+        let oracle = &mut self.world.lock().oracle;
+        if oracle.word != Word::Parked {
+            assert_eq!(self.side.park(), oracle.park(), "the loop sleeps");
+        }
+    }
+
+    fn dispose(&mut self, back: usize) {
+        let Some(at) = place(self.enrolled.len(), back) else { return };
+        let Some(task) = self.enrolled[at].take() else { return };
+        self.inside(|pair| {
+            let (ending, _) = pair.side.end(&task, JoinError::Cancelled);
+            complete(&pair.world, &pair.side, at, ending, task);
+        });
+    }
+
+    fn check(&self) {
+        let (mailbox, world) = (self.side.mailbox(), self.world.lock());
+        let oracle = &world.oracle;
+        assert_eq!(mailbox.has_any(), !oracle.stack.is_empty(), "something was pushed");
+        let has_news = oracle.word == Word::Notified || !oracle.stack.is_empty();
+        assert_eq!(mailbox.has_news(), has_news, "there is news");
+        assert_eq!(mailbox.is_parked(), oracle.word == Word::Parked, "the loop sleeps");
+        assert_eq!(self.rings.load(Ordering::Relaxed), oracle.rings, "rings");
+        assert_eq!(Arc::strong_count(&self.token) - 1, oracle.tokens(), "futures and outputs");
+        if cfg!(fuzzing) {
+            // Elsewhere memory is kept, and with it the reference.
+            assert_eq!(sync::Arc::strong_count(mailbox) - 1, oracle.cells(), "cells");
+        }
+        let ready = oracle.ready.len() + oracle.urgent.len();
+        assert_eq!((self.side.ready(), self.side.is_idle()), (ready, ready == 0), "ready tasks");
+        self.side.count(0);
+        let tally = self.side.tally();
+        let wakes = (tally.local_wakes.get(), tally.remote_wakes.get());
+        assert_eq!(wakes, (oracle.local_wakes, oracle.remote_wakes), "wakes, local and remote");
+        for (at, join) in world.joins.iter().enumerate() {
+            let task = &oracle.tasks[at];
+            assert!(join.as_ref().is_none_or(|join| join.is_done() == task.done), "{at} is done");
+            let Some(enrolled) = &self.enrolled[at] else { continue };
+            assert_eq!(self.side.polls(enrolled), task.polls, "polls of {at}");
+            let activity = (false, task.ready || task.urgent);
+            assert_eq!(self.side.activity(enrolled), activity, "what {at} does");
+        }
+    }
+}
+
+/// Holds what became of a run against what was to become of it.
+fn ended<'a>(world: &Mutex<World>, at: usize, fate: Fate, ran: Ran<'a>) -> Option<Ending<'a>> {
+    let oracle = &mut world.lock().oracle;
+    oracle.running = None;
+    match (fate, ran) {
+        (Fate::Nothing, Ran::Nothing) => None,
+        (Fate::Polled, Ran::Pending) if !oracle.tasks[at].finishing => None,
+        (Fate::Polled, Ran::Ended(ending, End::Finished)) if oracle.tasks[at].finishing => {
+            Some(ending)
+        }
+        (Fate::Dropped, Ran::Dropped(ending, End::Cancelled)) => Some(ending),
+        (fate, ran) => panic!("{at} was to be {fate:?}, and was {ran:?}"),
+    }
+}
+
+fn complete(world: &Mutex<World>, side: &LoopSide, at: usize, ending: Ending<'_>, task: Enrolled) {
+    world.lock().oracle.complete(at);
+    assert!(ending.complete(task, side).is_none(), "{at} has panicked");
+}
