@@ -3,7 +3,7 @@
 
 use crate::choices::History;
 use crate::scheduler::{registry, wheel};
-use crate::task::injection;
+use crate::task::{injection, waker};
 
 /// For each kind of history a type that a target can name.
 macro_rules! histories {
@@ -30,4 +30,5 @@ histories! {
     WheelHistory(wheel::history::History)
     RegistryHistory(registry::history::History)
     InjectionHistory(injection::history::History)
+    WakerHistory(waker::history::History)
 }

@@ -43,6 +43,7 @@ pub(crate) mod shuffle;
 pub(crate) mod spawn;
 pub(crate) mod state;
 pub(crate) mod tally;
+pub(crate) mod waker;
 
 mod blocks;
 mod courier;
@@ -50,4 +51,3 @@ mod notes;
 #[cfg(all(any(test, fuzzing), feature = "std", not(any(loom, shuttle))))]
 mod oracle;
 mod queues;
-mod waker;
