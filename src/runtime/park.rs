@@ -3,9 +3,9 @@
 //! Std's park token is shared with user code, which may take it or leave one; ours is not.
 //!
 //! Before it blocks, a thread looks for a while: who is found looking need not be woken, and leaves no
-//! waker behind, so a loop that has just been roused answers without a system call. A thread that was
-//! not found so looks for a tenth of that. Where there is but one core, what is to give the answer cannot
-//! run meanwhile, and nobody looks.
+//! waker behind, so a loop that has just been roused answers without a system call. A thread that has
+//! looked in vain gives it up, and tries it again now and then: the system may run it and the loop on one
+//! core. Where there is but one, what is to give the answer cannot run meanwhile, and nobody looks.
 
 use std::cell::Cell;
 use std::num::NonZero;
@@ -20,8 +20,6 @@ use super::thread_waker::ThreadWaker;
 /// How long a thread looks before it blocks: as long as it takes to rouse a loop and, by another wake-up,
 /// the thread.
 const LOOK: Duration = Duration::from_micros(25);
-/// The same where that has been in vain of late: for what a loop does that is awake.
-const GLANCE: Duration = Duration::from_micros(2);
 
 /// How many pauses come before the first look, some half a microsecond: no answer is there sooner, and
 /// every look takes the task's state away from the loop that is about to change it. With cores far apart
@@ -33,7 +31,7 @@ std::thread_local! {
     /// waiting (by a waker that blocks) must not take its wake.
     static SPARE: Cell<Option<Arc<ThreadWaker>>> = const { Cell::new(None) };
 
-    /// Whether this thread should look for all of the time.
+    /// Whether this thread should look.
     static TRUST: Trust = const { Trust::new() };
 }
 
@@ -49,24 +47,17 @@ pub(crate) fn wait<T>(
     deadline: Option<Instant>,
     mut poll: impl FnMut(Option<&Waker>) -> Poll<T>,
 ) -> Option<T> {
-    if !has_company() {
-        return block(deadline, |waker| poll(Some(waker)));
-    }
-    let begun = Instant::now();
-    (0..PAUSES).for_each(|_| std::hint::spin_loop());
-    let trusts = TRUST.with(Trust::is_there);
-    let found = look(begun, if trusts { LOOK } else { GLANCE }, deadline, || match poll(None) {
-        Poll::Ready(answer) => Some(answer),
-        Poll::Pending => None,
+    let found = (has_company() && TRUST.with(Trust::is_there)).then(|| {
+        let begun = Instant::now();
+        (0..PAUSES).for_each(|_| std::hint::spin_loop());
+        let found = look(begun, LOOK, deadline, || match poll(None) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        });
+        TRUST.with(|trust| trust.looked(found.is_some()));
+        found
     });
-    let was_found = found.is_some();
-    let answer = found.or_else(|| block(deadline, |waker| poll(Some(waker))));
-    match trusts {
-        true => TRUST.with(|trust| trust.looked(was_found)),
-        false if begun.elapsed() <= LOOK => TRUST.with(Trust::missed),
-        false => {}
-    }
-    answer
+    found.flatten().or_else(|| block(deadline, |waker| poll(Some(waker))))
 }
 
 /// Polls until there is an answer or the deadline comes, blocking this thread in between.

@@ -65,43 +65,54 @@ impl Patience {
 }
 
 /// That of a thread which looks for a short while that nobody has set. It trusts in looking until that
-/// was in vain a few times, and then tries it now and then, if it could have paid: where two threads
+/// was in vain a few times, and then tries it now and then, and less and less often: where two threads
 /// share a core, what the one looks for comes only once it sleeps, however soon that is.
 #[derive(Debug)]
 pub(crate) struct Trust {
     /// So many vain looks until it ends; zero: it has ended.
     left: Cell<u8>,
-    /// So many waits that were short until the next trial.
+    /// So many waits from one trial to the next.
+    apart: Cell<u8>,
+    /// And until the next.
     until_trial: Cell<u8>,
 }
 
 /// How many vain looks end all trust.
 const FAILURES: u8 = 4;
-/// How many short waits earn a trial.
-const WAITS: u8 = 16;
+/// How many waits earn a trial, after the first time that trust ended, and at most.
+const APART: [u8; 2] = [16, 128];
 
 impl Trust {
     pub(crate) const fn new() -> Self {
-        Self { left: Cell::new(FAILURES), until_trial: Cell::new(WAITS) }
+        let [first, _] = APART;
+        Self { left: Cell::new(FAILURES), apart: Cell::new(first), until_trial: Cell::new(first) }
     }
 
-    /// Whether to look for all of the time.
+    /// Whether to look, in the wait that begins.
     pub(crate) fn is_there(&self) -> bool {
-        self.left.get() > 0
-    }
-
-    /// Looking for all of the time was enough, or not.
-    pub(crate) fn looked(&self, found: bool) {
-        self.left.set(if found { FAILURES } else { self.left.get().saturating_sub(1) });
-    }
-
-    /// Without trust, a wait was so short that looking could have been enough.
-    pub(crate) fn missed(&self) {
-        let left = self.until_trial.get() - 1;
-        if left == 0 {
+        if self.left.get() == 0 {
+            self.until_trial.set(self.until_trial.get() - 1);
+            if self.until_trial.get() > 0 {
+                return false;
+            }
             self.left.set(1);
         }
-        self.until_trial.set(if left == 0 { WAITS } else { left });
+        true
+    }
+
+    /// To look was enough, or not.
+    pub(crate) fn looked(&self, found: bool) {
+        let [first, most] = APART;
+        if found {
+            self.left.set(FAILURES);
+            self.apart.set(first);
+        } else {
+            self.left.set(self.left.get() - 1);
+            if self.left.get() == 0 {
+                self.until_trial.set(self.apart.get());
+                self.apart.set(self.apart.get().saturating_mul(2).min(most));
+            }
+        }
     }
 }
 
@@ -124,26 +135,23 @@ mod tests {
     }
 
     #[test]
-    fn trust_ends_after_vain_looks_in_a_row_and_a_trial_brings_it_back() {
+    fn trust_ends_after_vain_looks_in_a_row_and_is_tried_less_and_less() {
         let trust = Trust::new();
         let fail = |times: u8| (0..times).for_each(|_| trust.looked(false));
+        let waits = |times: usize| (0..times).filter(|_| trust.is_there()).count();
         fail(FAILURES - 1);
         trust.looked(true);
         fail(FAILURES - 1);
         assert!(trust.is_there(), "found once in between");
         fail(1);
-        for trial in 0..3 {
-            for wait in 1..=WAITS {
-                assert!(!trust.is_there(), "trial {trial}, after {wait} waits");
-                trust.missed();
-            }
-            assert!(trust.is_there(), "a trial");
+        for apart in [16, 32, 64, 128, 128] {
+            assert_eq!((waits(apart - 1), waits(1)), (0, 1), "{apart} waits");
             fail(1);
         }
-        (0..WAITS).for_each(|_| trust.missed());
+        assert_eq!(waits(128), 1);
         trust.looked(true);
-        fail(FAILURES - 1);
-        assert!(trust.is_there(), "a trial that paid brings back all of it");
+        fail(FAILURES);
+        assert_eq!((waits(15), waits(1)), (0, 1), "a trial that paid brings back all of it");
     }
 
     #[test]
