@@ -11,7 +11,7 @@
 //! - Timers of other threads. In async-io each timer may be armed by any thread, and an armed timer
 //!   wakes the thread that waits: that is its price, paid here by one thread.
 //! - Lateness under load: one sleep at a time, on a machine that is idle or not as it happens. What
-//!   the system adds is the greater part of it, and the same for all.
+//!   the system adds is the greater part of it, and the same for all: `thread::sleep` has nothing else.
 //! - The worst pause is wall time. Where Linux says that it preempted the thread the pause is left out,
 //!   but what a hypervisor takes cannot be told: hence the least of several runs.
 

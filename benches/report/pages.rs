@@ -30,7 +30,12 @@ const TABLES: [(&str, &str, bool, &str); 8] = [
          waits for their result polls it without a pause.",
     ),
     ("timers", "Timers", true, "Nanoseconds per operation, with so many other timers pending."),
-    ("floods", "Timers that fire", false, "In the unit that the row names."),
+    (
+        "floods",
+        "Timers that fire",
+        false,
+        "In the unit that the row names. `thread::sleep` is a thread that does nothing else: a floor.",
+    ),
     (
         "scale-tasks",
         "Tasks, from one to a million",

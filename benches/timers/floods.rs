@@ -52,7 +52,7 @@ pub(crate) fn print(options: &Options) {
             let name = format!("lateness of sleep({sleep:?}), p{:.0}, us", part * 100.0);
             let of =
                 |peer: usize| late.iter().map(|round| quantile(&round[peer].1, part)).collect();
-            let values = (0..3).map(|peer| (late[0][peer].0, of(peer))).collect();
+            let values = (0..4).map(|peer| (late[0][peer].0, of(peer))).collect();
             table.row(&Row { name, values });
         }
     }
@@ -63,11 +63,12 @@ pub(crate) fn print(options: &Options) {
 }
 
 /// A round of latenesses: of so many sleeps of each peer.
-fn latenesses(sleep: Duration, times: usize) -> [(&'static str, Vec<f64>); 3] {
+fn latenesses(sleep: Duration, times: usize) -> [(&'static str, Vec<f64>); 4] {
     [
         (Sideloop::NAME, lateness::<Sideloop>(sleep, times)),
         (Tokio::NAME, lateness::<Tokio>(sleep, times)),
         (AsyncIo::NAME, lateness::<AsyncIo>(sleep, times)),
+        ("thread::sleep", late(sleep, times)),
     ]
 }
 
@@ -163,6 +164,18 @@ fn lateness<P: Peer>(sleep: Duration, times: usize) -> Vec<f64> {
             late.push(at.elapsed().as_secs_f64() * 1e6);
         }
         late
+    })
+}
+
+/// The same of a loop's own thread, which has its timer slack, that sleeps as the system has it: a floor.
+fn late(sleep: Duration, times: usize) -> Vec<f64> {
+    Sideloop::run_apart(async move {
+        let one = |_| {
+            let at = Instant::now() + sleep;
+            std::thread::sleep(sleep);
+            at.elapsed().as_secs_f64() * 1e6
+        };
+        (0..times).map(one).collect()
     })
 }
 
