@@ -34,7 +34,8 @@ const TABLES: [(&str, &str, bool, &str); 8] = [
         "floods",
         "Timers that fire",
         false,
-        "In the unit that the row names. `thread::sleep` is a thread that does nothing else: a floor.",
+        "In the unit that the row names. `thread::sleep` is a thread that has no timers, and sleeps from one \
+         deadline to the next: a floor.",
     ),
     (
         "scale-tasks",

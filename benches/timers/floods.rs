@@ -18,6 +18,8 @@ use crate::operations::{Dice, armed, own_waker, yield_once};
 /// How many timers fire within [`SPREAD`].
 const FLOOD: usize = 100_000;
 const SPREAD: Duration = Duration::from_millis(200);
+/// What needs no timers: a thread that sleeps as the system has it.
+const FLOOR: &str = "thread::sleep";
 /// How many timers are pending while pauses are measured, and over how long they fire.
 const MANY: usize = 1_000_000;
 const LONG: Duration = Duration::from_secs(2);
@@ -43,7 +45,8 @@ type Measure = (&'static str, fn() -> Option<f64>);
 pub(crate) fn print(options: &Options) {
     let mut table = Table::new("floods", "in the unit that the row names");
     let name = format!("{FLOOD} sleeps over {} ms, ns of processor time each", SPREAD.as_millis());
-    rounds(&mut table, options, name, &peers!(flood));
+    let [ours, tokio, async_io] = peers!(flood);
+    rounds(&mut table, options, name, &[ours, tokio, async_io, (FLOOR, sleeps)]);
     let sleep = Duration::from_micros(100);
     let lengths = [(sleep, options.pick(1_000, 200)), (20 * sleep, options.pick(300, 50))];
     for (sleep, times) in lengths.into_iter().filter(|_| options.has("lateness")) {
@@ -68,7 +71,7 @@ fn latenesses(sleep: Duration, times: usize) -> [(&'static str, Vec<f64>); 4] {
         (Sideloop::NAME, lateness::<Sideloop>(sleep, times)),
         (Tokio::NAME, lateness::<Tokio>(sleep, times)),
         (AsyncIo::NAME, lateness::<AsyncIo>(sleep, times)),
-        ("thread::sleep", late(sleep, times)),
+        (FLOOR, late(sleep, times)),
     ]
 }
 
@@ -150,6 +153,24 @@ fn flood<P: Peer>() -> Option<f64> {
     std::thread::sleep(Duration::from_millis(1)); // so that the time until here is counted
     let before = processor_time()?;
     P::new().run(fire::<P>(FLOOD, SPREAD, async |countdown| countdown.fired().await))?;
+    std::thread::sleep(Duration::from_millis(1));
+    Some((processor_time()? - before) / FLOOD as f64)
+}
+
+/// The same of a thread that only sleeps from each time at which something is due to the next: a floor for
+/// whoever is exact.
+fn sleeps() -> Option<f64> {
+    let mut dice = Dice::new();
+    let mut times: Vec<_> = (0..FLOOD).map(|_| dice.between(Duration::ZERO, SPREAD)).collect();
+    times.sort_unstable();
+    std::thread::sleep(Duration::from_millis(1)); // so that the time until here is counted
+    let (before, start, mut now) = (processor_time()?, Instant::now(), Duration::ZERO);
+    for time in times {
+        if time > now {
+            std::thread::sleep(time.saturating_sub(start.elapsed()));
+            now = start.elapsed();
+        }
+    }
     std::thread::sleep(Duration::from_millis(1));
     Some((processor_time()? - before) / FLOOD as f64)
 }
