@@ -214,7 +214,7 @@ mod modelled {
         }
     }
 
-    /// As the real one; a deadline has come already.
+    /// As the real one, but that a deadline has come already: then the lock is not given up.
     #[derive(Debug, Default)]
     pub(crate) struct Bell(sync::Condvar);
 

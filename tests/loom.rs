@@ -54,6 +54,7 @@
 //! | a group: a member is made against its end | `groups::member_made_against_its_end` | `ended_member_untold` |
 //! | a thread that blocks in a join against its wake | `threads::wake_against_wait` | `thread_rung_before_the_mark` |
 //! | a poll that begins against a watchdog that goes to rest | `watchdog::polls_against_rest` | `watchdog_sleeps_unasked` |
+//! | a poll that ends against a watchdog | `watchdog::a_poll_that_is_over` | `end_leaves_the_poll` |
 //! | the end of the loop against its watchdog | `watchdog::stop_against_rest` | `watchdog_rung_before_the_mark` |
 //! | bounded queue: room against who waits | `gates::room_for_who_waits`, `gates::two_wait_for_one_room` | `full_gate_unmarked`, `leave_wakes_nobody` |
 //! | bounded queue: who waits against shutdown | `gates::a_blocked_spawner_against_the_end` | `closing_wakes_nobody` |
@@ -62,7 +63,7 @@
 //!
 //! ```text
 //! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target-loom LOOM_MAX_PREEMPTIONS=3 \
-//!     cargo test --release --test loom -- --test-threads=1
+//!     cargo test --release --test loom -- --test-threads=1 --skip=floor::
 //! ```
 #![cfg(loom)]
 #![allow(dead_code, unused_imports, unreachable_pub, missing_docs)] // the floor serves more than the models

@@ -26,7 +26,8 @@ struct Loops {
 }
 
 impl Loops {
-    /// A number that no loop has. At one in a nanosecond they come round after 584 years.
+    /// The next number that no loop has which can be found. At one in a nanosecond they come round after
+    /// 584 years.
     fn draw(&mut self) -> Number {
         loop {
             self.last = self.last.checked_add(1).unwrap_or(NonZeroU64::MIN);
@@ -37,7 +38,7 @@ impl Loops {
     }
 }
 
-/// A loop's number, unique in the process.
+/// A loop's number, unique among those that live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Number(NonZeroU64);
 

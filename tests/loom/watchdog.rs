@@ -16,17 +16,29 @@ struct Told {
     stuck: StdArc<ThreadWaker>,
 }
 
-/// A watchdog for which each poll is too long, or none.
-fn watched(limit: Duration) -> (StdArc<Watch<u8>>, StdArc<Told>, thread::JoinHandle<()>) {
-    let (watch, told) = (StdArc::new(Watch::default()), StdArc::new(Told::default()));
-    let (watching, telling) = (StdArc::clone(&watch), StdArc::clone(&told));
+/// A watchdog for which each poll is too long, with no limit, or none, with the greatest: with another one, what
+/// it does would hang on a real clock.
+fn watched(watch: &StdArc<Watch<u8>>, limit: Duration) -> (StdArc<Told>, thread::JoinHandle<()>) {
+    let (watching, told) = (StdArc::clone(watch), StdArc::new(Told::default()));
+    let telling = StdArc::clone(&told);
     let thread = thread::spawn(move || {
         watching.run(limit, |poll, _| {
             telling.polls.lock().push(poll);
             std::task::Wake::wake_by_ref(&telling.stuck);
         });
     });
-    (watch, told, thread)
+    (told, thread)
+}
+
+impl Told {
+    /// A poll that is stuck until it is told.
+    fn poll(&self, watch: &Watch<u8>, poll: u8) {
+        watch.begin(poll);
+        while self.polls.lock().last() != Some(&poll) {
+            self.stuck.wait(None);
+        }
+        watch.end();
+    }
 }
 
 /// O2: two polls, each stuck until it is told, against a watchdog that rests in between: each is told, and told once.
@@ -35,13 +47,10 @@ fn watched(limit: Duration) -> (StdArc<Watch<u8>>, StdArc<Told>, thread::JoinHan
 #[test]
 fn polls_against_rest() {
     loom::model(|| {
-        let (watch, told, thread) = watched(Duration::ZERO);
+        let watch = StdArc::default();
+        let (told, thread) = watched(&watch, Duration::ZERO);
         for poll in 0..2 {
-            watch.begin(poll);
-            while told.polls.lock().last() != Some(&poll) {
-                told.stuck.wait(None);
-            }
-            watch.end();
+            told.poll(&watch, poll);
         }
         watch.stop();
         thread.join().expect("ends");
@@ -49,13 +58,31 @@ fn polls_against_rest() {
     });
 }
 
-/// O2: a loop ends while its watchdog watches a poll, or rests: it ends too, and has told nothing.
+/// O2: a poll that is over is not told, however long it was.
+///
+/// Faults: `end_leaves_the_poll`.
+#[test]
+fn a_poll_that_is_over() {
+    loom::model(|| {
+        let watch = StdArc::default();
+        Watch::begin(&watch, 0);
+        watch.end();
+        let (told, thread) = watched(&watch, Duration::ZERO);
+        told.poll(&watch, 1);
+        watch.stop();
+        thread.join().expect("ends");
+        assert_eq!(*told.polls.lock(), [1]);
+    });
+}
+
+/// O2: a loop ends while its watchdog watches a poll, or begins to rest: it ends too, and has told nothing.
 ///
 /// Faults: `watchdog_rung_before_the_mark`.
 #[test]
 fn stop_against_rest() {
     loom::model(|| {
-        let (watch, told, thread) = watched(Duration::MAX);
+        let watch = StdArc::default();
+        let (told, thread) = watched(&watch, Duration::MAX);
         watch.begin(0);
         watch.end();
         watch.stop();

@@ -2,9 +2,10 @@
 //!
 //! - **V1 (once)**: a poll is told at most once, and only while it is the current one: both are decided
 //!   under the lock. The hook is called outside of it.
-//! - **V2 (rest)**: a poll that begins rings only if the watchdog rests without a deadline. It goes to
-//!   that rest under the lock, after a short one in which none began; and a poll that begins while it
-//!   is on its way there changes what it compares before it sleeps.
+//! - **V2 (rest)**: a poll that begins rings if and only if the watchdog takes a long rest. It takes that
+//!   under the lock, after a short one in which none began; and a poll that begins while it is on its way
+//!   there changes what it compares before it sleeps. So an idle loop is left alone, and a busy one rings
+//!   at most once in each short rest.
 //!
 //! Modelled in `tests/loom/watchdog.rs`.
 
@@ -43,6 +44,7 @@ enum Rest {
 }
 
 /// What the watchdog does next.
+#[derive(Debug)]
 enum Next<S> {
     Tell(S, Duration),
     /// For as long as its rest is this, at most until then.
@@ -52,29 +54,21 @@ enum Next<S> {
 
 impl<S> Default for Watch<S> {
     fn default() -> Self {
-        let state = State { current: None, busy: Duration::ZERO, rest: Rest::No, stopped: false };
-        Self(Monitor::new(state))
+        Self(Monitor::new(State::new()))
     }
 }
 
 impl<S: Clone> Watch<S> {
     /// The loop is about to run the subject's code.
     pub(crate) fn begin(&self, subject: S) {
-        let rest = self.0.with(|state| {
-            state.current = Some(Current { subject, since: Instant::now(), told: false });
-            mem::replace(&mut state.rest, Rest::No)
-        });
-        if rest == Rest::Long {
+        if self.0.with(|state| state.begin(subject)) {
             self.0.ring();
         }
     }
 
     /// It came back.
     pub(crate) fn end(&self) {
-        self.0.with(|state| {
-            state.busy += state.current_for();
-            state.current = None;
-        });
+        self.0.with(State::end);
     }
 
     /// The loop has ended: the watchdog ends after what it is at.
@@ -102,7 +96,25 @@ impl<S: Clone> Watch<S> {
     }
 }
 
+impl<S> State<S> {
+    fn new() -> Self {
+        Self { current: None, busy: Duration::ZERO, rest: Rest::No, stopped: false }
+    }
+}
+
 impl<S: Clone> State<S> {
+    /// Whether the watchdog is to be rung for.
+    #[must_use]
+    fn begin(&mut self, subject: S) -> bool {
+        self.current = Some(Current { subject, since: Instant::now(), told: false });
+        mem::replace(&mut self.rest, Rest::No) == Rest::Long
+    }
+
+    fn end(&mut self) {
+        self.busy += self.current_for();
+        self.current = None;
+    }
+
     fn current_for(&self) -> Duration {
         self.current.as_ref().map_or(Duration::ZERO, |current| current.since.elapsed())
     }
@@ -128,5 +140,73 @@ impl<S: Clone> State<S> {
         };
         self.rest = rest;
         Next::Sleep(rest, until)
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// What is next is `Sleep`, with this rest, and with a deadline or without.
+    #[track_caller]
+    fn sleeps(state: &mut State<u8>, limit: Duration, rest: Rest, has_deadline: bool) {
+        match state.next(limit) {
+            Next::Sleep(of, until) => assert_eq!((of, until.is_some()), (rest, has_deadline)),
+            next => panic!("{next:?}"),
+        }
+    }
+
+    #[test]
+    fn a_poll_is_told_once_and_not_after_its_end() {
+        let mut state = State::new();
+        let _ = state.begin(1);
+        assert!(matches!(state.next(Duration::ZERO), Next::Tell(1, _)));
+        sleeps(&mut state, Duration::ZERO, Rest::Short, true);
+        state.end();
+        let _ = state.begin(2);
+        state.end();
+        sleeps(&mut state, Duration::ZERO, Rest::Short, true);
+    }
+
+    #[test]
+    fn a_poll_is_watched_for_as_long_as_its_limit_lasts() {
+        let mut state = State::new();
+        let _ = state.begin(1);
+        sleeps(&mut state, HOUR, Rest::No, true);
+        sleeps(&mut state, Duration::MAX, Rest::No, false);
+        state.stopped = true;
+        assert!(matches!(state.next(HOUR), Next::End));
+    }
+
+    #[test]
+    fn a_watchdog_rests_for_a_while_and_then_until_it_is_rung_for() {
+        let mut state = State::new();
+        assert!(!state.begin(1), "it does not rest");
+        state.end();
+        sleeps(&mut state, HOUR, Rest::Short, true);
+        assert!(!state.begin(2), "it will look by itself");
+        state.end();
+        sleeps(&mut state, HOUR, Rest::Short, true);
+        for _ in 0..2 {
+            sleeps(&mut state, HOUR, Rest::Long, false);
+        }
+        assert!(state.begin(3));
+        sleeps(&mut state, HOUR, Rest::No, true);
+    }
+
+    #[test]
+    fn only_the_time_of_polls_is_busy() {
+        let (mut state, before, ago) = (State::new(), Instant::now(), Duration::from_millis(10));
+        let _ = state.begin(1);
+        state.current.as_mut().expect("it began").since -= ago;
+        let current = state.current_for();
+        state.end();
+        assert!(current >= ago && state.busy >= current && state.busy <= ago + before.elapsed());
+        assert!(state.current_for().is_zero());
+        let busy = state.busy;
+        state.end();
+        assert_eq!(state.busy, busy, "nothing ended");
     }
 }
