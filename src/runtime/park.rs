@@ -54,7 +54,10 @@ pub(crate) fn wait<T>(
             Poll::Ready(answer) => Some(answer),
             Poll::Pending => None,
         });
-        TRUST.with(|trust| trust.looked(found.is_some()));
+        // In vain tells nothing where the deadline cut it short.
+        if found.is_some() || deadline.is_none_or(|at| at >= begun + LOOK) {
+            TRUST.with(|trust| trust.looked(found.is_some()));
+        }
         found
     });
     found.flatten().or_else(|| block(deadline, |waker| poll(Some(waker))))
@@ -91,14 +94,31 @@ mod tests {
     const ALONE: &str = "SIDELOOP_TEST_ALONE";
 
     /// Counted, not timed: how often a thread looks before it blocks.
-    #[test]
-    fn a_thread_looks_only_where_it_has_company() {
+    fn looks(deadline: Instant) -> u32 {
         let mut looks = 0;
-        let answer = wait(Some(Instant::now()), |waker| {
+        let answer = wait(Some(deadline), |waker| {
             looks += u32::from(waker.is_none());
             Poll::<()>::Pending
         });
         assert_eq!(answer, None, "the deadline had come");
+        looks
+    }
+
+    #[test]
+    fn a_thread_that_looks_in_vain_gives_it_up_unless_a_deadline_cut_it_short() {
+        let looking = |times: usize, patience| {
+            (0..times).filter(|_| looks(Instant::now() + patience) > 0).count()
+        };
+        if has_company() {
+            assert_eq!(looking(10, Duration::ZERO), 10);
+            assert_eq!(looking(5, Duration::from_millis(100)), 4);
+            assert_eq!(looking(20, Duration::ZERO), 6, "from a trial on, which is not over");
+        }
+    }
+
+    #[test]
+    fn a_thread_looks_only_where_it_has_company() {
+        let looks = looks(Instant::now());
         let alone = env::var_os(ALONE).is_some();
         assert!(!alone || !has_company(), "one core");
         assert_eq!(looks > 0, has_company(), "{looks} looks");

@@ -91,7 +91,7 @@ impl Trust {
     /// Whether to look, in the wait that begins.
     pub(crate) fn is_there(&self) -> bool {
         if self.left.get() == 0 {
-            self.until_trial.set(self.until_trial.get() - 1);
+            self.until_trial.set(self.until_trial.get().saturating_sub(1));
             if self.until_trial.get() > 0 {
                 return false;
             }
@@ -106,9 +106,10 @@ impl Trust {
         if found {
             self.left.set(FAILURES);
             self.apart.set(first);
-        } else {
-            self.left.set(self.left.get() - 1);
-            if self.left.get() == 0 {
+        } else if let Some(left) = self.left.get().checked_sub(1) {
+            // If not, a wait within this one has ended all trust already.
+            self.left.set(left);
+            if left == 0 {
                 self.until_trial.set(self.apart.get());
                 self.apart.set(self.apart.get().saturating_mul(2).min(most));
             }
@@ -152,6 +153,8 @@ mod tests {
         trust.looked(true);
         fail(FAILURES);
         assert_eq!((waits(15), waits(1)), (0, 1), "a trial that paid brings back all of it");
+        fail(2); // a wait within a wait
+        assert_eq!((waits(31), waits(1)), (0, 1), "one trial failed");
     }
 
     #[test]
