@@ -73,7 +73,7 @@ pub(crate) enum News {
     Control(Enrolled),
 }
 
-/// Everything that had been pushed when the loop looked.
+/// Everything that had been pushed when the loop looked. To be taken in to its end: what is left is leaked.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Intake(Chain);
