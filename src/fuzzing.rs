@@ -1,8 +1,8 @@
 //! What the targets in `fuzz/` need of the inside: compiled under `cfg(fuzzing)` alone, and no part
 //! of the API.
 
-use crate::choices::History;
 use crate::scheduler::{registry, wheel};
+use crate::task::choices::History;
 use crate::task::{injection, waker};
 
 /// For each kind of history a type that a target can name.

@@ -71,8 +71,6 @@ mod readme {}
 #[doc(hidden)]
 pub mod fuzzing;
 
-#[cfg(all(any(test, fuzzing), not(loom)))]
-mod choices;
 mod error;
 mod id;
 mod sync;

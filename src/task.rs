@@ -34,6 +34,8 @@
 
 pub(crate) mod batch;
 pub(crate) mod cell;
+#[cfg(all(any(test, fuzzing), not(loom)))]
+pub(crate) mod choices;
 pub(crate) mod injection;
 pub(crate) mod join;
 pub(crate) mod loop_side;

@@ -5,8 +5,7 @@ use crate::source::Source;
 use crate::verdict::Verdict;
 
 /// The floors below the shell, lowest first; every other module is shell.
-const FLOORS: [&[&str]; 3] =
-    [&["choices", "error", "id", "tick", "sync"], &["task"], &["scheduler"]];
+const FLOORS: [&[&str]; 3] = [&["error", "id", "tick", "sync"], &["task"], &["scheduler"]];
 /// Modules that must do without `std`.
 const NO_STD: [&str; 4] = ["task", "scheduler", "id", "tick"];
 /// Names that say nothing.

@@ -11,10 +11,10 @@ use core::panic::Location;
 
 use super::super::index::GOLDEN;
 use super::{Lent, Registry};
-use crate::choices::{self, Choose};
 use crate::error::JoinError;
 use crate::id::{NO_KEY, TaskId};
 use crate::task::cell::Origin;
+use crate::task::choices::{self, Choose};
 use crate::task::loop_side::{Enrolled, LoopSide, News};
 use crate::task::run::{Ending, Ran};
 use crate::task::spawn::{Kind, NewTask};
@@ -343,7 +343,7 @@ fn run_out(side: &LoopSide) {
 #[cfg(test)]
 mod tests {
     use super::History;
-    use crate::choices::replay::{run_seeds, run_what_was_found};
+    use crate::task::choices::replay::{run_seeds, run_what_was_found};
 
     #[test]
     fn every_seed_agrees_with_the_map() {

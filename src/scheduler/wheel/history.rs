@@ -6,7 +6,7 @@ use core::iter;
 use super::level::LEVELS;
 use super::oracle::Pair;
 use super::{SHORT, Step};
-use crate::choices::{self, Choose};
+use crate::task::choices::{self, Choose};
 
 /// Where a wheel may stand when it begins: at each power of two where something could wrap.
 pub(crate) const STARTS: [u64; 7] =

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::iter;
 
-use crate::choices::{self, Choose};
+use crate::task::choices::{self, Choose};
 use crate::task::oracle::operation::{Deed, Operation};
 use crate::task::oracle::pair::Pair;
 use crate::task::state::Request;
@@ -76,7 +76,7 @@ fn script(choose: &mut impl Choose) -> Vec<Deed> {
 #[cfg(test)]
 mod tests {
     use super::History;
-    use crate::choices::replay::{run_seeds, run_what_was_found};
+    use crate::task::choices::replay::{run_seeds, run_what_was_found};
 
     #[test]
     fn every_seed_agrees_with_the_oracle() {

@@ -65,6 +65,7 @@ fn a_push_behind_others_rings_where_the_loop_sleeps_and_only_there() {
     let rings = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&rings);
     let side = LoopSide::new(Box::new(move || {
+        // ORDERING: Relaxed, here and where it is read: there is one thread.
         counter.fetch_add(1, Ordering::Relaxed);
     }));
     let _entered = side.enter();

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::choices::Choose;
+use crate::task::choices::Choose;
 use crate::task::state::Request;
 
 /// What may be done anywhere: before the loop's run, in it, in a poll, and after the loop's end. Tasks and

@@ -37,6 +37,7 @@ impl Pair {
         let rings = sync::Arc::new(AtomicUsize::new(0));
         let counter = sync::Arc::clone(&rings);
         let unpark = move || {
+            // ORDERING: Relaxed, here and where it is read: there is one thread.
             counter.fetch_add(1, Ordering::Relaxed);
         };
         let side = Rc::new(LoopSide::new(Box::new(unpark)));
@@ -287,7 +288,8 @@ impl Pair {
         let has_news = oracle.word == Word::Notified || !oracle.stack.is_empty();
         assert_eq!(mailbox.has_news(), has_news, "there is news");
         assert_eq!(mailbox.is_parked(), oracle.word == Word::Parked, "the loop sleeps");
-        assert_eq!(self.rings.load(Ordering::Relaxed), oracle.rings, "rings");
+        let rings = self.rings.load(Ordering::Relaxed); // ORDERING: see above
+        assert_eq!(rings, oracle.rings, "rings");
         assert_eq!(Arc::strong_count(&self.token) - 1, oracle.tokens(), "futures and outputs");
         if cfg!(fuzzing) {
             // Elsewhere memory is kept, and with it the reference.

@@ -286,7 +286,7 @@ impl State {
     pub(crate) fn set_references(&self, references: usize) -> usize {
         let now = self.load();
         let word = references.min(FULL + 1) * REF + now.0 % REF;
-        self.0.store(word, Ordering::Relaxed);
+        self.0.store(word, Ordering::Relaxed); // ORDERING: nobody else has the task
         now.references()
     }
 }

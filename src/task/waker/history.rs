@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use core::iter;
 
-use crate::choices::{self, Choose};
+use crate::task::choices::{self, Choose};
 use crate::task::oracle::operation::{Deed, Operation};
 use crate::task::oracle::pair::Pair;
 
@@ -69,7 +69,7 @@ fn draw(choose: &mut impl Choose) -> Option<Operation> {
 #[cfg(test)]
 mod tests {
     use super::History;
-    use crate::choices::replay::{run_seeds, run_what_was_found};
+    use crate::task::choices::replay::{run_seeds, run_what_was_found};
 
     #[test]
     fn every_seed_agrees_with_the_oracle() {
