@@ -19,8 +19,8 @@
 //! | a coalesced wake happens before the poll | `wakes::coalesced_wake_is_visible` | `wake_of_queued_publishes_nothing` |
 //! | wake during a poll | `wakes::local_poll_against_remote_wakes` | `begin_poll_clears_relaxed` |
 //! | wake after completion | `ends::wake_after_completion` | `wake_of_done_pushes` |
-//! | wake of the future of `block_on` against its take, and against park | `main_future::wake_against_take_and_park` | `main_marked_after_the_bell`, `main_mark_of_others_not_asked` |
-//! | its wake behind another one happens before the poll | `main_future::coalesced_wake_of_the_main_future_is_visible` | `main_wake_behind_another_publishes_nothing`, `main_take_relaxed` |
+//! | wake of the future of `block_on` against its take, and against park | `main_future::wake_against_take_and_park` | `main_marked_after_the_bell`, `main_mark_of_others_not_asked`, `main_take_relaxed` |
+//! | its wake behind another one happens before the poll | `main_future::coalesced_wake_of_the_main_future_is_visible` | `main_wake_behind_another_publishes_nothing` |
 //! | last waker dropped elsewhere against completion | `ends::last_reference_elsewhere` | `clone_uncounted` |
 //! | wake against the drop of the executor | `ends::wake_against_the_end` | `heir_ignored` |
 //! | cancel against wake | `joins::cancel_against_wake` | `request_lost_behind_a_wake` |

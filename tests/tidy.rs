@@ -175,8 +175,12 @@ fn threats_are_shown() {
 fn models_are_listed() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let faults = fs::read_dir(tests.join("loom/mutants")).unwrap().map(|file| file.unwrap().path());
-    let faults: Vec<String> =
-        faults.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    let fault = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let model = text.lines().next().unwrap().trim_start_matches("Model: ").to_owned();
+        (path.file_stem().unwrap().to_string_lossy().into_owned(), model)
+    };
+    let faults: Vec<_> = faults.map(fault).collect();
     let head = fs::read_to_string(tests.join("loom.rs")).unwrap();
     let notes = fs::read_to_string(tests.with_file_name(threats::NOTES)).unwrap();
     threats::models_are_listed(&head, &notes, &faults, package()).demand();

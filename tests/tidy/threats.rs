@@ -32,12 +32,12 @@ pub(crate) fn threats_are_shown(notes: &str, sources: &[Source]) -> Verdict {
     verdict
 }
 
-/// Every model has a row in the table of `head`, and every row a model and a fault that there is, among `faults`; and
-/// the `notes` say how many there are.
+/// Every model has a row in the table of `head`, and every row a model and a fault of it that there is, among `faults`,
+/// which are names with their models; and the `notes` say how many there are.
 pub(crate) fn models_are_listed(
     head: &str,
     notes: &str,
-    faults: &[String],
+    faults: &[(String, String)],
     sources: &[Source],
 ) -> Verdict {
     let mut verdict = Verdict::default();
@@ -65,7 +65,7 @@ fn look_at_row(
     verdict: &mut Verdict,
     line: usize,
     row: &str,
-    faults: &[String],
+    faults: &[(String, String)],
     models: &[String],
 ) {
     let (of, with) = (named(row, 2), named(row, 1));
@@ -75,13 +75,14 @@ fn look_at_row(
         !of.is_empty() && !with.is_empty(),
         "a row without a model or a fault",
     );
-    for name in of {
-        let kept = models.iter().any(|model| model.strip_prefix("loom::") == Some(name));
+    for name in &of {
+        let kept = models.iter().any(|model| model.strip_prefix("loom::") == Some(*name));
         verdict.look(MODELS, line, kept, format!("there is no model {name}"));
     }
     for name in with {
-        let kept = faults.iter().any(|fault| fault == name);
-        verdict.look(MODELS, line, kept, format!("there is no fault {name}"));
+        let kept =
+            faults.iter().any(|(fault, model)| fault == name && of.contains(&model.as_str()));
+        verdict.look(MODELS, line, kept, format!("there is no fault {name} of this model"));
     }
 }
 
@@ -148,9 +149,10 @@ mod tests {
         let head = "//! | p | m | f |\n//! |---|---|---|\n//! | a | `wakes::one` | `x` |\n\
                     //! | b | `wakes::three` | `x` |\n//! | c | `wakes::one` | `y` |\n//! | d | | `x` |\n";
         let notes = "| 2 models | 7 patches |";
-        let verdict = models_are_listed(head, notes, &["x".to_owned()], &[wakes]);
+        let fault = ("x".to_owned(), "wakes::one".to_owned());
+        let verdict = models_are_listed(head, notes, &[fault], &[wakes]);
         let faults: Vec<_> = verdict.faults().iter().map(|(_, line, _)| *line).collect();
-        assert_eq!(faults, [1, 4, 5, 6, 1]);
+        assert_eq!(faults, [1, 4, 4, 5, 6, 6, 1]);
     }
 
     #[test]
