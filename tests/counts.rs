@@ -14,7 +14,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sideloop::{
-    Builder, Handle, JoinHandle, LoopThread, TaskGroup, current, spawn_local, time, yield_now,
+    Builder, Executor, Handle, JoinHandle, LoopThread, TaskGroup, current, spawn_local, time,
+    yield_now,
 };
 
 const SHORT: Duration = Duration::from_millis(1);
@@ -119,6 +120,26 @@ async fn on_the_loops_thread() {
     };
     assert_eq!(warm(members).await, 21, "ten members of a group: two blocks for each, one for all");
     assert_eq!(warm(timers).await, 0, "sleeps armed, moved, cancelled and fired");
+    asked_of_the_loop().await;
+}
+
+async fn asked_of_the_loop() {
+    let by_id = || async {
+        let task = spawn_local(std::future::pending::<()>());
+        yield_now().await;
+        drop(current().abort(task.id()));
+        assert!(task.await.is_err());
+    };
+    let listed = || async { assert_eq!(current().tasks().await.expect("it runs").len(), 1) };
+    let mut interval = time::interval(Duration::from_micros(10)).expect("a period");
+    let counts = [warm(by_id).await, warm(listed).await];
+    assert_eq!(counts, [1, 4], "abort by id, and join; a list of the only task");
+    for _ in 0..9 {
+        interval.tick().await;
+    }
+    let before = CALLS.get();
+    interval.tick().await;
+    assert_eq!(CALLS.get() - before, 0, "a tick");
 }
 
 /// Arms, moves, cancels and fires timers.
@@ -194,4 +215,12 @@ fn hot_paths_take_no_memory_and_a_remote_spawn_one_block() {
     let fires = virtually.block_on(async { spawn_local(warm(fires)).await });
     assert_eq!(fires.expect("nothing panics"), 0, "timers that fire");
     from_another_thread();
+    let mut executor = Builder::new().build();
+    let spawn = |executor: &mut Executor| calls(|| executor.spawn_local(async {}).detach());
+    spawn(&mut executor); // makes room in the registry
+    assert_eq!(spawn(&mut executor), 1, "a task on a cold loop");
+    executor.run_until_idle();
+    executor.block_on(async {});
+    assert_eq!(calls(|| executor.block_on(async {})), 1, "a run that is over at once");
+    assert_eq!(calls(|| _ = executor.turn()), 0, "an idle turn");
 }

@@ -140,6 +140,37 @@ fn rarer_paths_cost_so_many_read_modify_writes_on_the_loop() {
 }
 
 #[test]
+fn what_is_asked_of_the_loop_costs_so_many_read_modify_writes() {
+    let dropped = || async {
+        let task = spawn_local(async {});
+        turns(2).await;
+        drop(task);
+    };
+    assert_eq!(each(dropped), OWNER + 1, "spawn, poll, complete, and the handle's end");
+    let by_id = || async {
+        let task = spawn_local(pending::<()>());
+        turns(2).await;
+        drop(current().abort(task.id()));
+        turns(2).await;
+        assert!(task.await.is_err());
+    };
+    let listed = || async { assert_eq!(current().tasks().await.expect("it runs").len(), 1) };
+    let ticks = |count: usize| {
+        each(move || async move {
+            let mut interval = time::interval(SHORT).expect("a period");
+            for _ in 0..count {
+                interval.tick().await;
+            }
+        })
+    };
+    let counts = [each(by_id), each(listed), ticks(1), ticks(9)];
+    let of = "spawn, abort by id, and a join after the end; a list of the only task; ticks";
+    // What is asked is sent as from another thread, as a task.
+    let request = OWNER / 2;
+    assert_eq!(counts, [OWNER + request + 7, request + 5, 0, 0], "{of}");
+}
+
+#[test]
 fn timers_cost_no_read_modify_write() {
     let cancelled = || async {
         let mut sleep = pin!(time::sleep(LONG));
