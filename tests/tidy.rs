@@ -187,6 +187,14 @@ fn models_are_listed() {
 }
 
 #[test]
+fn instruction_counts_are_shown() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let counts = fs::read_to_string(root.join("benches/counts.txt")).unwrap();
+    let notes = fs::read_to_string(root.join(threats::NOTES)).unwrap();
+    threats::counts_are_shown(&counts, &notes).demand();
+}
+
+#[test]
 fn a_module_declared_for_tests_is_only_tests() {
     let parent = "#[cfg(test)]\nmod oracle;\n#[cfg(any(test, fuzzing))]\n#[path = \"x/y.rs\"]\nmod z;\nmod b;";
     let paths = ["wheel/oracle.rs", "wheel/oracle/deep.rs", "x/y.rs", "wheel/b.rs", "oracle.rs"];

@@ -60,6 +60,18 @@ pub(crate) fn models_are_listed(
     verdict
 }
 
+/// The row of each operation in `notes` ends with its number of instructions in `counts`.
+pub(crate) fn counts_are_shown(counts: &str, notes: &str) -> Verdict {
+    let mut verdict = Verdict::default();
+    for (line, text) in (1..).zip(counts.lines()).skip(1) {
+        let (name, count) = text.split_once(' ').unwrap_or((text, ""));
+        let (begin, end) = (format!("| `{name}` "), format!(" | {} |", count.trim()));
+        let kept = notes.lines().any(|row| row.starts_with(&begin) && row.ends_with(&end));
+        verdict.look("benches/counts.txt", line, kept, format!("{NOTES} does not say so"));
+    }
+    verdict
+}
+
 /// A row of the table of the models names a model and a fault, and only such that there are.
 fn look_at_row(
     verdict: &mut Verdict,
@@ -153,6 +165,13 @@ mod tests {
         let verdict = models_are_listed(head, notes, &[fault], &[wakes]);
         let faults: Vec<_> = verdict.faults().iter().map(|(_, line, _)| *line).collect();
         assert_eq!(faults, [1, 4, 4, 5, 6, 6, 1]);
+    }
+
+    #[test]
+    fn a_count_that_is_not_shown_is_found() {
+        let notes = "| `a` this | 0 | 12 |\n| `b` that | 12 | 0 |";
+        let verdict = counts_are_shown("head\na    12\nb    12\nc 0\n", notes);
+        assert_eq!(verdict.faults().iter().map(|(_, line, _)| *line).collect::<Vec<_>>(), [3, 4]);
     }
 
     #[test]
