@@ -1,6 +1,6 @@
 //! Work from other threads: how many a second, and how long there and back.
 //!
-//! `cargo bench --bench inject` in this folder, in about three minutes. The peers: tokio (current-thread
+//! `cargo bench --bench inject` in this folder. The peers: tokio (current-thread
 //! runtime, by its `Handle`) and async-executor (`Executor`, run by one thread). The floors, which have
 //! no tasks, wakers or ids: boxed closures through crossbeam's channel, and through a vector under a
 //! lock, of std and of parking_lot, which the other thread takes as a whole.

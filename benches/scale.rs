@@ -1,7 +1,7 @@
 //! What an operation costs, and a task takes, as the work grows: 1, 1000, 100 000 and 1 000 000
 //! tasks and timers.
 //!
-//! `cargo bench --bench scale` in this folder, in about two minutes. The peer is tokio (current-thread
+//! `cargo bench --bench scale` in this folder. The peer is tokio (current-thread
 //! runtime); for the memory of idle tasks also async-executor, `LocalPool` and compio. (Monoio drops a
 //! task that nobody can wake.)
 //!

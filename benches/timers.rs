@@ -1,6 +1,6 @@
 //! The timers of sideloop and of its peers, in one process.
 //!
-//! `cargo bench --bench timers` in this folder, in about two minutes. The peers: tokio (current-thread
+//! `cargo bench --bench timers` in this folder. The peers: tokio (current-thread
 //! runtime), async-io (its own `block_on`), and for time limits compio and monoio.
 //!
 //! # What this does not measure
