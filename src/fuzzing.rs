@@ -1,25 +1,34 @@
 //! What the targets in `fuzz/` need of the inside: compiled under `cfg(fuzzing)` alone, and no part
 //! of the API.
 
+use core::fmt;
+
 use crate::scheduler::{registry, wheel};
 use crate::task::choices::History;
 use crate::task::{injection, waker};
 
+/// What may be done to a part of the crate: its module says what that is.
+pub trait Drawn: fmt::Debug {
+    /// Draws it: `choose` gives a number below the limit that it is given.
+    fn draw(choose: impl FnMut(u64) -> u64) -> Self;
+
+    /// Does it, and to an oracle too, and panics where they differ.
+    fn run(&self);
+}
+
 /// For each kind of history a type that a target can name.
 macro_rules! histories {
     ($($name:ident($history:ty))*) => {$(
-        /// What may be done to a part of the crate: its module says what that is.
+        /// A history of the module that it is named after.
         #[derive(Debug)]
         pub struct $name($history);
 
-        impl $name {
-            /// Draws one: `choose` gives a number below the limit that it is given.
-            pub fn draw(mut choose: impl FnMut(u64) -> u64) -> Self {
+        impl Drawn for $name {
+            fn draw(mut choose: impl FnMut(u64) -> u64) -> Self {
                 Self(History::draw(&mut choose))
             }
 
-            /// Does it, and to an oracle too, and panics where they differ.
-            pub fn run(&self) {
+            fn run(&self) {
                 self.0.run();
             }
         }

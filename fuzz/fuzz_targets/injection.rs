@@ -2,18 +2,11 @@
 //! comes in once and in its order, rings where the loop sleeps, and is dropped once.
 #![no_main]
 
-use arbitrary::{Arbitrary, Unstructured};
+#[path = "../history.rs"]
+mod history;
+
+use history::Input;
 use libfuzzer_sys::fuzz_target;
 use sideloop::fuzzing::InjectionHistory;
 
-#[derive(Debug)]
-struct Input(InjectionHistory);
-
-impl<'a> Arbitrary<'a> for Input {
-    fn arbitrary(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        let choose = |limit| bytes.int_in_range(0..=limit - 1).unwrap_or(0);
-        Ok(Self(InjectionHistory::draw(choose)))
-    }
-}
-
-fuzz_target!(|input: Input| input.0.run());
+fuzz_target!(|input: Input<InjectionHistory>| input.run());

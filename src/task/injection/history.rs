@@ -6,7 +6,7 @@ use core::iter;
 
 use crate::task::choices::{self, Choose};
 use crate::task::oracle::operation::{Deed, Operation};
-use crate::task::oracle::pair::Pair;
+use crate::task::oracle::pair::Course;
 use crate::task::state::Request;
 
 /// The most operations of one history.
@@ -14,24 +14,17 @@ const LONGEST: usize = 64;
 
 /// What is done, and after the loop's end.
 #[derive(Debug, Clone)]
-pub(crate) struct History {
-    operations: Vec<Operation>,
-    after: Vec<Deed>,
-}
+pub(crate) struct History(Course);
 
 impl choices::History for History {
     fn draw(choose: &mut impl Choose) -> Self {
         let operations = iter::from_fn(|| draw(choose)).take(LONGEST).collect();
         let after = (0..choose(8)).map(|_| Deed::draw(choose)).collect();
-        Self { operations, after }
+        Self(Course { operations, after })
     }
 
     fn run(&self) {
-        let mut pair = Pair::new();
-        for operation in &self.operations {
-            pair.apply(operation);
-        }
-        pair.finish(&self.after);
+        self.0.run();
     }
 }
 

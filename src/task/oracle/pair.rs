@@ -20,8 +20,24 @@ use crate::task::spawn::{Kind, NewTask};
 /// The most tasks of one history.
 const MOST: usize = 24;
 
+/// What is done to a loop, and after its end to what is left of its tasks.
+#[derive(Debug, Clone)]
+pub(crate) struct Course {
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) after: Vec<Deed>,
+}
+
+impl Course {
+    /// Does all of it, and holds it against the oracle after each operation.
+    pub(crate) fn run(&self) {
+        let mut pair = Pair::new();
+        self.operations.iter().for_each(|operation| pair.apply(operation));
+        pair.finish(&self.after);
+    }
+}
+
 /// The two of them, and what this thread has of the tasks.
-pub(crate) struct Pair {
+struct Pair {
     side: Rc<LoopSide>,
     world: Arc<Mutex<World>>,
     /// The tasks that have not ended.
@@ -33,7 +49,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         let rings = sync::Arc::new(AtomicUsize::new(0));
         let counter = sync::Arc::clone(&rings);
         let unpark = move || {
@@ -47,7 +63,7 @@ impl Pair {
     }
 
     /// Does it to both, and compares them.
-    pub(crate) fn apply(&mut self, operation: &Operation) {
+    fn apply(&mut self, operation: &Operation) {
         match *operation {
             Operation::Push { is_control, ref script } => self.push(is_control, script),
             Operation::Spawn { ref script } => self.spawn(script),
@@ -86,7 +102,7 @@ impl Pair {
     }
 
     /// The loop ends. `after` is done to what is left of its tasks then.
-    pub(crate) fn finish(mut self, after: &[Deed]) {
+    fn finish(mut self, after: &[Deed]) {
         self.take_in_all();
         self.close();
         self.take_in_all();

@@ -6,7 +6,7 @@ use core::iter;
 
 use crate::task::choices::{self, Choose};
 use crate::task::oracle::operation::{Deed, Operation};
-use crate::task::oracle::pair::Pair;
+use crate::task::oracle::pair::Course;
 
 /// The most tasks that are there from the start.
 const TASKS: u64 = 8;
@@ -16,10 +16,7 @@ const LONGEST: usize = 64;
 
 /// What the tasks are, what is done then, and after the loop's end.
 #[derive(Debug, Clone)]
-pub(crate) struct History {
-    operations: Vec<Operation>,
-    after: Vec<Deed>,
-}
+pub(crate) struct History(Course);
 
 impl choices::History for History {
     fn draw(choose: &mut impl Choose) -> Self {
@@ -27,15 +24,11 @@ impl choices::History for History {
         operations.push(Operation::Turn { polls: usize::MAX });
         operations.extend(iter::from_fn(|| draw(choose)).take(LONGEST));
         let after = (0..choose(16)).map(|_| Deed::draw(choose)).collect();
-        Self { operations, after }
+        Self(Course { operations, after })
     }
 
     fn run(&self) {
-        let mut pair = Pair::new();
-        for operation in &self.operations {
-            pair.apply(operation);
-        }
-        pair.finish(&self.after);
+        self.0.run();
     }
 }
 
