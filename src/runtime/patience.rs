@@ -79,8 +79,9 @@ pub(crate) struct Trust {
 
 /// How many vain looks end all trust.
 const FAILURES: u8 = 4;
-/// How many waits earn a trial, after the first time that trust ended, and at most.
-const APART: [u8; 2] = [16, 128];
+/// How many waits earn a trial, after the first time that trust ended, and at most. Few at first: after some
+/// long waits there may be short ones again.
+const APART: [u8; 2] = [4, 128];
 
 impl Trust {
     pub(crate) const fn new() -> Self {
@@ -145,16 +146,16 @@ mod tests {
         fail(FAILURES - 1);
         assert!(trust.is_there(), "found once in between");
         fail(1);
-        for apart in [16, 32, 64, 128, 128] {
+        for apart in [4, 8, 16, 32, 64, 128, 128] {
             assert_eq!((waits(apart - 1), waits(1)), (0, 1), "{apart} waits");
             fail(1);
         }
         assert_eq!(waits(128), 1);
         trust.looked(true);
         fail(FAILURES);
-        assert_eq!((waits(15), waits(1)), (0, 1), "a trial that paid brings back all of it");
+        assert_eq!((waits(3), waits(1)), (0, 1), "a trial that paid brings back all of it");
         fail(2); // a wait within a wait
-        assert_eq!((waits(31), waits(1)), (0, 1), "one trial failed");
+        assert_eq!((waits(7), waits(1)), (0, 1), "one trial failed");
     }
 
     #[test]
