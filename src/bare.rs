@@ -104,7 +104,7 @@ impl Loop {
     #[must_use]
     pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
         let scheduler = Scheduler::new(LoopSide::new(alloc::boxed::Box::new(unpark)), 0);
-        scheduler.side.park();
+        scheduler.rest();
         Self { inner: Rc::new(Inner { scheduler, now: Cell::new(0) }) }
     }
 
@@ -137,7 +137,7 @@ impl Loop {
         let _entered = scheduler.side.enter();
         scheduler.side.resume();
         let done = scheduler.turn(&*self.inner, BATCH);
-        let idle = scheduler.is_idle() && !done.more_timers && scheduler.side.park();
+        let idle = scheduler.is_idle() && !done.more_timers && scheduler.rest();
         let next_deadline = scheduler.next_deadline().filter(|at| *at != u64::MAX);
         Turn { polls: done.polls, fired: done.fired, idle, next_deadline }
     }
@@ -166,6 +166,10 @@ impl Host for Inner {
     }
 
     fn ended(&self, _: Ended) {}
+
+    fn cancels_new(&self) -> bool {
+        false
+    }
 
     fn admitted(&self) {}
 

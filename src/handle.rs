@@ -233,7 +233,7 @@ impl Handle {
     /// ```
     #[track_caller]
     pub fn cancel_within(&self, id: TaskId, grace: Duration) -> JoinHandle<CancelRequest> {
-        JoinHandle::new(self.shared.control(move |local| {
+        JoinHandle::new(self.shared.control_of(id, move |local| {
             let task = local.scheduler.task(id);
             task.map_or(CancelRequest::NotFound, |task| cancel_within(task, grace))
         }))
@@ -261,7 +261,7 @@ impl Handle {
 
     #[track_caller]
     fn request(&self, id: TaskId, what: Request) -> JoinHandle<CancelRequest> {
-        JoinHandle::new(self.shared.control(move |local| local.scheduler.request(id, what)))
+        JoinHandle::new(self.shared.control_of(id, move |local| local.scheduler.request(id, what)))
     }
 
     /// Asks the loop to end. From anywhere, any number of times; later requests may only shorten it.

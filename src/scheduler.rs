@@ -1,12 +1,13 @@
 //! The second floor: one turn of the loop, told the time and driven from above.
 //!
-//! A turn takes in what other threads pushed, fires the timers that are due, and runs one batch of
+//! A turn takes in some of what other threads pushed, fires the timers that are due, and runs one batch of
 //! ready tasks. Deterministic: no thread, no clock, no blocking; what it needs of the world it asks
 //! its [`Host`]. Every borrow here is short, and none is open while user code runs.
 
 mod alarm;
 mod host;
 mod index;
+mod intake;
 pub(crate) mod registry;
 mod timers;
 pub(crate) mod wheel;
@@ -19,6 +20,7 @@ use core::panic::Location;
 use self::alarm::Alarm;
 pub(crate) use self::alarm::HostWaker;
 pub(crate) use self::host::{Activity, Details, Ended, Host};
+use self::intake::Intake;
 use self::registry::{Entry, Registry};
 use self::wheel::Wheel;
 use crate::error::JoinError;
@@ -26,7 +28,8 @@ use crate::id::{Serials, TaskId};
 pub(crate) use crate::task::cell::Subject;
 use crate::task::cell::{End, Label, Origin};
 use crate::task::join::{Join, TaskRef};
-use crate::task::loop_side::{Intake, LoopSide, News};
+use crate::task::loop_side::LoopSide;
+use crate::task::mailbox::Parked;
 use crate::task::run::{Ending, Ran};
 use crate::task::shuffle::Shuffle;
 use crate::task::state::{CancelRequest, Request};
@@ -45,6 +48,7 @@ pub(crate) struct Done {
 pub(crate) struct Scheduler {
     pub(crate) side: LoopSide,
     registry: RefCell<Registry>,
+    intake: Intake,
     timers: RefCell<Wheel<Alarm>>,
     /// The waker of the future that the host itself polls beside the tasks.
     pub(crate) host_waker: HostWaker,
@@ -59,6 +63,7 @@ impl Scheduler {
         Self {
             side,
             registry: RefCell::default(),
+            intake: Intake::default(),
             timers: RefCell::new(Wheel::new(start)),
             host_waker: HostWaker::default(),
             serials: Serials::default(),
@@ -96,46 +101,11 @@ impl Scheduler {
     /// One turn, with at most `batch` polls. Never blocks, except in user code.
     #[inline]
     pub(crate) fn turn(&self, host: &impl Host, batch: usize) -> Done {
-        self.take_in_all(host);
+        self.take_in_some(host, batch);
         let mut done = Done::default();
         self.fire_timers(host, &mut done);
         self.run_batch(host, batch, &mut done);
         done
-    }
-
-    /// 1. What other threads sent.
-    #[inline]
-    pub(crate) fn take_in_all(&self, host: &impl Host) {
-        let intake = self.side.take_all();
-        if !intake.is_empty() {
-            self.take_in(intake, host);
-        }
-    }
-
-    fn take_in(&self, mut intake: Intake, host: &impl Host) {
-        while let Some(news) = intake.next(&self.side) {
-            match news {
-                News::Spawned(task) => {
-                    self.serials.passed(task.id().as_u64());
-                    let since = host.now();
-                    self.registry.borrow_mut().insert(task, since);
-                    self.side.tally().spawned.add(1);
-                    host.admitted();
-                }
-                News::Control(task) => {
-                    let (ending, _) = match self.side.run_now(&task) {
-                        Ran::Ended(ending, end) | Ran::Dropped(ending, end) => (ending, end),
-                        // Control requests are ready at once; this is for the type's sake.
-                        Ran::Pending | Ran::Nothing | Ran::Asked(_) => {
-                            self.side.end(&task, JoinError::Closed)
-                        }
-                    };
-                    if let Some(lost) = ending.complete(task, &self.side) {
-                        host.lost(lost);
-                    }
-                }
-            }
-        }
     }
 
     /// 3. Tasks that can run.
@@ -230,10 +200,18 @@ impl Scheduler {
     }
 
     /// What there is to say of each task that has not ended, in spawn order.
-    pub(crate) fn snapshot(&self) -> Vec<Details> {
+    pub(crate) fn snapshot(&self, now: Tick) -> Vec<Details> {
         let registry = self.registry.borrow();
-        let entries = registry.ids().into_iter().filter_map(|id| registry.get(id));
-        entries.map(|entry| self.details(entry)).collect()
+        let known = registry.ids().into_iter().filter_map(|id| registry.get(id));
+        let mut all: Vec<_> = known.map(|entry| self.details(entry)).collect();
+        if self.has_new() {
+            let new =
+                |subject| Details { subject, activity: Activity::Ready, polls: 0, since: now };
+            all.extend(self.side.waiting().map(new));
+            all.sort_unstable_by_key(|details| details.subject.id);
+        }
+        self.charge(all.len());
+        all
     }
 
     fn details(&self, entry: &Entry) -> Details {
@@ -250,6 +228,11 @@ impl Scheduler {
     /// Whether nothing is left to do until something comes in or a timer is due.
     pub(crate) fn is_idle(&self) -> bool {
         self.side.is_idle()
+    }
+
+    /// Declares the loop asleep for its host. `false`: there is something to do.
+    pub(crate) fn rest(&self) -> bool {
+        self.side.park() == Parked::Asleep
     }
 
     /// How many tasks have not ended.
@@ -302,9 +285,10 @@ impl Scheduler {
 
     /// Ends the loop: what still lives is ended, and nothing comes in any more.
     pub(crate) fn close(&self, host: &impl Host) {
+        self.take_in_all(host);
         self.end_all(host);
         // What was accepted until this very moment is ended, and reported, like the rest.
-        self.take_in(self.side.close(), host);
+        self.take_in_the_last(host);
         self.end_all(host);
         self.side.resume();
         self.run_batch(host, usize::MAX, &mut Done::default());

@@ -68,6 +68,14 @@ pub(crate) mod fixed {
     }
 }
 
+/// Orders a sequentially consistent write before it and a read behind it in models: loom takes such accesses
+/// for acquire and release (loom#180), and knows this fence. Elsewhere the accesses are enough.
+#[inline(always)]
+pub(crate) fn order_for_models() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(Ordering::SeqCst);
+}
+
 #[cfg(not(loom))]
 mod lent {
     /// `core`'s cell with loom's interface: the pointer is lent to a closure.

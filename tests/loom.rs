@@ -13,6 +13,7 @@
 //! | push against the end of the loop | `ends::spawn_against_the_end` | `push_after_close` |
 //! | the sleep word: push and unpark against the last look and park | `wakes::wake_against_poll` | `park_swaps` |
 //! | two wakers, one park | `wakes::two_wakers_one_park` | `unpark_without_sleep` |
+//! | a producer that is stopped in its push against the last look before a sleep | `wakes::a_producer_stopped_in_its_push_delays_nobody_else` | `no_last_look` |
 //! | the sleep word, and the lock and bell behind it | `parker::notify_against_sleep` | `last_look_outside_the_lock` |
 //! | the same, two producers: one ring for each sleep | `parker::two_producers_ring_once` | `late_ring_ends_the_next_sleep` |
 //! | the sleep word of a host that is told: push against the end of a run | `parker::push_against_the_end_of_a_run` | `rest_overwrites_a_bell` |

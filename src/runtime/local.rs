@@ -221,8 +221,8 @@ impl Local {
         let Some(plan) = self.shared.plan() else { return };
         if self.phase.get() == Phase::Running {
             self.phase.set(Phase::Draining);
-            // What was accepted before the request is part of what is ended and reported.
-            self.scheduler.take_in_all(self);
+            // Requests that were made before this one come first.
+            self.scheduler.take_in_some(self, self.batch);
         }
         let now = self.now();
         let cancels = plan.cancel_at <= plan.abort_at;
@@ -230,6 +230,8 @@ impl Local {
             self.phase.set(Phase::Cancelling);
             self.scheduler.request_all(Request::Cancel);
         } else if plan.abort_at <= now && self.phase.get() < Phase::Ended {
+            // What was accepted before is part of what is ended and reported.
+            self.scheduler.take_in_all(self);
             self.phase.set(Phase::Cancelling);
             self.scheduler.end_all(self);
         }
@@ -237,7 +239,10 @@ impl Local {
 
     /// Whether the loop was asked to end and nothing is left of it.
     pub(crate) fn is_over(&self) -> bool {
-        if self.phase.get() > Phase::Running && self.scheduler.live() == 0 {
+        if self.phase.get() > Phase::Running
+            && self.scheduler.live() == 0
+            && !self.scheduler.has_new()
+        {
             self.phase.set(Phase::Ended);
         }
         self.phase.get() == Phase::Ended
@@ -303,7 +308,7 @@ impl Local {
 
     /// Every task that has not ended, in spawn order.
     pub(crate) fn tasks(&self) -> Vec<TaskInfo> {
-        self.scheduler.snapshot().into_iter().map(|details| self.info(details)).collect()
+        self.scheduler.snapshot(self.now()).into_iter().map(|details| self.info(details)).collect()
     }
 
     fn info(&self, details: Details) -> TaskInfo {

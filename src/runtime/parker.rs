@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::sync::Monitor;
 use crate::task::loop_side::LoopSide;
+use crate::task::mailbox::Parked;
 
 /// The lock and the bell.
 #[derive(Debug, Clone, Default)]
@@ -22,10 +23,14 @@ impl Parker {
 
     /// Sleeps until a producer ends that or the deadline comes, unless one has come already.
     pub(crate) fn sleep(&self, side: &LoopSide, deadline: Option<Instant>) {
-        if !side.park() {
-            return;
+        match side.park() {
+            Parked::Asleep => side.tally().parks.add(1),
+            Parked::Awake => return,
+            Parked::Roused => {
+                side.tally().parks.add(1);
+                return side.tally().unparks.add(1);
+            }
         }
-        side.tally().parks.add(1);
         self.0.wait_while(|()| side.mailbox().is_parked(), deadline);
         // Only a producer that unparks replaces the word of a sleeping loop.
         side.tally().unparks.add((!side.mailbox().is_parked()).into());
@@ -38,7 +43,7 @@ pub(crate) fn rest_at_last(side: &LoopSide) {
     let mailbox = side.mailbox();
     while !mailbox.has_any() {
         side.resume();
-        if !side.park() {
+        if side.park() != Parked::Asleep {
             continue;
         }
         // What was pushed in between may have notified a word that has been overwritten since.

@@ -1,7 +1,9 @@
 //! What every handle of a loop shares: the way in, the clock, and the plan to end.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::Location;
+use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -14,7 +16,7 @@ use super::gate::Gate;
 use super::local::{Limits, Local};
 use super::watchdog::Busy;
 use crate::error::JoinError;
-use crate::id;
+use crate::id::{self, TaskId};
 use crate::shutdown::{Plan, Shutdown, ShutdownReport};
 use crate::sync::Arc;
 use crate::task::cell::{Label, Origin};
@@ -185,6 +187,30 @@ impl Shared {
             .unwrap_or_else(|(task, _)| task.end(JoinError::Closed))
     }
 
+    /// As [`Shared::control`], once the loop knows the task, which may be on its way still, or cannot come.
+    #[track_caller]
+    pub(crate) fn control_of<R>(
+        &self,
+        id: TaskId,
+        f: impl FnOnce(&Local) -> R + Send + 'static,
+    ) -> Join<R>
+    where
+        R: Send + 'static,
+    {
+        let home = context::home(&self.mailbox);
+        let home = home.filter(|local| !local.scheduler.awaits(id, &mut None));
+        let mut round = None;
+        let request = async move {
+            poll_fn(|_| match this_loop().scheduler.awaits(id, &mut round) {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            })
+            .await;
+            f(&this_loop())
+        };
+        post(&self.mailbox, home, request)
+    }
+
     /// Has the loop run `f` ahead of any backlog, or here if this is its thread.
     #[track_caller]
     pub(crate) fn control<R>(&self, f: impl FnOnce(&Local) -> R + Send + 'static) -> Join<R>
@@ -204,11 +230,22 @@ pub(crate) fn control<R>(
 where
     R: Send + 'static,
 {
-    let home = context::home(mailbox);
-    let request = async move {
-        // PANICS: it cannot: control requests run inside their loop's run.
-        f(&context::current().expect("a control request runs on its loop"))
-    };
+    post(mailbox, context::home(mailbox), async move { f(&this_loop()) })
+}
+
+/// The loop that runs a control request.
+fn this_loop() -> Rc<Local> {
+    // PANICS: it cannot: control requests run inside their loop's run.
+    context::current().expect("a control request runs on its loop")
+}
+
+/// Hands a control request to the loop of this mailbox, or runs it here if this is its `home`.
+#[track_caller]
+fn post<R: Send + 'static>(
+    mailbox: &Arc<Mailbox>,
+    home: Option<Rc<Local>>,
+    request: impl Future<Output = R> + Send + 'static,
+) -> Join<R> {
     let origin = origin(Location::caller());
     let task = NewTask::new(request, (), origin, mailbox.clone(), Kind::Control);
     match home {

@@ -17,6 +17,8 @@ pub(crate) trait Host {
     fn records(&self) -> bool;
     /// A task ended; called before its joiner can know.
     fn ended(&self, report: Ended);
+    /// Whether new tasks of other threads are asked to end when they are taken in.
+    fn cancels_new(&self) -> bool;
     /// A submission of another thread was taken in.
     fn admitted(&self);
     /// Whether to be told of each poll.

@@ -120,7 +120,8 @@ mod tests {
     use super::*;
     use crate::error::JoinError;
     use crate::task::cell::Origin;
-    use crate::task::loop_side::{LoopSide, News};
+    use crate::task::injection::Lane;
+    use crate::task::loop_side::LoopSide;
     use crate::task::spawn::{Kind, NewTask};
 
     /// A task as if another thread had spawned it, and its id as that one knows it.
@@ -128,10 +129,8 @@ mod tests {
         let mailbox = side.mailbox();
         let task = NewTask::new(pending::<()>(), (), origin, mailbox.clone(), Kind::Task);
         let id = task.push(mailbox).expect("the loop is open").id();
-        match side.take_all().next(side) {
-            Some(News::Spawned(task)) => (task, id),
-            other => panic!("{other:?} came instead of a task"),
-        }
+        let _ = side.look(Lane::New, usize::MAX);
+        (side.take_in_new().expect("it was pushed"), id)
     }
 
     #[test]

@@ -10,6 +10,7 @@ use core::task::{Context, Poll, Waker};
 use super::cell::Header;
 use super::courier::send_home;
 use super::mailbox::{Mailbox, release};
+use super::notes::EXPEDITED;
 use super::state::{CancelRequest, Detached, Request, Route, Then};
 use super::waker::Packed;
 use crate::error::{JoinError, discard};
@@ -95,7 +96,11 @@ impl TaskRef {
     /// Forgets a pending cancel, for a guard. From any thread.
     #[cfg(feature = "std")]
     pub(crate) fn refuse(&self) -> bool {
-        self.header().state.refuse()
+        let refused = self.header().state.refuse();
+        if refused && Mailbox::is_current(self.mailbox()) {
+            self.header().notes.clear(EXPEDITED); // the next request goes ahead again
+        }
+        refused
     }
 
     /// The task's blocking job starts, on whichever thread. `false`: it must not.
@@ -133,17 +138,12 @@ impl fmt::Debug for TaskRef {
 pub(super) unsafe fn request(task: NonNull<Header>, what: Request) -> CancelRequest {
     // SAFETY: the caller's promise.
     let header = unsafe { task.as_ref() };
-    if !Mailbox::is_current(header.owner()) {
-        let (answer, then) = header.state.request(what, Route::Remote);
-        // SAFETY: the caller's promise; `Push` says that `QUEUED` was set for this call (I6).
-        unsafe { hurry(task, then) };
-        return answer;
-    }
-    let (answer, _) = header.state.request(what, Route::Local); // which owes the stack nothing
-    if answer != CancelRequest::Finished {
-        // SAFETY: on the loop's thread, inside its run; the caller keeps the task alive.
-        unsafe { urge(header.owner(), task) };
-    }
+    let local = Mailbox::is_current(header.owner());
+    let route = if local { Route::Local } else { Route::Remote };
+    let (answer, then) = header.state.request(what, route);
+    // SAFETY: the caller's promise; `Push` says that `QUEUED` was set for this call (I6), and `Urge` that this
+    // is the loop's thread.
+    unsafe { hurry(task, then) };
     answer
 }
 
@@ -167,16 +167,18 @@ unsafe fn urge(owner: &Mailbox, task: NonNull<Header>) {
 ///
 /// # Safety
 ///
-/// The caller keeps the task alive by a reference, and with `Push` has set its `QUEUED`.
+/// The caller keeps the task alive by a reference, and with `Push` has set its `QUEUED`; with `Urge` this is the
+/// thread of its loop, inside the run.
+#[inline]
 unsafe fn hurry(task: NonNull<Header>, then: Then) {
     // SAFETY: the caller's promise.
     let header = unsafe { task.as_ref() };
-    if then == Then::Push {
+    match then {
         // SAFETY: the caller's promise.
-        unsafe { Mailbox::push_or_settle(header.owner(), task) };
-    } else if Mailbox::is_current(header.owner()) && header.state.load().is_requested() {
-        // SAFETY: the condition, and the caller's promise.
-        unsafe { urge(header.owner(), task) };
+        Then::Push => unsafe { Mailbox::push_or_settle(header.owner(), task) },
+        // SAFETY: the caller's promise.
+        Then::Urge => unsafe { urge(header.owner(), task) },
+        Then::Nothing => {}
     }
 }
 

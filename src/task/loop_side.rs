@@ -13,10 +13,10 @@ use core::task::Waker;
 
 use super::batch::Batch;
 use super::cell::{self, End, Header, Label, Origin, Room, Subject};
-use super::injection::Chain;
+use super::injection::Lane;
 use super::join::{self, Join, TaskRef};
-use super::mailbox::{Mailbox, Unpark, release};
-use super::notes::{ADOPTED, CONTROL, FOREIGN, LEFT, Notes, READY};
+use super::mailbox::{Mailbox, Parked, Unpark, release};
+use super::notes::{ADOPTED, FOREIGN, LEFT, Notes, READY};
 use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
@@ -63,21 +63,6 @@ pub(crate) struct Lost {
     pub(crate) payload: PanicPayload,
 }
 
-/// What came in from other threads.
-#[must_use]
-#[derive(Debug)]
-pub(crate) enum News {
-    /// A new task, ready to be polled.
-    Spawned(Enrolled),
-    /// A request to the loop: to be run at once, and kept nowhere.
-    Control(Enrolled),
-}
-
-/// Everything that had been pushed when the loop looked. To be taken in to its end: what is left is leaked.
-#[must_use]
-#[derive(Debug)]
-pub(crate) struct Intake(Chain);
-
 impl Enrolled {
     #[inline]
     fn header(&self) -> &Header {
@@ -121,24 +106,6 @@ impl Enrolled {
     /// Whether the task's blocking job is running: then nothing but its end, or the loop's, ends it.
     pub(crate) fn is_pinned(&self) -> bool {
         self.header().state.load().is_pinned()
-    }
-}
-
-impl Intake {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Takes the next cell in, in the order in which they came.
-    pub(crate) fn next(&mut self, side: &LoopSide) -> Option<News> {
-        while let Some(task) = self.0.next() {
-            // SAFETY: a cell that was taken out is alive by its entry's reference (I3).
-            let news = unsafe { side.take_in(task) };
-            if news.is_some() {
-                return news;
-            }
-        }
-        None
     }
 }
 
@@ -196,50 +163,118 @@ impl LoopSide {
         (Enrolled(task), unsafe { Join::new(task) })
     }
 
-    /// Takes what other threads pushed.
+    /// Whether something came in that has not been handled. A hint.
     #[inline]
-    pub(crate) fn take_all(&self) -> Intake {
-        Intake(self.mailbox.take_all())
+    pub(crate) fn has_arrivals(&self) -> bool {
+        self.mailbox.has_any() || self.queues(|queues| queues.has_in_hand())
     }
 
-    /// Ends the way in: every later push is refused.
-    pub(crate) fn close(&self) -> Intake {
-        Intake(self.mailbox.close())
+    /// Takes what other threads pushed on a lane, if all that was taken before has been handled, and reverses
+    /// at most `most` cells of what is in hand. `true`: it took something.
+    ///
+    /// Of two lanes the one that is looked at first shows nothing whose sender pushed something on the other
+    /// one before, and that is not found there.
+    #[inline]
+    pub(crate) fn look(&self, lane: Lane, most: usize) -> bool {
+        self.queues(|queues| {
+            let took = queues.hand(lane).refill(self.mailbox.stack(lane));
+            match lane {
+                Lane::Known => queues.reverse_known(most),
+                Lane::Control | Lane::New => queues.hand(lane).reverse(most, |_| ()),
+            }
+            took
+        })
+    }
+
+    /// Refuses every later push on a lane, and takes what is there. Nothing of that lane is in hand.
+    pub(crate) fn close(&self, lane: Lane) {
+        self.queues(|queues| queues.hand(lane).close(self.mailbox.stack(lane)));
+    }
+
+    /// How many new tasks this turn takes in.
+    #[inline]
+    pub(crate) fn room_for_new(&self, batch: usize) -> usize {
+        self.queues(|queues| queues.room_for_new(batch))
+    }
+
+    /// Whether new tasks wait to be taken in: whether any are in hand, and whether any are on their way.
+    pub(crate) fn has_new(&self) -> (bool, bool) {
+        let in_hand = self.queues(|queues| !queues.hand(Lane::New).is_empty());
+        (in_hand, self.mailbox.stack(Lane::New).has_any())
+    }
+
+    /// What there is to say of each new task that waits to be taken in, in no particular order.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = Subject> {
+        let in_hand = self.queues(|queues| queues.hand(Lane::New).cells());
+        // SAFETY: the cells are alive, as nothing is taken out while this is used: the caller runs no user code.
+        in_hand.chain(self.mailbox.stack(Lane::New).peek()).map(|task| unsafe { Subject::of(task) })
+    }
+
+    /// Takes the next cell of a lane in, in the order in which they came.
+    #[inline]
+    fn next(&self, lane: Lane) -> Option<NonNull<Header>> {
+        self.queues(|queues| queues.hand(lane).next())
+    }
+
+    /// Handles at most `most` wakes and requests of tasks that the loop knows.
+    pub(crate) fn take_in_known(&self, most: usize) {
+        for _ in 0..most {
+            let Some(task) = self.next(Lane::Known) else { return };
+            // SAFETY: a cell that was taken out is alive by its entry's reference (I3).
+            unsafe { self.take_in(task) };
+        }
+    }
+
+    /// Takes the next new task in, and queues it.
+    #[inline]
+    pub(crate) fn take_in_new(&self) -> Option<Enrolled> {
+        let task = self.next(Lane::New)?;
+        // SAFETY: a cell that was taken out is alive by its entry's reference (I3).
+        let header = unsafe { task.as_ref() };
+        let old = header.state.take_in();
+        header.notes.set(ADOPTED);
+        self.queues(|queues| {
+            if old.is_requested() {
+                // SAFETY: on the loop's thread, and the task lives.
+                unsafe { queues.urge(task) };
+            } else {
+                // SAFETY: as above.
+                unsafe { queues.enqueue(task) };
+            }
+        });
+        Some(Enrolled(task))
+    }
+
+    /// Takes the next request to the loop in: to be run at once, and kept in no registry.
+    pub(crate) fn take_in_control(&self) -> Option<Enrolled> {
+        let task = self.next(Lane::Control)?;
+        // SAFETY: as in `take_in_new`.
+        let _ = unsafe { task.as_ref() }.state.take_in();
+        Some(Enrolled(task))
     }
 
     /// # Safety
     ///
     /// `task` was taken out of the stack, and its link has been read.
-    unsafe fn take_in(&self, task: NonNull<Header>) -> Option<News> {
+    unsafe fn take_in(&self, task: NonNull<Header>) {
         // SAFETY: the entry's reference keeps it alive (I3).
         let header = unsafe { task.as_ref() };
         let old = header.state.take_in();
         if old.is_heir() {
             // SAFETY: by I3 the loop's reference is the entry's.
             unsafe { release(task) };
-            return None;
-        }
-        let flags = header.notes.flags();
-        if flags & ADOPTED == 0 {
-            header.notes.set(ADOPTED);
-            if flags & CONTROL != 0 {
-                return Some(News::Control(Enrolled(task)));
-            }
+            return;
         }
         if old.is_done() {
             // It is in a plain queue still, and is let go when it leaves that.
         } else if old.is_requested() {
             // SAFETY: on the loop's thread, and the task lives.
-            self.queues(|queues| unsafe { queues.urge(task) });
+            self.queues(|queues| unsafe { queues.expedite(task, old) });
         } else if old.is_woken() {
             // SAFETY: as above. Otherwise a poll has answered every wake while the entry waited.
             self.queues(|queues| unsafe { queues.enqueue(task) });
         }
-        if flags & ADOPTED == 0 {
-            return Some(News::Spawned(Enrolled(task)));
-        }
         self.tally().remote_wakes.add(old.is_woken().into());
-        None
     }
 
     /// Counts so many polls, and the wakes since the last time.
@@ -326,8 +361,8 @@ impl LoopSide {
         self.queues(Queues::begin_turn);
     }
 
-    /// See [`Mailbox`]: the loop is about to sleep; `false` if it must look again.
-    pub(crate) fn park(&self) -> bool {
+    /// See [`Mailbox`]: the loop is about to sleep.
+    pub(crate) fn park(&self) -> Parked {
         self.mailbox.park()
     }
 

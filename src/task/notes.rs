@@ -16,8 +16,6 @@ pub(super) const ENDED: u8 = 1 << 1;
 pub(super) const URGENT: u8 = 1;
 /// The task is done, and the loop's reference waits for the cell to leave its last queue (I3).
 pub(super) const LEFT: u8 = 1 << 1;
-/// A request to the loop itself: run when it is taken in, and kept in no registry.
-pub(super) const CONTROL: u8 = 1 << 2;
 /// The loop knows the task.
 pub(super) const ADOPTED: u8 = 1 << 3;
 /// The count of polls has run over, and goes on beside the cell.
@@ -25,6 +23,9 @@ pub(super) const CARRIED: u8 = 1 << 4;
 
 /// The task came by the injection stack, so there may be ids of it without a key.
 pub(super) const FOREIGN: u8 = 1 << 5;
+
+/// The task went ahead of all that is ready for the request that is pending.
+pub(super) const EXPEDITED: u8 = 1 << 6;
 
 /// How many polls the cell's own count holds.
 pub(super) const POLLS: u64 = u16::MAX as u64 + 1;

@@ -1,8 +1,9 @@
-//! What only the loop's thread touches: the ready queue and the urgent queue.
+//! What only the loop's thread touches: the ready queue, the urgent queue, and what is in hand of the way in.
 //!
 //! The ready queue links cells by their headers, so a wake allocates nothing. A task is in it at most
-//! once, and at most once in the urgent queue, which holds what was cancelled and goes first. No
-//! user code runs while the queues are borrowed (I4).
+//! once, and at most once in the urgent queue, which holds what was asked to end and goes first. A batch is
+//! bounded for both together, and a part of it is left to the ready queue, so that neither starves the other.
+//! No user code runs while the queues are borrowed (I4).
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -11,9 +12,11 @@ use core::ptr::{self, NonNull};
 
 use super::blocks::Blocks;
 use super::cell::Header;
+use super::injection::{Hand, Lane};
 use super::mailbox::Mailbox;
-use super::notes::{ADOPTED, CARRIED, POLLS, READY, URGENT};
+use super::notes::{ADOPTED, CARRIED, EXPEDITED, POLLS, READY, URGENT};
 use super::shuffle::Shuffle;
+use super::state::Snapshot;
 
 /// The queues of one loop.
 #[derive(Debug)]
@@ -29,10 +32,15 @@ pub(super) struct Queues {
     popped: usize,
     /// What `popped` is when this turn's batch is over.
     until: usize,
-    /// How many more urgent tasks it may end: without a bound, destructors that spawn and cancel
-    /// could keep it going for ever.
+    /// What `popped` may be at most at its end: less by one for each urgent task that it runs.
+    most: usize,
+    /// How many more urgent tasks it may run.
     left_urgent: usize,
     urgent: VecDeque<NonNull<Header>>,
+    /// Changes with every small batch: one of a single task is for either of two kinds in turn.
+    odd: bool,
+    /// What was taken out of each stack of the way in, by [`Lane`].
+    hands: [Hand; 3],
     /// How many wakes there were since they were last counted.
     wakes: u32,
     /// The task whose future is being polled or dropped.
@@ -51,8 +59,11 @@ impl Queues {
             pushed: 0,
             popped: 0,
             until: 0,
+            most: 0,
             left_urgent: 0,
             urgent: VecDeque::new(),
+            odd: false,
+            hands: Lane::ALL.map(|_| Hand::new()),
             wakes: 0,
             running: None,
             carries: BTreeMap::new(),
@@ -80,7 +91,37 @@ impl Queues {
 
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
-        self.ready() == 0 && self.urgent.is_empty()
+        self.ready() == 0 && self.urgent.is_empty() && !self.has_in_hand()
+    }
+
+    /// Whether cells that were taken out of the way in have not been handled.
+    #[inline]
+    pub(super) fn has_in_hand(&self) -> bool {
+        self.hands.iter().fold(0, |all, hand| all | hand.bits()) != 0
+    }
+
+    #[inline]
+    pub(super) fn hand(&mut self, lane: Lane) -> &mut Hand {
+        &mut self.hands[lane as usize]
+    }
+
+    /// Reverses at most `most` cells of tasks that the loop knows. Those that are to end need not wait until
+    /// the rest has been handled.
+    pub(super) fn reverse_known(&mut self, most: usize) {
+        let Self { hands, urgent, .. } = self;
+        hands[Lane::Known as usize].reverse(most, |task| {
+            // SAFETY: the cell is in hand, so it is alive (I3).
+            if unsafe { task.as_ref() }.state.load().is_ending() {
+                // SAFETY: as above, and this is the loop's thread (I4).
+                unsafe { urge(urgent, task) };
+            }
+        });
+    }
+
+    /// How many new tasks this turn takes in: as many as there is room for in a batch, and half of a batch
+    /// where more are ready than that, so that they and new ones alternate.
+    pub(super) fn room_for_new(&self, batch: usize) -> usize {
+        batch.saturating_sub(self.len()).max((batch + usize::from(self.odd)) / 2)
     }
 
     pub(super) fn running(&self) -> Option<NonNull<Header>> {
@@ -108,11 +149,25 @@ impl Queues {
         self.until = self.popped.wrapping_add(usize::MAX);
     }
 
-    /// Begins the turn's batch: at most `polls` polls.
+    /// Begins the turn's batch: at most `polls` polls, of which urgent tasks leave some to those that are
+    /// ready.
     #[inline]
     pub(super) fn begin_batch(&mut self, polls: usize) {
-        self.until = self.popped.wrapping_add(self.left().min(polls));
-        self.left_urgent = self.urgent.len().saturating_add(polls);
+        let left = self.left().min(polls);
+        self.until = self.popped.wrapping_add(left);
+        self.most = self.popped.wrapping_add(polls);
+        self.left_urgent = polls - left.min(self.ready()).min(polls / 4);
+        if polls < 4 {
+            self.begin_small_batch(polls);
+        }
+    }
+
+    /// As above where a quarter would be nothing.
+    #[cold]
+    fn begin_small_batch(&mut self, polls: usize) {
+        self.odd = !self.odd;
+        let reserved = if polls == 1 { usize::from(self.odd) } else { polls / 2 };
+        self.left_urgent = polls - self.left().min(self.ready()).min(reserved);
     }
 
     /// Has the batch that has just begun be those of its tasks that are ready by now, in a drawn
@@ -199,11 +254,26 @@ impl Queues {
     ///
     /// As [`Queues::enqueue`].
     pub(super) unsafe fn urge(&mut self, task: NonNull<Header>) {
+        // SAFETY: the caller's promise.
+        unsafe { urge(&mut self.urgent, task) };
+    }
+
+    /// A task was taken in that has been asked to end: it goes ahead once for each request, and like any
+    /// other that was woken if it has been ahead for this one.
+    ///
+    /// # Safety
+    ///
+    /// As [`Queues::enqueue`].
+    pub(super) unsafe fn expedite(&mut self, task: NonNull<Header>, found: Snapshot) {
         // SAFETY: the caller keeps the task alive.
         let header = unsafe { task.as_ref() };
-        if !header.notes.has_ended() && header.notes.flags() & (URGENT | ADOPTED) == ADOPTED {
-            header.notes.set(URGENT);
-            self.urgent.push_back(task);
+        let was_ahead = found.is_woken() && header.notes.flags() & EXPEDITED != 0;
+        if found.is_ending() || !was_ahead {
+            // SAFETY: the caller's promise.
+            unsafe { self.urge(task) };
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { self.enqueue(task) };
         }
     }
 
@@ -215,11 +285,16 @@ impl Queues {
 
     #[cold]
     fn pop_urgent_now(&mut self) -> Option<NonNull<Header>> {
-        if self.left_urgent == 0 {
+        if self.left_urgent == 0 || self.most == self.popped {
             return None;
         }
         let task = self.urgent.pop_front()?;
         self.left_urgent -= 1;
+        self.most = self.most.wrapping_sub(1);
+        let left = self.most.wrapping_sub(self.popped);
+        if self.left() > left {
+            self.until = self.most;
+        }
         // SAFETY: the cell was in a queue, so it is alive (I3).
         unsafe { task.as_ref() }.notes.clear(URGENT);
         Some(task)
@@ -292,6 +367,20 @@ impl Queues {
         if header.notes.flags() & CARRIED != 0 {
             self.carries.remove(&header.id().as_u64());
         }
+    }
+}
+
+/// See [`Queues::urge`].
+///
+/// # Safety
+///
+/// On the loop's thread; `task` is alive (I3).
+unsafe fn urge(urgent: &mut VecDeque<NonNull<Header>>, task: NonNull<Header>) {
+    // SAFETY: the caller keeps the task alive.
+    let header = unsafe { task.as_ref() };
+    if !header.notes.has_ended() && header.notes.flags() & (URGENT | ADOPTED) == ADOPTED {
+        header.notes.set(URGENT | EXPEDITED);
+        urgent.push_back(task);
     }
 }
 

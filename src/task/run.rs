@@ -9,7 +9,7 @@ use core::task::Context;
 
 use super::cell::{End, Header, Subject};
 use super::loop_side::{Enrolled, LoopSide, Lost, lose};
-use super::notes::LEFT;
+use super::notes::{EXPEDITED, LEFT};
 use super::queues::Queues;
 use super::state::{Last, Request};
 use super::waker;
@@ -87,6 +87,7 @@ impl<'a> Popped<'a> {
         let header = unsafe { task.as_ref() };
         let now = header.state.begin_poll();
         if !now.is_requested() {
+            header.notes.clear(EXPEDITED); // the request was refused on another thread
             return side.poll(task, header);
         }
         if !now.is_ending() {
@@ -142,9 +143,29 @@ impl LoopSide {
         // SAFETY: the task is of the vtable's type, not done, and on its loop's thread.
         let end = unsafe { (header.vtable().poll)(task, &mut Context::from_waker(&waker)) };
         drop(running);
-        let Some(end) = end else { return Ran::Pending };
+        let Some(end) = end else { return self.suspended(task, header) };
         header.notes.end();
         Ran::Ended(Ending(task, PhantomData), end)
+    }
+
+    /// A poll was pending. What was asked of the task meanwhile, from whichever thread, takes effect here,
+    /// before any other task is polled.
+    #[inline]
+    fn suspended<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {
+        if header.state.load().is_requested() {
+            self.end_suspended(task, header)
+        } else {
+            Ran::Pending
+        }
+    }
+
+    #[cold]
+    fn end_suspended<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {
+        if !header.state.load().is_ending() {
+            return Ran::Pending;
+        }
+        let (ending, end) = Popped(task, self).end(JoinError::Cancelled);
+        Ran::Ended(ending, end)
     }
 }
 

@@ -8,9 +8,10 @@ use core::ptr::NonNull;
 use core::task::{Context, Waker};
 
 use super::cell::{Cell, Header, Label, Origin, Room, unmake};
+use super::injection::Lane;
 use super::join::Join;
 use super::mailbox::{Mailbox, release};
-use super::notes::{CONTROL, FOREIGN, Notes};
+use super::notes::{FOREIGN, Notes};
 use super::state::State;
 use crate::error::{JoinError, forget_payload};
 use crate::sync::Arc;
@@ -30,6 +31,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct NewTask<F: Future, L: Label> {
     task: NonNull<Header>,
+    lane: Lane,
     _type: PhantomData<(F, L)>,
 }
 
@@ -92,17 +94,21 @@ impl<F: Future, L: Label> NewTask<F, L> {
     /// A request to the loop that nobody waits for. What the future holds must be fit for the loop's
     /// thread, and for this one where the loop has ended.
     pub(super) fn request(future: F, label: L, origin: Origin, owner: Arc<Mailbox>) -> Self {
-        let (room, notes) = (Room::Fresh(owner), Notes::new(0, CONTROL));
+        let (room, notes) = (Room::Fresh(owner), Notes::new(0, 0));
         let task = Cell::allocate(future, label, origin, room, State::unobserved(), notes);
-        Self { task, _type: PhantomData }
+        Self { task, lane: Lane::Control, _type: PhantomData }
     }
 
     /// For the makers above, and for [`refused`], which pushes nothing.
     fn allocate(future: F, label: L, origin: Origin, owner: Arc<Mailbox>, kind: Kind) -> Self {
-        let notes = Notes::new(0, if kind == Kind::Control { CONTROL } else { FOREIGN });
+        let (lane, flag) = match kind {
+            Kind::Task => (Lane::New, FOREIGN),
+            Kind::Control => (Lane::Control, 0),
+        };
+        let notes = Notes::new(0, flag);
         let room = Room::Fresh(owner);
         let task = Cell::allocate(future, label, origin, room, State::new(true), notes);
-        Self { task, _type: PhantomData }
+        Self { task, lane, _type: PhantomData }
     }
 
     /// Hands the task to its loop, whose mailbox the caller keeps alive; gives it back if the loop has ended.
@@ -114,7 +120,7 @@ impl<F: Future, L: Label> NewTask<F, L> {
         let this = mem::ManuallyDrop::new(self);
         // SAFETY: the task was made with `QUEUED` set and has not been published (I6). The join
         // handle's reference, which is not given away before this returns, keeps it alive.
-        if unsafe { mailbox.push(this.task) } {
+        if unsafe { mailbox.push(this.task, this.lane) } {
             // SAFETY: the loop has its reference now; the other one becomes the handle's (I2).
             Ok(unsafe { Join::new(this.task) })
         } else {
@@ -122,11 +128,27 @@ impl<F: Future, L: Label> NewTask<F, L> {
         }
     }
 
+    /// As [`NewTask::push`], with `stop` between the push and the notification: for models.
+    #[cfg(loom)]
+    pub(crate) fn push_stopped(
+        self,
+        mailbox: &Arc<Mailbox>,
+        stop: impl FnOnce(),
+    ) -> Join<F::Output> {
+        let this = mem::ManuallyDrop::new(self);
+        // SAFETY: as in `push`.
+        let pushed = unsafe { mailbox.stack(this.lane).push(this.task) };
+        stop();
+        assert!(mailbox.ring(pushed), "the loop is open");
+        // SAFETY: as in `push`.
+        unsafe { Join::new(this.task) }
+    }
+
     /// Hands a [request](Self::request) to the loop; drops it here if the loop has ended.
     pub(super) fn post(self, mailbox: &Arc<Mailbox>) {
         let this = mem::ManuallyDrop::new(self);
         // SAFETY: as in `push`. Nothing of the task is touched after: its one reference is the loop's.
-        if !unsafe { mailbox.push(this.task) } {
+        if !unsafe { mailbox.push(this.task, this.lane) } {
             drop(mem::ManuallyDrop::into_inner(this));
         }
     }

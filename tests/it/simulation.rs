@@ -13,6 +13,7 @@
 mod calls;
 mod deeds;
 mod drive;
+mod intake;
 mod model;
 mod outcomes;
 mod program;

@@ -6,6 +6,7 @@ use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::TaskPanic;
 use crate::scheduler::{Ended, Host, Subject};
+use crate::shutdown::Phase;
 use crate::task::cell::End;
 use crate::task::loop_side::Lost;
 use crate::task::state::Request;
@@ -48,6 +49,10 @@ impl Host for Local {
             }
             (End::Finished, _) => so_far.finished += 1,
         }
+    }
+
+    fn cancels_new(&self) -> bool {
+        self.phase.get() == Phase::Cancelling
     }
 
     #[inline]

@@ -27,7 +27,7 @@ impl Local {
 
     /// Declares the loop asleep for its host. `false`: there is something to do.
     pub(crate) fn rest(&self) -> bool {
-        self.scheduler.side.park()
+        self.scheduler.rest()
     }
 
     /// Sleeps until something comes in or a deadline passes. The loop is idle.

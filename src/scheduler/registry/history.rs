@@ -15,7 +15,8 @@ use crate::error::JoinError;
 use crate::id::{NO_KEY, TaskId};
 use crate::task::cell::Origin;
 use crate::task::choices::{self, Choose};
-use crate::task::loop_side::{Enrolled, LoopSide, News};
+use crate::task::injection::Lane;
+use crate::task::loop_side::{Enrolled, LoopSide};
 use crate::task::run::{Ending, Ran};
 use crate::task::spawn::{Kind, NewTask};
 
@@ -319,10 +320,8 @@ fn from_elsewhere(
     let mailbox = side.mailbox();
     let task = NewTask::new(future, (), origin, mailbox.clone(), Kind::Task);
     assert!(task.push(mailbox).is_ok(), "the loop is open");
-    match side.take_all().next(side) {
-        Some(News::Spawned(task)) => task,
-        other => panic!("{other:?} came instead of a task"),
-    }
+    let _ = side.look(Lane::New, usize::MAX);
+    side.take_in_new().expect("it was pushed")
 }
 
 fn complete(ending: Ending<'_>, task: Enrolled, side: &LoopSide) {

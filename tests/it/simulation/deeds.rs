@@ -8,7 +8,7 @@ use std::time::Duration;
 use sideloop::{CancelRequest, JoinError, Shutdown, TaskState};
 
 use super::calls::{Held, call, deadline_of};
-use super::model::{Answer, Entry, Joiner};
+use super::model::{Answer, Joiner};
 use super::outcomes::{Foreign, check_outcome, poll_handle};
 use super::program::{Act, How, Script, Shut, Span, Via};
 use super::world::{afar, check, model, world};
@@ -118,9 +118,10 @@ pub(crate) fn cancel_by_id(task: usize, how: How, via: Via) {
         How::Abort => handle.abort(id),
         How::Within(grace) => handle.cancel_within(id, span(grace)),
     };
-    if via == Via::Afar {
-        model(|model| model.push(Entry::ById(task, how)));
-        let pending = afar(request);
+    let is_sent = via == Via::Afar || model(|model| model.round_for(task).is_some());
+    if is_sent {
+        model(|model| model.send_by_id(task, how));
+        let pending = if via == Via::Afar { afar(request) } else { request() };
         return world(|world| world.pending.push(pending));
     }
     let truth = model(|model| {
@@ -191,8 +192,10 @@ fn snapshot() {
         return check(model(|model| model.over), || "no snapshot".into());
     };
     model(|model| {
-        let live = model.live().into_iter().map(|task| &model.tasks[task]);
-        let truth: Vec<_> = live.map(|t| (t.id, t.polls, t.ready || t.urgent)).collect();
+        let shown = model.tasks.iter().filter(|task| task.lives() || task.is_new());
+        let shown = shown.map(|t| (t.id, t.polls, t.ready || t.urgent || t.is_new()));
+        let mut truth: Vec<_> = shown.collect();
+        truth.sort_unstable();
         let seen = tasks.iter().zip(&truth).map(|(info, truth)| {
             // Of the one that runs it is not said whether it is ready again.
             let ready = match info.state {

@@ -213,10 +213,9 @@ fn compare(calls: &AtomicUsize) {
             model.check(wakes == truth, || format!("{wakes} foreign wakes, not {truth}"));
         }
     });
-    while model(|model| !model.answers.is_empty()) {
+    while let Some(truth) = model(Model::next_answer) {
         let pending = world(|world| world.pending.remove(0));
         let answer = pending.join().ok().map(answer_of);
-        let truth = model(|model| model.answers.pop_front().flatten());
         check(answer == truth, || format!("a request by id found {answer:?}, not {truth:?}"));
     }
 }

@@ -56,7 +56,7 @@ impl Model {
     pub(crate) fn urge(&mut self, task: usize) {
         let record = &mut self.tasks[task];
         if record.lives() && !record.urgent {
-            record.urgent = true;
+            (record.urgent, record.expedited) = (true, true);
             self.urgent.push_back(task);
         }
     }
@@ -90,10 +90,10 @@ impl Model {
         let changes = if abort { !record.abort } else { !pending };
         record.abort |= abort;
         record.cancel |= !abort && !pending;
-        if local {
-            self.urge(task);
-        } else if changes {
-            self.post(task);
+        match changes {
+            true if local => self.urge(task),
+            true => self.post(task),
+            false => {}
         }
         if pending { Answer::Already } else { Answer::Requested }
     }
@@ -158,9 +158,9 @@ impl Model {
         }
         if record.protection == Protection::Guarded {
             record.protection = if record.cancel { Protection::Decided } else { Protection::None };
-        }
-        if record.is_requested() {
-            self.urge(task);
+            if record.cancel {
+                self.urge(task);
+            }
         }
     }
 
@@ -168,6 +168,7 @@ impl Model {
         let record = &mut self.tasks[task];
         let open = record.protection == Protection::Guarded && !record.abort && record.cancel;
         record.cancel &= !open;
+        record.expedited &= !open;
         open
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::model::{Entry, Model, NEVER, Output, Protection, Waits};
+use super::model::{Model, NEVER, Output, Protection, Waits};
 
 /// The last moment of virtual time.
 pub(crate) const LAST: u64 = NEVER - 1;
@@ -115,9 +115,17 @@ impl Model {
 
     /// The next task of the batch: an urgent one, else the oldest, or any one where the order is drawn.
     fn pop(&mut self, run: Option<Run>) -> Option<Run> {
-        while self.left_urgent > 0 {
+        // What was asked of a task in its poll takes effect before any other task is polled (C1).
+        if let Some(task) = self.polled.take() {
+            if self.tasks[task].lives() && self.tasks[task].is_ending() {
+                return Some(Run::Drop(task));
+            }
+        }
+        while self.left_urgent.min(self.left_in_all) > 0 {
             let Some(task) = self.urgent.pop_front() else { break };
             self.left_urgent -= 1;
+            self.left_in_all -= 1;
+            self.left = self.left.min(self.left_in_all);
             self.tasks[task].urgent = false;
             if self.tasks[task].lives() {
                 return Some(self.begin(task));
@@ -127,9 +135,19 @@ impl Model {
             Some(Run::Poll(wanted) | Run::Drop(wanted)) if self.drawn => *task == wanted,
             _ => self.tasks[*task].lives(),
         };
-        let at = self.ready.iter().take(self.left).position(wanted);
-        // Those of tasks that ended in between are passed over.
-        let passed = at.map_or(self.left, |at| if self.drawn { 0 } else { at });
+        let shown = if self.drawn && self.left > 0 { self.window } else { self.left };
+        let mut at = self.ready.iter().take(shown).position(wanted);
+        // Where nothing more comes, what was left of a drawn batch may have been of tasks that had ended.
+        let ended =
+            self.ready.iter().take(shown).filter(|task| !self.tasks[**task].lives()).count();
+        if self.drawn && run.is_none() && ended >= self.left {
+            at = None;
+        }
+        // Those of tasks that ended in between are passed over; of a drawn order it shows at the end which.
+        if self.drawn && at.is_none() {
+            self.pass_over_drawn();
+        }
+        let passed = if self.drawn { 0 } else { at.unwrap_or(self.left) };
         for _ in 0..passed.min(self.ready.len()) {
             self.leave(0);
         }
@@ -137,15 +155,26 @@ impl Model {
         Some(self.begin(task))
     }
 
+    /// The rest of a drawn batch is of tasks that have ended.
+    fn pass_over_drawn(&mut self) {
+        while self.left > 0 {
+            let mut drawn = self.ready.iter().take(self.window);
+            let Some(at) = drawn.position(|task| !self.tasks[*task].lives()) else { return };
+            self.leave(at);
+        }
+    }
+
     fn leave(&mut self, at: usize) -> usize {
         let task = self.ready.remove(at).expect("it was found there");
-        self.left -= 1;
+        (self.left, self.left_in_all) = (self.left - 1, self.left_in_all - 1);
+        self.window = self.window.saturating_sub(1);
         self.tasks[task].ready = false;
         task
     }
 
     fn begin(&mut self, task: usize) -> Run {
         let record = &mut self.tasks[task];
+        record.expedited &= !record.woken || record.is_requested();
         record.woken = false;
         if record.is_ending() {
             return Run::Drop(task);
@@ -154,6 +183,7 @@ impl Model {
             record.waits = Waits::Nothing;
             self.wake(task, true);
         }
+        self.polled = Some(task);
         Run::Poll(task)
     }
 
@@ -164,7 +194,8 @@ impl Model {
             Stage::Ending(_, Then::Turn) => self.take_in_and_fire(),
             Stage::Ending(_, Then::Close) => {
                 self.stage = Stage::Batch;
-                self.take_in();
+                self.take_in_all();
+                self.take_in_all();
                 self.shut = true;
                 self.stage = Stage::Ending(self.live(), Then::Closed);
             }
@@ -196,6 +227,8 @@ impl Model {
                 self.request(task, false, true);
             }
         } else if abort <= self.now && self.phase < Phase::Ended {
+            self.stage = Stage::Batch;
+            self.take_in_all();
             self.phase = Phase::Cancelling;
             self.stage = Stage::Ending(self.live(), Then::Turn);
             return;
@@ -220,32 +253,33 @@ impl Model {
             self.timers.remove(&at);
             self.fire(timer);
         }
+        self.begin_batch();
+    }
+
+    /// Urgent tasks leave a quarter of the batch to those that are ready (T1).
+    fn begin_batch(&mut self) {
         self.left = self.left.min(self.batch);
-        self.left_urgent = self.urgent.len() + self.batch;
+        self.left_in_all = self.batch;
+        self.odd ^= self.batch < 4;
+        let reserved = match self.batch {
+            1 => usize::from(self.odd),
+            2 | 3 => 1,
+            batch => batch / 4,
+        };
+        self.left_urgent = self.batch - self.left.min(self.ready.len()).min(reserved);
         if self.drawn {
             self.left = self.left.min(self.ready.len());
         }
+        self.window = self.left;
     }
 
-    fn take_in(&mut self) {
-        for entry in std::mem::take(&mut self.inbox) {
-            match entry {
-                Entry::Task(task) => self.take_in_task(task),
-                Entry::ById(task, how) => {
-                    let answer = self.ask_by_id(task, how);
-                    self.answers.push_back(Some(answer));
-                }
-                Entry::Courier(task) => self.lose(task),
-            }
-        }
-    }
-
-    fn take_in_task(&mut self, task: usize) {
+    pub(crate) fn take_in_task(&mut self, task: usize) {
         let record = &mut self.tasks[task];
         record.posted = false;
         let woken = std::mem::take(&mut record.woken);
         let new = !std::mem::replace(&mut record.known, true);
         let (lives, requested) = (record.lives(), record.is_requested());
+        let (ending, expedited) = (record.is_ending(), record.expedited);
         // An entry that has outlived its task says nothing, unless another queue holds the task still.
         let counts = woken && (record.end.is_none() || record.ready || record.urgent);
         if new {
@@ -254,14 +288,14 @@ impl Model {
             self.counts.remote_wakes += u64::from(counts);
         }
         match () {
-            () if lives && requested => self.urge(task),
-            () if lives && woken => self.enqueue(task),
+            () if lives && requested && (ending || !woken || !expedited) => self.urge(task),
+            () if lives && (requested || woken) => self.enqueue(task),
             () => {}
         }
     }
 
     fn is_over(&mut self) -> bool {
-        if self.phase > Phase::Running && self.live().is_empty() {
+        if self.phase > Phase::Running && self.live().is_empty() && !self.has_new() {
             self.phase = Phase::Ended;
         }
         self.phase == Phase::Ended
@@ -284,14 +318,14 @@ impl Model {
         self.counts.queued = (self.ready.len() + self.urgent.len()) as u64;
         self.all_polls += self.polls;
         let over = self.is_over();
-        let nothing = self.ready.is_empty() && self.urgent.is_empty();
-        let news = self.word == Word::Notified;
+        let nothing = self.ready.is_empty() && self.urgent.is_empty() && !self.has_in_hand();
+        let news = self.word == Word::Notified || self.has_pushed();
         if self.drive == Drive::Run {
             if over {
                 self.close();
                 return true;
             }
-            let next = self.next_deadline().filter(|_| nothing && !news && self.inbox.is_empty());
+            let next = self.next_deadline().filter(|_| nothing && !news);
             next.into_iter().for_each(|next| self.jump(next));
         } else {
             self.idle = nothing && !news;
@@ -336,6 +370,10 @@ impl Model {
         }
         self.phase = Phase::Ended;
         self.drive = Drive::Close;
+        if !self.over {
+            self.stage = Stage::Batch;
+            self.take_in_all();
+        }
         self.stage =
             if self.over { Stage::Outside } else { Stage::Ending(self.live(), Then::Close) };
     }
