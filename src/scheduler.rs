@@ -5,14 +5,16 @@
 //! its [`Host`]. Every borrow here is short, and none is open while user code runs.
 
 mod alarm;
+pub(crate) mod arena;
 mod host;
 mod index;
+mod mix;
 pub(crate) mod registry;
 mod timers;
 pub(crate) mod wheel;
 
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::future::Future;
 use core::panic::Location;
 
@@ -26,7 +28,7 @@ use crate::id::{Serials, TaskId};
 pub(crate) use crate::task::cell::Subject;
 use crate::task::cell::{End, Label, Origin};
 use crate::task::join::{Join, TaskRef};
-use crate::task::loop_side::{Intake, LoopSide, News};
+use crate::task::loop_side::{Enrolled, Intake, LoopSide, News};
 use crate::task::run::{Ending, Ran};
 use crate::task::shuffle::Shuffle;
 use crate::task::state::{CancelRequest, Request};
@@ -51,6 +53,8 @@ pub(crate) struct Scheduler {
     serials: Serials,
     /// What the order of each batch is drawn from, if it is drawn.
     shuffle: Option<RefCell<Shuffle>>,
+    /// All timers are being forgotten, and none is armed meanwhile.
+    disarms: Cell<bool>,
 }
 
 impl Scheduler {
@@ -63,6 +67,7 @@ impl Scheduler {
             host_waker: HostWaker::default(),
             serials: Serials::default(),
             shuffle: None,
+            disarms: Cell::new(false),
         }
     }
 
@@ -84,8 +89,28 @@ impl Scheduler {
         let origin = Origin { serial: self.serials.draw(), location };
         let (task, join) = self.side.spawn(future, label, origin);
         self.side.tally().spawned.add(1);
-        self.registry.borrow_mut().insert(task, since);
+        self.enroll(task, since);
         join
+    }
+
+    #[inline]
+    fn enroll(&self, task: Enrolled, since: Tick) {
+        let enrolled = self.registry.borrow_mut().insert(task, since);
+        if let Err(task) = enrolled {
+            self.enroll_with_room(task, since);
+        }
+    }
+
+    /// An allocator is user code: it may come back here, and take the room.
+    #[cold]
+    #[inline(never)]
+    fn enroll_with_room(&self, mut task: Enrolled, since: Tick) {
+        loop {
+            registry::make_room(&self.registry);
+            let enrolled = self.registry.borrow_mut().insert(task, since);
+            let Err(back) = enrolled else { return };
+            task = back;
+        }
     }
 
     /// The number of the next task that is spawned on the loop's thread.
@@ -118,7 +143,7 @@ impl Scheduler {
                 News::Spawned(task) => {
                     self.serials.passed(task.id().as_u64());
                     let since = host.now();
-                    self.registry.borrow_mut().insert(task, since);
+                    self.enroll(task, since);
                     self.side.tally().spawned.add(1);
                     host.admitted();
                 }
@@ -198,7 +223,13 @@ impl Scheduler {
     /// Lets a task go whose future is gone: out of the registry first, then its joiner is told.
     #[inline(always)]
     fn retire(&self, ending: Ending<'_>, how: End, host: &impl Host) {
-        let entry = self.registry.borrow_mut().retire(&ending);
+        let (entry, is_untidy) = {
+            let mut registry = self.registry.borrow_mut();
+            (registry.retire(&ending), registry.is_untidy())
+        };
+        if is_untidy {
+            registry::tidy(&self.registry);
+        }
         // A task that runs was taken in, and is removed here alone: without its entry it would leak.
         debug_assert!(entry.is_some(), "{:?} was not registered", ending.id());
         if let Some(entry) = entry {
@@ -231,9 +262,22 @@ impl Scheduler {
 
     /// What there is to say of each task that has not ended, in spawn order.
     pub(crate) fn snapshot(&self) -> Vec<Details> {
-        let registry = self.registry.borrow();
-        let entries = registry.ids().into_iter().filter_map(|id| registry.get(id));
-        entries.map(|entry| self.details(entry)).collect()
+        let ids = self.ids();
+        let mut all = Vec::with_capacity(ids.len());
+        for id in ids {
+            let details = self.registry.borrow().get(id).map(|entry| self.details(entry));
+            all.extend(details);
+        }
+        all
+    }
+
+    /// The ids of all tasks, in spawn order. Nothing is allocated while the registry is borrowed.
+    fn ids(&self) -> Vec<TaskId> {
+        let mut ids = Vec::new();
+        while !self.registry.borrow().list(&mut ids) {
+            ids.reserve(self.live());
+        }
+        ids
     }
 
     fn details(&self, entry: &Entry) -> Details {
@@ -259,10 +303,8 @@ impl Scheduler {
 
     /// Asks one task to end.
     pub(crate) fn request(&self, id: TaskId, what: Request) -> CancelRequest {
-        self.registry
-            .borrow()
-            .get(id)
-            .map_or(CancelRequest::NotFound, |entry| entry.task.request(what))
+        // To ask may ring a host's bell: outside of every borrow.
+        self.task(id).map_or(CancelRequest::NotFound, |task| task.request(what))
     }
 
     /// A reference to a task that has not ended.
@@ -272,17 +314,22 @@ impl Scheduler {
 
     /// Asks every task to end.
     pub(crate) fn request_all(&self, what: Request) {
-        for id in self.registry.borrow().ids() {
+        for id in self.ids() {
             self.request(id, what);
         }
     }
 
     /// Ends every task here and now, in spawn order; runs their destructors.
     pub(crate) fn end_all(&self, host: &impl Host) {
-        let ids = self.registry.borrow().ids();
-        for id in ids {
+        for id in self.ids() {
             // A destructor may spawn, wake and cancel, and may have ended nothing of ours.
-            let entry = self.registry.borrow_mut().remove(id);
+            let (entry, is_untidy) = {
+                let mut registry = self.registry.borrow_mut();
+                (registry.remove(id), registry.is_untidy())
+            };
+            if is_untidy {
+                registry::tidy(&self.registry);
+            }
             if let Some(entry) = entry {
                 let _ = entry.task.request(Request::Abort);
                 // A job that runs on is not of this loop any more: its handle cannot say how it ends.
