@@ -5,18 +5,22 @@
 //! to the registry and owns the loop's reference; a [`Popped`] one is to be run; an [`Ending`] one
 //! has its outcome in place and waits for the registry to let it go.
 
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::cell::Cell;
 use core::future::Future;
 use core::marker::PhantomData;
+use core::mem;
 use core::ptr::NonNull;
 use core::task::Waker;
 
 use super::batch::Batch;
+use super::blocks::Blocks;
 use super::cell::{self, End, Header, Label, Origin, Room, Subject};
 use super::injection::Chain;
 use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
-use super::notes::{ADOPTED, CONTROL, FOREIGN, LEFT, Notes, READY};
+use super::notes::{ADOPTED, CARRIED, CONTROL, FOREIGN, LEFT, Notes, POLLS, READY};
 use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
@@ -273,7 +277,37 @@ impl LoopSide {
 
     /// Has the batch that has just begun be what is ready now, in a drawn order.
     pub(crate) fn draw_batch(&self, shuffle: &mut Shuffle) {
-        self.queues(|queues| queues.draw_batch(shuffle));
+        let mut batch = Vec::new();
+        while let Err(room) = self.queues(|queues| queues.draw_batch(shuffle, &mut batch)) {
+            batch = Vec::with_capacity(room);
+        }
+    }
+
+    /// The count of polls in the task's cell has run over.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn carry(&self, header: &Header) {
+        header.notes.set(CARRIED);
+        self.change_carries(|all| *all.entry(header.id().as_u64()).or_default() += POLLS);
+    }
+
+    /// Forgets what was kept about a task beside its cell.
+    #[inline]
+    pub(super) fn forget(&self, header: &Header) {
+        if header.notes.flags() & CARRIED != 0 {
+            self.change_carries(|all| {
+                all.remove(&header.id().as_u64());
+            });
+        }
+    }
+
+    /// The map is out of the queues meanwhile: it allocates and frees, and an allocator is user code.
+    #[cold]
+    fn change_carries(&self, change: impl FnOnce(&mut BTreeMap<u64, u64>)) {
+        let mut all = self.queues(|queues| mem::take(&mut queues.carries));
+        change(&mut all);
+        let none = self.queues(|queues| mem::replace(&mut queues.carries, all));
+        debug_assert!(none.is_empty(), "no task is polled inside of an allocator");
     }
 
     /// The tasks of the batch that has begun.
@@ -366,7 +400,8 @@ impl Drop for LoopSide {
     fn drop(&mut self) {
         // Else a block could be kept after this (I9).
         debug_assert!(!self.is_entered(), "the loop goes inside of its run");
-        self.queues(|queues| queues.blocks.clear());
+        let mut blocks = self.queues(|queues| mem::replace(&mut queues.blocks, Blocks::new()));
+        blocks.clear(); // outside: an allocator is user code
     }
 }
 

@@ -12,7 +12,7 @@ use core::ptr::{self, NonNull};
 use super::blocks::Blocks;
 use super::cell::Header;
 use super::mailbox::Mailbox;
-use super::notes::{ADOPTED, CARRIED, POLLS, READY, URGENT};
+use super::notes::{ADOPTED, READY, URGENT};
 use super::shuffle::Shuffle;
 
 /// The queues of one loop.
@@ -37,8 +37,9 @@ pub(super) struct Queues {
     wakes: u32,
     /// The task whose future is being polled or dropped.
     running: Option<NonNull<Header>>,
-    /// Overflows of the poll counts, by serial: one per 2^16 polls.
-    carries: BTreeMap<u64, u64>,
+    /// Overflows of the poll counts, by serial: one per 2^16 polls. Taken out while it is changed, as that
+    /// allocates and frees.
+    pub(super) carries: BTreeMap<u64, u64>,
     /// The memory of ended tasks.
     pub(super) blocks: Blocks,
 }
@@ -116,11 +117,18 @@ impl Queues {
     }
 
     /// Has the batch that has just begun be those of its tasks that are ready by now, in a drawn
-    /// order. What becomes ready meanwhile waits for the next batch: it was not part of this draw.
-    pub(super) fn draw_batch(&mut self, shuffle: &mut Shuffle) {
+    /// order. What becomes ready meanwhile waits for the next batch: it was not part of this draw. If
+    /// `batch`, which is empty, has no room for so many, says for how many.
+    pub(super) fn draw_batch(
+        &mut self,
+        shuffle: &mut Shuffle,
+        batch: &mut Vec<NonNull<Header>>,
+    ) -> Result<(), usize> {
         self.fence();
         let left = self.left();
-        let mut batch = Vec::with_capacity(left);
+        if batch.capacity() < left {
+            return Err(left);
+        }
         let mut rest = self.head;
         while batch.len() < left {
             let Some(task) = NonNull::new(rest.cast_mut()) else { break };
@@ -131,12 +139,12 @@ impl Queues {
             batch.push(task);
         }
         debug_assert_eq!(batch.len(), left, "the ready queue holds less than {}", self.ready());
-        shuffle.shuffle(&mut batch);
+        shuffle.shuffle(batch);
         if let Some(last) = batch.last().filter(|_| rest.is_null()) {
             self.tail = last.as_ptr();
         }
         // Linked from the last to the first, so that each is put before what follows it.
-        for task in batch.into_iter().rev() {
+        for task in batch.iter().rev() {
             // SAFETY: as above: the draw only swaps places, so these are the same cells, each once,
             // and no user code ran that could have taken one out (I4).
             let header = unsafe { task.as_ref() };
@@ -145,6 +153,7 @@ impl Queues {
             rest = task.as_ptr();
         }
         self.head = rest;
+        Ok(())
     }
 
     /// Ends the turn's batch before whatever is appended from here on: a task is being spawned.
@@ -260,20 +269,6 @@ impl Queues {
         self.head = first;
     }
 
-    /// Counts a poll of the task.
-    #[inline]
-    pub(super) fn count_poll(&mut self, header: &Header) {
-        if header.notes.count_poll() {
-            self.carry(header);
-        }
-    }
-
-    #[cold]
-    fn carry(&mut self, header: &Header) {
-        header.notes.set(CARRIED);
-        *self.carries.entry(header.id().as_u64()).or_default() += POLLS;
-    }
-
     /// How many wakes there were since this was last asked.
     #[inline]
     pub(super) fn take_wakes(&mut self) -> u32 {
@@ -284,14 +279,6 @@ impl Queues {
     pub(super) fn polls(&self, header: &Header) -> u64 {
         let carried = self.carries.get(&header.id().as_u64()).copied().unwrap_or(0);
         carried + u64::from(header.notes.polls())
-    }
-
-    /// Forgets what was kept about a task beside its cell.
-    #[inline]
-    pub(super) fn forget(&mut self, header: &Header) {
-        if header.notes.flags() & CARRIED != 0 {
-            self.carries.remove(&header.id().as_u64());
-        }
     }
 }
 

@@ -59,7 +59,7 @@ impl Twin {
                 let is_free = self.free.range(all.clone()).count() == BITS;
                 if is_free && self.hand.len() == BITS && at < self.hand_at {
                     self.free.append(&mut self.hand);
-                    all.clone().for_each(|place| drop(self.free.remove(&place)));
+                    self.free.retain(|place| !all.contains(place));
                     (self.hand, self.hand_at) = (all.collect(), at);
                 }
             }

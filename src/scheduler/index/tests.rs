@@ -28,9 +28,9 @@ fn longest_run(index: &Index) -> usize {
 fn serials_at_any_distance_from_each_other_are_spread() {
     for stride in 1..=10_000 {
         let start = stride * 1_000_003;
-        let serials: Vec<u64> = (0..500).map(|n| start + n * stride).collect();
+        let serials: Vec<u64> = (0..100).map(|n| start + n * stride).collect();
         let longest = longest_run(&index_of(&serials));
-        assert!(longest < 60, "a cluster of {longest}, serials {stride} apart");
+        assert!(longest < 40, "a cluster of {longest}, serials {stride} apart");
     }
     for stride in [1, 2, 64, 256, 908, 4_181, 6_765, 7_037, 10_000, 1 << 16, 1 << 32, 1 << 44] {
         let serials: Vec<u64> = (0..100_000).map(|n| 1_000 + n * stride).collect();
