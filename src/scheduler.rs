@@ -29,6 +29,7 @@ pub(crate) use crate::task::cell::Subject;
 use crate::task::cell::{End, Label, Origin};
 use crate::task::join::{Join, TaskRef};
 use crate::task::loop_side::{Enrolled, Intake, LoopSide, News};
+use crate::task::mailbox::Mailbox;
 use crate::task::run::{Ending, Ran};
 use crate::task::shuffle::Shuffle;
 use crate::task::state::{CancelRequest, Request};
@@ -107,10 +108,18 @@ impl Scheduler {
     fn enroll_with_room(&self, mut task: Enrolled, since: Tick) {
         loop {
             registry::make_room(&self.registry);
+            self.side.provide_for(self.live() + registry::PAGE);
             let enrolled = self.registry.borrow_mut().insert(task, since);
             let Err(back) = enrolled else { return };
             task = back;
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tidy_registry(&self) {
+        registry::tidy(&self.registry);
+        self.side.provide_for(self.live() + registry::PAGE);
     }
 
     /// The number of the next task that is spawned on the loop's thread.
@@ -228,7 +237,7 @@ impl Scheduler {
             (registry.retire(&ending), registry.is_untidy())
         };
         if is_untidy {
-            registry::tidy(&self.registry);
+            self.tidy_registry();
         }
         // A task that runs was taken in, and is removed here alone: without its entry it would leak.
         debug_assert!(entry.is_some(), "{:?} was not registered", ending.id());
@@ -303,8 +312,13 @@ impl Scheduler {
 
     /// Asks one task to end.
     pub(crate) fn request(&self, id: TaskId, what: Request) -> CancelRequest {
-        // To ask may ring a host's bell: outside of every borrow.
-        self.task(id).map_or(CancelRequest::NotFound, |task| task.request(what))
+        // Outside of the run to ask may ring a host's bell, so no borrow is open. A reference costs two
+        // read-modify-writes; inside there is room in the urgent queue, and that is all that it takes.
+        if !Mailbox::is_current(self.side.mailbox()) {
+            return self.task(id).map_or(CancelRequest::NotFound, |task| task.request(what));
+        }
+        let registry = self.registry.borrow();
+        registry.get(id).map_or(CancelRequest::NotFound, |entry| entry.task.request(what))
     }
 
     /// A reference to a task that has not ended.
@@ -328,7 +342,7 @@ impl Scheduler {
                 (registry.remove(id), registry.is_untidy())
             };
             if is_untidy {
-                registry::tidy(&self.registry);
+                self.tidy_registry();
             }
             if let Some(entry) = entry {
                 let _ = entry.task.request(Request::Abort);

@@ -23,7 +23,7 @@ use core::mem;
 use core::ops::{Index, IndexMut};
 
 /// How many places a word tells of, and a page has.
-const BITS: usize = u64::BITS as usize;
+pub(super) const BITS: usize = u64::BITS as usize;
 
 /// No place: an arena does not get so large.
 const NOWHERE: usize = usize::MAX;

@@ -16,6 +16,9 @@ use crate::task::loop_side::Enrolled;
 use crate::task::run::Ending;
 use crate::tick::Tick;
 
+/// For so many tasks more there is room in the registry, after room was made.
+pub(super) const PAGE: usize = arena::BITS;
+
 /// One task and when the loop came to know it: 16 bytes.
 #[derive(Debug)]
 pub(crate) struct Entry {

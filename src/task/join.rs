@@ -11,6 +11,7 @@ use super::cell::Header;
 use super::courier::send_home;
 use super::mailbox::{Mailbox, release};
 use super::state::{CancelRequest, Detached, Request, Route, Then};
+use super::urgent;
 use super::waker::Packed;
 use crate::error::{JoinError, discard};
 use crate::id::TaskId;
@@ -142,24 +143,9 @@ pub(super) unsafe fn request(task: NonNull<Header>, what: Request) -> CancelRequ
     let (answer, _) = header.state.request(what, Route::Local); // which owes the stack nothing
     if answer != CancelRequest::Finished {
         // SAFETY: on the loop's thread, inside its run; the caller keeps the task alive.
-        unsafe { urge(header.owner(), task) };
+        unsafe { urgent::urge(header.owner(), task) };
     }
     answer
-}
-
-/// Has a task that was asked to end run ahead of all that is ready.
-///
-/// # Safety
-///
-/// On the thread of the task's loop, inside its run; `task` is alive.
-#[inline]
-unsafe fn urge(owner: &Mailbox, task: NonNull<Header>) {
-    owner.queues.with_mut(|queues| {
-        // SAFETY: I4: the loop's thread, inside its run, and no other borrow is open.
-        let queues = unsafe { &mut *queues };
-        // SAFETY: the caller's promise.
-        unsafe { queues.urge(task) }
-    });
 }
 
 /// Has the loop look at a task that was asked to end: on its thread by the urgent queue, elsewhere
@@ -176,7 +162,7 @@ unsafe fn hurry(task: NonNull<Header>, then: Then) {
         unsafe { Mailbox::push_or_settle(header.owner(), task) };
     } else if Mailbox::is_current(header.owner()) && header.state.load().is_requested() {
         // SAFETY: the condition, and the caller's promise.
-        unsafe { urge(header.owner(), task) };
+        unsafe { urgent::urge(header.owner(), task) };
     }
 }
 

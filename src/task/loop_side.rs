@@ -5,7 +5,6 @@
 //! to the registry and owns the loop's reference; a [`Popped`] one is to be run; an [`Ending`] one
 //! has its outcome in place and waits for the registry to let it go.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::future::Future;
@@ -20,12 +19,13 @@ use super::cell::{self, End, Header, Label, Origin, Room, Subject};
 use super::injection::Chain;
 use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
-use super::notes::{ADOPTED, CARRIED, CONTROL, FOREIGN, LEFT, Notes, POLLS, READY};
+use super::notes::{ADOPTED, CONTROL, FOREIGN, LEFT, Notes, READY};
 use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
 use super::state::{CancelRequest, Request, State};
 use super::tally::Tally;
+use super::urgent;
 use super::waker::is_of;
 use crate::error::{JoinError, PanicPayload};
 use crate::id::{NO_KEY, TaskId};
@@ -234,7 +234,7 @@ impl LoopSide {
             // It is in a plain queue still, and is let go when it leaves that.
         } else if old.is_requested() {
             // SAFETY: on the loop's thread, and the task lives.
-            self.queues(|queues| unsafe { queues.urge(task) });
+            unsafe { urgent::urge(&self.mailbox, task) };
         } else if old.is_woken() {
             // SAFETY: as above. Otherwise a poll has answered every wake while the entry waited.
             self.queues(|queues| unsafe { queues.enqueue(task) });
@@ -283,31 +283,9 @@ impl LoopSide {
         }
     }
 
-    /// The count of polls in the task's cell has run over.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn carry(&self, header: &Header) {
-        header.notes.set(CARRIED);
-        self.change_carries(|all| *all.entry(header.id().as_u64()).or_default() += POLLS);
-    }
-
-    /// Forgets what was kept about a task beside its cell.
-    #[inline]
-    pub(super) fn forget(&self, header: &Header) {
-        if header.notes.flags() & CARRIED != 0 {
-            self.change_carries(|all| {
-                all.remove(&header.id().as_u64());
-            });
-        }
-    }
-
-    /// The map is out of the queues meanwhile: it allocates and frees, and an allocator is user code.
-    #[cold]
-    fn change_carries(&self, change: impl FnOnce(&mut BTreeMap<u64, u64>)) {
-        let mut all = self.queues(|queues| mem::take(&mut queues.carries));
-        change(&mut all);
-        let none = self.queues(|queues| mem::replace(&mut queues.carries, all));
-        debug_assert!(none.is_empty(), "no task is polled inside of an allocator");
+    /// Has the urgent queue have room for so many tasks, and not much more. Outside of every borrow.
+    pub(crate) fn provide_for(&self, tasks: usize) {
+        urgent::provide(&self.mailbox, tasks);
     }
 
     /// The tasks of the batch that has begun.

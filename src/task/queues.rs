@@ -4,7 +4,7 @@
 //! once, and at most once in the urgent queue, which holds what was cancelled and goes first. No
 //! user code runs while the queues are borrowed (I4).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem;
 use core::ptr::{self, NonNull};
@@ -14,6 +14,7 @@ use super::cell::Header;
 use super::mailbox::Mailbox;
 use super::notes::{ADOPTED, READY, URGENT};
 use super::shuffle::Shuffle;
+use super::urgent::Urgent;
 
 /// The queues of one loop.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub(super) struct Queues {
     /// How many more urgent tasks it may end: without a bound, destructors that spawn and cancel
     /// could keep it going for ever.
     left_urgent: usize,
-    urgent: VecDeque<NonNull<Header>>,
+    pub(super) urgent: Urgent,
     /// How many wakes there were since they were last counted.
     wakes: u32,
     /// The task whose future is being polled or dropped.
@@ -53,7 +54,7 @@ impl Queues {
             popped: 0,
             until: 0,
             left_urgent: 0,
-            urgent: VecDeque::new(),
+            urgent: Urgent::default(),
             wakes: 0,
             running: None,
             carries: BTreeMap::new(),
@@ -202,18 +203,23 @@ impl Queues {
         self.pushed = self.pushed.wrapping_add(1);
     }
 
-    /// Puts a task that is to end ahead of everything ready, unless it is there, done or unknown.
+    /// Puts a task that is to end ahead of everything ready, unless it is there, done or unknown. `false`: there
+    /// is no room for it.
     ///
     /// # Safety
     ///
     /// As [`Queues::enqueue`].
-    pub(super) unsafe fn urge(&mut self, task: NonNull<Header>) {
+    pub(super) unsafe fn urge(&mut self, task: NonNull<Header>) -> bool {
         // SAFETY: the caller keeps the task alive.
         let header = unsafe { task.as_ref() };
-        if !header.notes.has_ended() && header.notes.flags() & (URGENT | ADOPTED) == ADOPTED {
-            header.notes.set(URGENT);
-            self.urgent.push_back(task);
+        if header.notes.has_ended() || header.notes.flags() & (URGENT | ADOPTED) != ADOPTED {
+            return true;
         }
+        let has_room = self.urgent.push(task);
+        if has_room {
+            header.notes.set(URGENT);
+        }
+        has_room
     }
 
     /// The next urgent task, if this batch may still end one.
@@ -227,7 +233,7 @@ impl Queues {
         if self.left_urgent == 0 {
             return None;
         }
-        let task = self.urgent.pop_front()?;
+        let task = self.urgent.pop()?;
         self.left_urgent -= 1;
         // SAFETY: the cell was in a queue, so it is alive (I3).
         unsafe { task.as_ref() }.notes.clear(URGENT);
