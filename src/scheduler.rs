@@ -176,7 +176,9 @@ impl Scheduler {
     #[inline]
     fn run_batch(&self, host: &impl Host, batch: usize, done: &mut Done) {
         self.side.tally().ready.set(self.side.ready());
-        self.side.begin_batch(batch);
+        if self.side.begin_batch(batch) {
+            self.side.provide_for(self.live() + registry::PAGE);
+        }
         if let Some(shuffle) = &self.shuffle {
             self.side.draw_batch(&mut shuffle.borrow_mut());
         }

@@ -269,10 +269,14 @@ impl LoopSide {
         (running, task.header().notes.is_queued())
     }
 
-    /// Begins a batch of at most `polls` polls.
+    /// Begins a batch of at most `polls` polls. `true`: [provide for](Self::provide_for) the tasks that there
+    /// are, as there may be much more room.
     #[inline]
-    pub(crate) fn begin_batch(&self, polls: usize) {
-        self.queues(|queues| queues.begin_batch(polls));
+    pub(crate) fn begin_batch(&self, polls: usize) -> bool {
+        self.queues(|queues| {
+            queues.begin_batch(polls);
+            queues.urgent.take_slack()
+        })
     }
 
     /// Has the batch that has just begun be what is ready now, in a drawn order.

@@ -6,6 +6,7 @@
 //! copied into, but for the tasks that wait, so that there is no pause.
 
 use alloc::collections::VecDeque;
+use core::mem;
 use core::ptr::NonNull;
 
 use super::cell::Header;
@@ -17,36 +18,48 @@ const FEW: usize = 64;
 
 /// The queue. First in, first out.
 #[derive(Debug, Default)]
-pub(super) struct Urgent(VecDeque<NonNull<Header>>);
+pub(super) struct Urgent {
+    tasks: VecDeque<NonNull<Header>>,
+    /// The last one has been taken out, and there is more room than is kept.
+    is_slack: bool,
+}
 
 impl Urgent {
     #[inline]
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.tasks.len()
     }
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tasks.is_empty()
     }
 
     /// Appends a task. `false`: there is no room, see [`provide`].
     #[must_use]
     pub(super) fn push(&mut self, task: NonNull<Header>) -> bool {
-        let has_room = self.0.len() < self.0.capacity();
+        let has_room = self.tasks.len() < self.tasks.capacity();
         if has_room {
-            self.0.push_back(task);
+            self.tasks.push_back(task);
         }
         has_room
     }
 
     pub(super) fn pop(&mut self) -> Option<NonNull<Header>> {
-        self.0.pop_front()
+        let task = self.tasks.pop_front();
+        self.is_slack |= self.tasks.is_empty() && self.tasks.capacity() > 4 * FEW;
+        task
+    }
+
+    /// Whether it was emptied since this was last asked, so that there may be [too much room](provide).
+    #[inline]
+    pub(super) fn take_slack(&mut self) -> bool {
+        mem::take(&mut self.is_slack)
     }
 
     /// How much room there should be for so many tasks, if there is too little or much too much.
     fn wanted(&self, tasks: usize) -> Option<usize> {
-        let (room, wanted) = (self.0.capacity(), tasks.max(self.0.len()).max(FEW));
+        let (room, wanted) = (self.tasks.capacity(), tasks.max(self.tasks.len()).max(FEW));
         if room < wanted {
             Some(wanted.max(room * 2))
         } else {
@@ -56,9 +69,9 @@ impl Urgent {
 
     /// Goes over to other memory, if what waits fits into it; gives back what is to be freed.
     fn exchange(&mut self, mut room: VecDeque<NonNull<Header>>) -> VecDeque<NonNull<Header>> {
-        if room.capacity() >= self.0.len() {
-            room.extend(self.0.drain(..));
-            core::mem::swap(&mut self.0, &mut room);
+        if room.capacity() >= self.tasks.len() {
+            room.extend(self.tasks.drain(..));
+            mem::swap(&mut self.tasks, &mut room);
         }
         room
     }
@@ -109,7 +122,7 @@ mod tests {
             if let Some(wanted) = urgent.wanted(tasks) {
                 urgent.exchange(VecDeque::with_capacity(wanted));
             }
-            let room = urgent.0.capacity();
+            let room = urgent.tasks.capacity();
             assert!(room >= tasks && room <= (4 * tasks).max(4 * FEW), "{room} for {tasks}");
         }
         for _ in 0..FEW {
