@@ -94,7 +94,8 @@ pub struct Turn {
     pub fired: usize,
     /// Nothing is ready: the caller may wait for its hook, or for `next_deadline`.
     pub idle: bool,
-    /// When the next timer is due, exact, in the caller's nanoseconds.
+    /// When the next timer is due, in the caller's nanoseconds. Exact if the loop is idle; else it may be too
+    /// early, where so many timers were cancelled that it takes more than a turn to find the next one.
     pub next_deadline: Option<u64>,
 }
 
@@ -137,8 +138,9 @@ impl Loop {
         let _entered = scheduler.side.enter();
         scheduler.side.resume();
         let done = scheduler.turn(&*self.inner, BATCH);
-        let idle = scheduler.is_idle() && !done.more_timers && scheduler.rest();
-        let next_deadline = scheduler.next_deadline().filter(|at| *at != u64::MAX);
+        let next = scheduler.next_deadline();
+        let idle = next.is_ok() && scheduler.is_idle() && !done.more_timers && scheduler.rest();
+        let next_deadline = next.unwrap_or_else(Some).filter(|at| *at != u64::MAX);
         Turn { polls: done.polls, fired: done.fired, idle, next_deadline }
     }
 }

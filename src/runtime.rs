@@ -13,6 +13,7 @@ pub(crate) mod main_future;
 pub(crate) mod park;
 pub(crate) mod parker;
 pub(crate) mod patience;
+mod room;
 pub(crate) mod shared;
 pub(crate) mod slack;
 pub(crate) mod started;

@@ -5,15 +5,17 @@
 //! its [`Host`]. Every borrow here is short, and none is open while user code runs.
 
 mod alarm;
+pub(crate) mod arena;
 mod host;
 mod index;
 mod intake;
+mod mix;
 pub(crate) mod registry;
 mod timers;
 pub(crate) mod wheel;
 
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::future::Future;
 use core::panic::Location;
 
@@ -28,8 +30,8 @@ use crate::id::{Serials, TaskId};
 pub(crate) use crate::task::cell::Subject;
 use crate::task::cell::{End, Label, Origin};
 use crate::task::join::{Join, TaskRef};
-use crate::task::loop_side::LoopSide;
-use crate::task::mailbox::Parked;
+use crate::task::loop_side::{Enrolled, LoopSide};
+use crate::task::mailbox::{Mailbox, Parked};
 use crate::task::run::{Ending, Ran};
 use crate::task::shuffle::Shuffle;
 use crate::task::state::{CancelRequest, Request};
@@ -55,6 +57,8 @@ pub(crate) struct Scheduler {
     serials: Serials,
     /// What the order of each batch is drawn from, if it is drawn.
     shuffle: Option<RefCell<Shuffle>>,
+    /// All timers are being forgotten, and none is armed meanwhile.
+    disarms: Cell<bool>,
 }
 
 impl Scheduler {
@@ -68,6 +72,7 @@ impl Scheduler {
             host_waker: HostWaker::default(),
             serials: Serials::default(),
             shuffle: None,
+            disarms: Cell::new(false),
         }
     }
 
@@ -89,8 +94,36 @@ impl Scheduler {
         let origin = Origin { serial: self.serials.draw(), location };
         let (task, join) = self.side.spawn(future, label, origin);
         self.side.tally().spawned.add(1);
-        self.registry.borrow_mut().insert(task, since);
+        self.enroll(task, since);
         join
+    }
+
+    #[inline]
+    fn enroll(&self, task: Enrolled, since: Tick) {
+        let enrolled = self.registry.borrow_mut().insert(task, since);
+        if let Err(task) = enrolled {
+            self.enroll_with_room(task, since);
+        }
+    }
+
+    /// An allocator is user code: it may come back here, and take the room.
+    #[cold]
+    #[inline(never)]
+    fn enroll_with_room(&self, mut task: Enrolled, since: Tick) {
+        loop {
+            registry::make_room(&self.registry);
+            self.side.provide_for(self.live() + registry::PAGE);
+            let enrolled = self.registry.borrow_mut().insert(task, since);
+            let Err(back) = enrolled else { return };
+            task = back;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tidy_registry(&self) {
+        registry::tidy(&self.registry);
+        self.side.provide_for(self.live() + registry::PAGE);
     }
 
     /// The number of the next task that is spawned on the loop's thread.
@@ -112,7 +145,9 @@ impl Scheduler {
     #[inline]
     fn run_batch(&self, host: &impl Host, batch: usize, done: &mut Done) {
         self.side.tally().ready.set(self.side.ready());
-        self.side.begin_batch(batch);
+        if self.side.begin_batch(batch) {
+            self.side.provide_for(self.live() + registry::PAGE);
+        }
         if let Some(shuffle) = &self.shuffle {
             self.side.draw_batch(&mut shuffle.borrow_mut());
         }
@@ -168,7 +203,13 @@ impl Scheduler {
     /// Lets a task go whose future is gone: out of the registry first, then its joiner is told.
     #[inline(always)]
     fn retire(&self, ending: Ending<'_>, how: End, host: &impl Host) {
-        let entry = self.registry.borrow_mut().retire(&ending);
+        let (entry, is_untidy) = {
+            let mut registry = self.registry.borrow_mut();
+            (registry.retire(&ending), registry.is_untidy())
+        };
+        if is_untidy {
+            self.tidy_registry();
+        }
         // A task that runs was taken in, and is removed here alone: without its entry it would leak.
         debug_assert!(entry.is_some(), "{:?} was not registered", ending.id());
         if let Some(entry) = entry {
@@ -201,9 +242,12 @@ impl Scheduler {
 
     /// What there is to say of each task that has not ended, in spawn order.
     pub(crate) fn snapshot(&self, now: Tick) -> Vec<Details> {
-        let registry = self.registry.borrow();
-        let known = registry.ids().into_iter().filter_map(|id| registry.get(id));
-        let mut all: Vec<_> = known.map(|entry| self.details(entry)).collect();
+        let ids = self.ids();
+        let mut all = Vec::with_capacity(ids.len());
+        for id in ids {
+            let details = self.registry.borrow().get(id).map(|entry| self.details(entry));
+            all.extend(details);
+        }
         if self.has_new() {
             let new =
                 |subject| Details { subject, activity: Activity::Ready, polls: 0, since: now };
@@ -212,6 +256,15 @@ impl Scheduler {
         }
         self.charge(all.len());
         all
+    }
+
+    /// The ids of all tasks, in spawn order. Nothing is allocated while the registry is borrowed.
+    fn ids(&self) -> Vec<TaskId> {
+        let mut ids = Vec::new();
+        while !self.registry.borrow().list(&mut ids) {
+            ids.reserve(self.live());
+        }
+        ids
     }
 
     fn details(&self, entry: &Entry) -> Details {
@@ -242,10 +295,13 @@ impl Scheduler {
 
     /// Asks one task to end.
     pub(crate) fn request(&self, id: TaskId, what: Request) -> CancelRequest {
-        self.registry
-            .borrow()
-            .get(id)
-            .map_or(CancelRequest::NotFound, |entry| entry.task.request(what))
+        // Outside of the run to ask may ring a host's bell, so no borrow is open. A reference costs two
+        // read-modify-writes; inside there is room in the urgent queue, and that is all that it takes.
+        if !Mailbox::is_current(self.side.mailbox()) {
+            return self.task(id).map_or(CancelRequest::NotFound, |task| task.request(what));
+        }
+        let registry = self.registry.borrow();
+        registry.get(id).map_or(CancelRequest::NotFound, |entry| entry.task.request(what))
     }
 
     /// A reference to a task that has not ended.
@@ -255,17 +311,22 @@ impl Scheduler {
 
     /// Asks every task to end.
     pub(crate) fn request_all(&self, what: Request) {
-        for id in self.registry.borrow().ids() {
+        for id in self.ids() {
             self.request(id, what);
         }
     }
 
     /// Ends every task here and now, in spawn order; runs their destructors.
     pub(crate) fn end_all(&self, host: &impl Host) {
-        let ids = self.registry.borrow().ids();
-        for id in ids {
+        for id in self.ids() {
             // A destructor may spawn, wake and cancel, and may have ended nothing of ours.
-            let entry = self.registry.borrow_mut().remove(id);
+            let (entry, is_untidy) = {
+                let mut registry = self.registry.borrow_mut();
+                (registry.remove(id), registry.is_untidy())
+            };
+            if is_untidy {
+                self.tidy_registry();
+            }
             if let Some(entry) = entry {
                 let _ = entry.task.request(Request::Abort);
                 // A job that runs on is not of this loop any more: its handle cannot say how it ends.

@@ -48,8 +48,10 @@ pub(crate) mod tally;
 pub(crate) mod waker;
 
 mod blocks;
+mod carries;
 mod courier;
 mod notes;
 #[cfg(all(any(test, fuzzing), feature = "std", not(any(loom, shuttle))))]
 mod oracle;
 mod queues;
+mod urgent;

@@ -27,6 +27,9 @@ use std::task::{Wake, Waker};
 use crate::error::{contain, discard, forget_payload};
 use crate::sync::{Mutex, MutexGuard};
 
+/// Room for so many keys is kept.
+const FEW: usize = 64;
+
 /// A waiter's place: the lower, the longer it has waited. It keeps it until it is answered.
 pub(crate) type Ticket = u64;
 
@@ -48,6 +51,12 @@ impl Told {
     /// Takes a waiter off; its waker is to be dropped outside of the locks.
     pub(crate) fn take(&mut self, waiter: &mut Option<Ticket>) -> Option<Waker> {
         waiter.take().and_then(|ticket| self.waiters.remove(&ticket))
+    }
+
+    /// Takes the room out that keys had, if there is much and none is here; to be freed outside of the locks.
+    pub(crate) fn thin(&mut self) -> VecDeque<usize> {
+        let much = self.ended.is_empty() && self.ended.capacity() > FEW;
+        if much { std::mem::take(&mut self.ended) } else { VecDeque::new() }
     }
 
     /// Takes all waiters off, the longest waiting first; they are to be called outside of the locks.

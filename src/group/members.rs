@@ -66,8 +66,12 @@ impl<M> Members<M> {
         }
         let own = told.take(waiter);
         let others = is_empty.then(|| told.take_all());
+        // What a burst has left is freed outside of the locks.
+        let keys = told.thin();
+        let places = if is_empty { std::mem::take(&mut *members) } else { Slab::new() };
         drop(told);
         drop(members);
+        drop((keys, places));
         for waker in others.into_iter().flatten() {
             call(waker);
         }

@@ -1,7 +1,6 @@
 //! "Which loop am I on?", "does this loop live on my thread?", and "where is the loop of that number?".
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
 use std::ptr;
@@ -11,18 +10,19 @@ use std::sync::Weak;
 use parking_lot::Mutex;
 
 use super::local::Local;
+use super::room;
 use super::shared::Shared;
 use crate::sync::{self, Arc};
 use crate::task::mailbox::Mailbox;
 
 /// All loops by number: for what refers to a loop in hot paths, but rarely from outside of it. A number
 /// is copied where a weak reference would have to be counted.
-static LOOPS: Mutex<Loops> = Mutex::new(Loops { last: NonZeroU64::MIN, all: BTreeMap::new() });
+static LOOPS: Mutex<Loops> = Mutex::new(Loops { last: NonZeroU64::MIN, all: Vec::new() });
 
 #[derive(Debug)]
 struct Loops {
     last: NonZeroU64,
-    all: BTreeMap<Number, Weak<Shared>>,
+    all: Vec<(Number, Weak<Shared>)>,
 }
 
 impl Loops {
@@ -31,10 +31,14 @@ impl Loops {
     fn draw(&mut self) -> Number {
         loop {
             self.last = self.last.checked_add(1).unwrap_or(NonZeroU64::MIN);
-            if !self.all.contains_key(&Number(self.last)) {
+            if self.position(Number(self.last)).is_none() {
                 return Number(self.last);
             }
         }
+    }
+
+    fn position(&self, number: Number) -> Option<usize> {
+        self.all.iter().position(|(other, _)| *other == number)
     }
 }
 
@@ -47,19 +51,25 @@ impl Number {
     pub(crate) fn give(make: impl FnOnce(Self) -> Shared) -> std::sync::Arc<Shared> {
         let number = LOOPS.lock().draw();
         let shared = std::sync::Arc::new(make(number));
-        LOOPS.lock().all.insert(number, std::sync::Arc::downgrade(&shared));
+        let found = (number, std::sync::Arc::downgrade(&shared));
+        room::put(found, |change| change(&mut LOOPS.lock().all));
         shared
     }
 
     /// The loop, if it still is one.
     pub(crate) fn find(self) -> Option<std::sync::Arc<Shared>> {
-        LOOPS.lock().all.get(&self)?.upgrade()
+        let loops = LOOPS.lock();
+        loops.all[loops.position(self)?].1.upgrade()
     }
 
     /// The loop is gone.
     pub(super) fn forget(self) {
-        let gone = LOOPS.lock().all.remove(&self);
+        let gone = {
+            let mut loops = LOOPS.lock();
+            loops.position(self).map(|at| loops.all.swap_remove(at))
+        };
         drop(gone);
+        room::thin(|change| change(&mut LOOPS.lock().all));
     }
 }
 
@@ -123,7 +133,7 @@ fn find(address: *const ()) -> Option<Rc<Local>> {
 /// The loop begins to live on this thread.
 pub(crate) fn move_in(local: &Rc<Local>) {
     let home = Home { address: local.address(), local: local.clone() };
-    HOMES.with(|homes| homes.borrow_mut().push(home));
+    room::put(home, |change| HOMES.with(|homes| change(&mut homes.borrow_mut())));
     // From here on there is something to be ended with the thread. Where that is ending already, an
     // executor that is dropped in time is ended by its own drop.
     let _ = LEFT.try_with(|_| ());
@@ -135,12 +145,10 @@ pub(crate) fn move_out(local: &Rc<Local>) {
     let _gone = HOMES.with(|homes| {
         let mut homes = homes.borrow_mut();
         let at = homes.iter().position(|home| Rc::ptr_eq(&home.local, local))?;
-        let gone = homes.swap_remove(at);
-        if homes.is_empty() {
-            **homes = Vec::new(); // without a destructor, this is what frees it
-        }
-        Some(gone)
+        Some(homes.swap_remove(at))
     });
+    // Without a destructor, this is what frees it.
+    room::thin(|change| HOMES.with(|homes| change(&mut homes.borrow_mut())));
 }
 
 #[cfg(test)]
@@ -149,8 +157,8 @@ mod tests {
 
     #[test]
     fn numbers_come_round_and_pass_over_the_loops_that_live() {
-        let mut loops = Loops { last: NonZeroU64::MAX, all: BTreeMap::new() };
-        loops.all.insert(Number(NonZeroU64::MIN), Weak::new());
+        let mut loops = Loops { last: NonZeroU64::MAX, all: Vec::new() };
+        loops.all.push((Number(NonZeroU64::MIN), Weak::new()));
         let drawn = [loops.draw(), loops.draw()].map(|number| number.0.get());
         assert_eq!(drawn, [2, 3]);
     }

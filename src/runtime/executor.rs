@@ -71,7 +71,8 @@ pub struct Turn {
     pub fired: usize,
     /// Nothing is ready: the host may sleep until it is woken or `next_deadline` comes.
     pub idle: bool,
-    /// When the next timer is due, exact; `None`: no timer is armed.
+    /// When the next timer is due; `None`: no timer is armed. Exact if the loop is idle; else it may be too
+    /// early, where so many timers were cancelled that it takes more than a turn to find the next one.
     pub next_deadline: Option<Instant>,
 }
 
@@ -231,7 +232,8 @@ impl Executor {
         );
         let end = clock.after(by);
         self.run_until_idle();
-        while let Some(next) = local.next_deadline().filter(|tick| *tick < end) {
+        // An idle loop knows its next deadline.
+        while let Some(next) = local.next_deadline().ok().flatten().filter(|tick| *tick < end) {
             clock.jump(next);
             self.run_until_idle();
         }
@@ -276,8 +278,10 @@ impl Executor {
         local.forget_reading();
         let done = local.turn();
         local.is_over();
-        let idle = local.scheduler.is_idle() && !done.more_timers && local.rest();
-        let next_deadline = local.next_deadline().and_then(|tick| local.shared.clock.instant(tick));
+        let (known, next) =
+            local.next_deadline().map_or_else(|at| (false, Some(at)), |at| (true, at));
+        let idle = known && local.scheduler.is_idle() && !done.more_timers && local.rest();
+        let next_deadline = next.and_then(|tick| local.shared.clock.instant(tick));
         Turn { polls: done.polls, fired: done.fired, idle, next_deadline }
     }
 

@@ -37,17 +37,31 @@ pub(crate) struct Guards {
 }
 
 impl Guards {
+    /// Changes what is kept. The map is out of its cell meanwhile: it allocates and frees, and an allocator is
+    /// user code, which may come back here. What it adds then is put to the rest.
+    fn change<R>(&self, f: impl FnOnce(&mut BTreeMap<u64, Kept>) -> R) -> R {
+        let mut all = self.kept.take();
+        let result = f(&mut all);
+        let mut meanwhile = self.kept.replace(all);
+        while let Some((serial, kept)) = meanwhile.pop_first() {
+            let mut all = self.kept.take();
+            all.entry(serial).or_insert(kept);
+            meanwhile.append(&mut self.kept.replace(all));
+        }
+        result
+    }
+
     /// One guard more for a task that is being polled.
     pub(crate) fn guard(&self, task: TaskRef) -> Arc<Record> {
         let serial = task.id().as_u64();
-        let mut all = self.kept.borrow_mut();
-        let record = all
-            .entry(serial)
-            .or_default()
-            .record
-            .get_or_insert_with(|| Arc::new(Record::new(task)));
+        let known = self.kept.borrow().get(&serial).and_then(|kept| kept.record.clone());
+        let record = known.unwrap_or_else(|| {
+            let record = Arc::new(Record::new(task));
+            self.change(|all| all.entry(serial).or_default().record = Some(record.clone()));
+            record
+        });
         record.guard();
-        record.clone()
+        record
     }
 
     /// A cancel of the task has come.
@@ -64,7 +78,7 @@ impl Guards {
         if self.kept.borrow().is_empty() {
             return;
         }
-        let kept = self.kept.borrow_mut().remove(&id.as_u64());
+        let kept = self.change(|all| all.remove(&id.as_u64()));
         let Some(Kept { record, abort }) = kept else { return };
         if let Some(record) = record {
             record.end();
@@ -87,7 +101,7 @@ impl Guards {
             return;
         }
         let key = local.scheduler.arm(at, &Waker::from(Arc::new(Abort(task))));
-        self.kept.borrow_mut().entry(serial).or_default().abort = Some((at, key));
+        self.change(|all| all.entry(serial).or_default().abort = Some((at, key)));
         if let Some((_, key)) = before {
             local.scheduler.disarm(key);
         }

@@ -248,16 +248,17 @@ impl Local {
         self.phase.get() == Phase::Ended
     }
 
-    /// The instant at which the loop has to look again though nobody wakes it; `None` for never.
-    pub(crate) fn next_deadline(&self) -> Option<Tick> {
-        let timer = self.scheduler.next_deadline();
+    /// The instant at which the loop has to look again though nobody wakes it; `None` for never. `Err`:
+    /// it has to look again at once, and no timer is due before that.
+    pub(crate) fn next_deadline(&self) -> Result<Option<Tick>, Tick> {
+        let timer = self.scheduler.next_deadline()?;
         let limit = self.shared.plan().map(|plan| match self.phase.get() {
             Phase::Running => 0,
             Phase::Draining => plan.cancel_at.min(plan.abort_at),
             Phase::Cancelling => plan.abort_at,
             Phase::Ended => NEVER,
         });
-        [timer, limit].into_iter().flatten().min().filter(|tick| *tick != NEVER)
+        Ok([timer, limit].into_iter().flatten().min().filter(|tick| *tick != NEVER))
     }
 
     /// The time of this turn.

@@ -127,7 +127,7 @@ impl Scheduler {
                 task.request(Request::Cancel);
             }
             let since = host.now();
-            self.registry.borrow_mut().insert(task, since);
+            self.enroll(task, since);
             self.side.tally().spawned.add(1);
             host.admitted();
             self.answer_deferred(id, host);

@@ -1,7 +1,8 @@
 //! The scheduler's timers: armed by futures, fired by turns.
 
 use super::alarm::{Alarm, Lent};
-use super::wheel::{Step, TimerKey};
+use super::arena;
+use super::wheel::{Step, TimerKey, Wheel};
 use super::{Done, Host, Scheduler};
 use crate::error::{contain, discard, forget_payload};
 use crate::tick::{NEVER, Tick};
@@ -20,7 +21,13 @@ impl Scheduler {
         }
         let (now, mut budget) = (host.now(), TIMER_BUDGET);
         loop {
-            let step = self.timers.borrow_mut().step(now, &mut budget);
+            let (step, is_untidy) = {
+                let mut timers = self.timers.borrow_mut();
+                (timers.step(now, &mut budget), timers.is_untidy())
+            };
+            if is_untidy {
+                self.tidy_timers();
+            }
             match step {
                 Step::Fired(alarm) => {
                     done.fired += 1;
@@ -53,16 +60,20 @@ impl Scheduler {
         }
     }
 
-    /// Forgets all timers, one by one: dropping a waker is user code.
+    /// Forgets all timers that there are, one by one: dropping a waker is user code. Timers that it arms come
+    /// to nothing, or there could be no end of them (H9).
     pub(crate) fn disarm_all(&self) {
-        loop {
-            let step = self.timers.borrow_mut().step(NEVER, &mut TIMER_BUDGET.clone());
-            match step {
-                Step::Fired(alarm) => discard(alarm),
-                Step::More => {}
-                Step::Idle => return,
-            }
+        if self.timers.borrow().is_empty() {
+            return;
         }
+        let fresh = Wheel::new(0);
+        let before = self.disarms.replace(true);
+        let mut all = self.timers.borrow_mut().replace(fresh);
+        let mut unbounded = usize::MAX;
+        while let Step::Fired(alarm) = all.step(NEVER, &mut unbounded) {
+            discard(alarm);
+        }
+        self.disarms.set(before);
     }
 
     /// Arms a timer that wakes `waker`.
@@ -70,7 +81,31 @@ impl Scheduler {
     pub(crate) fn arm(&self, deadline: Tick, waker: &Waker) -> TimerKey {
         let alarm = self.alarm(waker);
         self.side.tally().timers_armed.add(1);
-        self.timers.borrow_mut().arm(deadline, alarm)
+        let armed = self.timers.borrow_mut().arm(deadline, alarm);
+        armed.unwrap_or_else(|alarm| self.arm_with_room(deadline, alarm))
+    }
+
+    /// An allocator is user code: it may come back here, and take the room. While all timers are being
+    /// forgotten the wheel has no room, and gets none.
+    #[cold]
+    #[inline(never)]
+    fn arm_with_room(&self, deadline: Tick, mut alarm: Alarm) -> TimerKey {
+        while !self.disarms.get() {
+            arena::widen(&self.timers, Wheel::arena);
+            let armed = self.timers.borrow_mut().arm(deadline, alarm);
+            match armed {
+                Ok(key) => return key,
+                Err(back) => alarm = back,
+            }
+        }
+        discard(alarm);
+        TimerKey::STALE
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tidy_timers(&self) {
+        arena::tidy(&self.timers, Wheel::arena);
     }
 
     /// What wakes `waker`. A clone is user code: outside of every borrow.
@@ -107,14 +142,21 @@ impl Scheduler {
     /// Cancels a timer, if it has not fired.
     #[inline]
     pub(crate) fn disarm(&self, key: TimerKey) {
-        let alarm = self.timers.borrow_mut().cancel(key);
+        let (alarm, is_untidy) = {
+            let mut timers = self.timers.borrow_mut();
+            (timers.cancel(key), timers.is_untidy())
+        };
+        if is_untidy {
+            self.tidy_timers();
+        }
         if let Some(Alarm::Waker(waker)) = alarm {
             discard(waker);
         }
     }
 
-    /// The next deadline, exact.
-    pub(crate) fn next_deadline(&self) -> Option<Tick> {
-        self.timers.borrow_mut().next_deadline()
+    /// The next deadline, exactly. `Err`: there are timers to be put in order first, and it is no earlier
+    /// than that. The loop does not rest then: each call does as much of it as a turn may.
+    pub(crate) fn next_deadline(&self) -> Result<Option<Tick>, Tick> {
+        self.timers.borrow_mut().next_deadline(&mut TIMER_BUDGET.clone())
     }
 }

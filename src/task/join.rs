@@ -12,6 +12,7 @@ use super::courier::send_home;
 use super::mailbox::{Mailbox, release};
 use super::notes::EXPEDITED;
 use super::state::{CancelRequest, Detached, Request, Route, Then};
+use super::urgent;
 use super::waker::Packed;
 use crate::error::{JoinError, discard};
 use crate::id::TaskId;
@@ -147,21 +148,6 @@ pub(super) unsafe fn request(task: NonNull<Header>, what: Request) -> CancelRequ
     answer
 }
 
-/// Has a task that was asked to end run ahead of all that is ready.
-///
-/// # Safety
-///
-/// On the thread of the task's loop, inside its run; `task` is alive.
-#[inline]
-unsafe fn urge(owner: &Mailbox, task: NonNull<Header>) {
-    owner.queues.with_mut(|queues| {
-        // SAFETY: I4: the loop's thread, inside its run, and no other borrow is open.
-        let queues = unsafe { &mut *queues };
-        // SAFETY: the caller's promise.
-        unsafe { queues.urge(task) }
-    });
-}
-
 /// Has the loop look at a task that was asked to end: on its thread by the urgent queue, elsewhere
 /// by the injection stack.
 ///
@@ -177,7 +163,7 @@ unsafe fn hurry(task: NonNull<Header>, then: Then) {
         // SAFETY: the caller's promise.
         Then::Push => unsafe { Mailbox::push_or_settle(header.owner(), task) },
         // SAFETY: the caller's promise.
-        Then::Urge => unsafe { urge(header.owner(), task) },
+        Then::Urge => unsafe { urgent::urge(header.owner(), task) },
         Then::Nothing => {}
     }
 }

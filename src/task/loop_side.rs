@@ -5,23 +5,27 @@
 //! to the registry and owns the loop's reference; a [`Popped`] one is to be run; an [`Ending`] one
 //! has its outcome in place and waits for the registry to let it go.
 
+use alloc::vec::Vec;
 use core::cell::Cell;
 use core::future::Future;
 use core::marker::PhantomData;
+use core::mem;
 use core::ptr::NonNull;
 use core::task::Waker;
 
 use super::batch::Batch;
+use super::blocks::Blocks;
 use super::cell::{self, End, Header, Label, Origin, Room, Subject};
 use super::injection::Lane;
 use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Parked, Unpark, release};
-use super::notes::{ADOPTED, FOREIGN, LEFT, Notes, READY};
+use super::notes::{ADOPTED, EXPEDITED, FOREIGN, LEFT, Notes, READY};
 use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
 use super::state::{CancelRequest, Request, State};
 use super::tally::Tally;
+use super::urgent;
 use super::waker::is_of;
 use crate::error::{JoinError, PanicPayload};
 use crate::id::{NO_KEY, TaskId};
@@ -233,15 +237,13 @@ impl LoopSide {
         let header = unsafe { task.as_ref() };
         let old = header.state.take_in();
         header.notes.set(ADOPTED);
-        self.queues(|queues| {
-            if old.is_requested() {
-                // SAFETY: on the loop's thread, and the task lives.
-                unsafe { queues.urge(task) };
-            } else {
-                // SAFETY: as above.
-                unsafe { queues.enqueue(task) };
-            }
-        });
+        if old.is_requested() {
+            // SAFETY: on the loop's thread, and the task lives.
+            unsafe { urgent::urge(&self.mailbox, task) };
+        } else {
+            // SAFETY: as above.
+            self.queues(|queues| unsafe { queues.enqueue(task) });
+        }
         Some(Enrolled(task))
     }
 
@@ -268,8 +270,14 @@ impl LoopSide {
         if old.is_done() {
             // It is in a plain queue still, and is let go when it leaves that.
         } else if old.is_requested() {
-            // SAFETY: on the loop's thread, and the task lives.
-            self.queues(|queues| unsafe { queues.expedite(task, old) });
+            let was_ahead = old.is_woken() && header.notes.flags() & EXPEDITED != 0;
+            if old.is_ending() || !was_ahead {
+                // SAFETY: on the loop's thread, and the task lives.
+                unsafe { urgent::urge(&self.mailbox, task) };
+            } else {
+                // SAFETY: as above. It goes ahead once for each request.
+                self.queues(|queues| unsafe { queues.enqueue(task) });
+            }
         } else if old.is_woken() {
             // SAFETY: as above. Otherwise a poll has answered every wake while the entry waited.
             self.queues(|queues| unsafe { queues.enqueue(task) });
@@ -300,15 +308,27 @@ impl LoopSide {
         (running, task.header().notes.is_queued())
     }
 
-    /// Begins a batch of at most `polls` polls.
+    /// Begins a batch of at most `polls` polls. `true`: [provide for](Self::provide_for) the tasks that there
+    /// are, as there may be much more room.
     #[inline]
-    pub(crate) fn begin_batch(&self, polls: usize) {
-        self.queues(|queues| queues.begin_batch(polls));
+    pub(crate) fn begin_batch(&self, polls: usize) -> bool {
+        self.queues(|queues| {
+            queues.begin_batch(polls);
+            queues.urgent.take_slack()
+        })
     }
 
     /// Has the batch that has just begun be what is ready now, in a drawn order.
     pub(crate) fn draw_batch(&self, shuffle: &mut Shuffle) {
-        self.queues(|queues| queues.draw_batch(shuffle));
+        let mut batch = Vec::new();
+        while let Err(room) = self.queues(|queues| queues.draw_batch(shuffle, &mut batch)) {
+            batch = Vec::with_capacity(room);
+        }
+    }
+
+    /// Has the urgent queue have room for so many tasks, and not much more. Outside of every borrow.
+    pub(crate) fn provide_for(&self, tasks: usize) {
+        urgent::provide(&self.mailbox, tasks);
     }
 
     /// The tasks of the batch that has begun.
@@ -401,7 +421,8 @@ impl Drop for LoopSide {
     fn drop(&mut self) {
         // Else a block could be kept after this (I9).
         debug_assert!(!self.is_entered(), "the loop goes inside of its run");
-        self.queues(|queues| queues.blocks.clear());
+        let mut blocks = self.queues(|queues| mem::replace(&mut queues.blocks, Blocks::new()));
+        blocks.clear(); // outside: an allocator is user code
     }
 }
 

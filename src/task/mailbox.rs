@@ -26,6 +26,7 @@ use core::mem;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
+use super::blocks::Blocks;
 use super::cell::{Header, unmake_header};
 use super::injection::{Lane, Push, Stack};
 use super::queues::Queues;
@@ -225,17 +226,38 @@ impl Mailbox {
     pub(super) unsafe fn take_back(block: NonNull<Header>, layout: Layout) {
         // SAFETY: the caller's promise.
         let owner = unsafe { block.as_ref() }.owner();
-        let kept = Self::is_current(owner)
-            && owner.queues.with_mut(|queues| {
-                // SAFETY: I4: the loop's thread; cells are freed outside of any borrow of the queues.
-                let queues = unsafe { &mut *queues };
-                // SAFETY: the caller's promise.
-                unsafe { queues.blocks.put(block, layout) }
-            });
+        let kept = Self::is_current(owner) && {
+            // SAFETY: the caller's promise.
+            let kept = owner.blocks(|blocks| unsafe { blocks.put(block, layout) });
+            kept || Self::keep_instead(owner, block, layout)
+        };
         if !kept {
             // SAFETY: the caller's promise, and it was not kept.
             drop(unsafe { unmake_header(block, layout) });
         }
+    }
+
+    /// Keeps a block in exchange for one of another size, which is freed outside of the borrow. `false`: there
+    /// is none, or it was too small. On the loop's thread.
+    #[cold]
+    fn keep_instead(owner: &Arc<Self>, block: NonNull<Header>, layout: Layout) -> bool {
+        let Some((other, size)) = owner.blocks(|blocks| blocks.make_room(layout)) else {
+            return false;
+        };
+        // The block keeps the mailbox alive: its header's reference has not been taken out.
+        // SAFETY: it has this layout, and is in no list any more.
+        unsafe { other.give_up(size) };
+        // SAFETY: the caller of `take_back` promises it: what is left in the block is its header.
+        owner.blocks(|blocks| unsafe { blocks.put(block, layout) })
+    }
+
+    /// Borrows the free blocks. On the loop's thread; `f` runs no user code.
+    #[inline]
+    fn blocks<R>(&self, f: impl FnOnce(&mut Blocks) -> R) -> R {
+        self.queues.with_mut(|queues| {
+            // SAFETY: I4: the loop's thread; cells are freed outside of any borrow of the queues.
+            f(unsafe { &mut (*queues).blocks })
+        })
     }
 }
 

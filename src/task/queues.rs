@@ -5,7 +5,7 @@
 //! bounded for both together, and a part of it is left to the ready queue, so that neither starves the other.
 //! No user code runs while the queues are borrowed (I4).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem;
 use core::ptr::{self, NonNull};
@@ -14,9 +14,9 @@ use super::blocks::Blocks;
 use super::cell::Header;
 use super::injection::{Hand, Lane};
 use super::mailbox::Mailbox;
-use super::notes::{ADOPTED, CARRIED, EXPEDITED, POLLS, READY, URGENT};
+use super::notes::{ADOPTED, EXPEDITED, READY, URGENT};
 use super::shuffle::Shuffle;
-use super::state::Snapshot;
+use super::urgent::Urgent;
 
 /// The queues of one loop.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) struct Queues {
     most: usize,
     /// How many more urgent tasks it may run.
     left_urgent: usize,
-    urgent: VecDeque<NonNull<Header>>,
+    pub(super) urgent: Urgent,
     /// Changes with every small batch: one of a single task is for either of two kinds in turn.
     odd: bool,
     /// What was taken out of each stack of the way in, by [`Lane`].
@@ -45,8 +45,9 @@ pub(super) struct Queues {
     wakes: u32,
     /// The task whose future is being polled or dropped.
     running: Option<NonNull<Header>>,
-    /// Overflows of the poll counts, by serial: one per 2^16 polls.
-    carries: BTreeMap<u64, u64>,
+    /// Overflows of the poll counts, by serial: one per 2^16 polls. Taken out while it is changed, as that
+    /// allocates and frees.
+    pub(super) carries: BTreeMap<u64, u64>,
     /// The memory of ended tasks.
     pub(super) blocks: Blocks,
 }
@@ -61,7 +62,7 @@ impl Queues {
             until: 0,
             most: 0,
             left_urgent: 0,
-            urgent: VecDeque::new(),
+            urgent: Urgent::default(),
             odd: false,
             hands: Lane::ALL.map(|_| Hand::new()),
             wakes: 0,
@@ -112,8 +113,9 @@ impl Queues {
         hands[Lane::Known as usize].reverse(most, |task| {
             // SAFETY: the cell is in hand, so it is alive (I3).
             if unsafe { task.as_ref() }.state.load().is_ending() {
-                // SAFETY: as above, and this is the loop's thread (I4).
-                unsafe { urge(urgent, task) };
+                // SAFETY: as above, and this is the loop's thread (I4). There is room for each task that is
+                // registered; without it this one would wait until it is taken in.
+                let _ = unsafe { urge(urgent, task) };
             }
         });
     }
@@ -171,11 +173,18 @@ impl Queues {
     }
 
     /// Has the batch that has just begun be those of its tasks that are ready by now, in a drawn
-    /// order. What becomes ready meanwhile waits for the next batch: it was not part of this draw.
-    pub(super) fn draw_batch(&mut self, shuffle: &mut Shuffle) {
+    /// order. What becomes ready meanwhile waits for the next batch: it was not part of this draw. If
+    /// `batch`, which is empty, has no room for so many, says for how many.
+    pub(super) fn draw_batch(
+        &mut self,
+        shuffle: &mut Shuffle,
+        batch: &mut Vec<NonNull<Header>>,
+    ) -> Result<(), usize> {
         self.fence();
         let left = self.left();
-        let mut batch = Vec::with_capacity(left);
+        if batch.capacity() < left {
+            return Err(left);
+        }
         let mut rest = self.head;
         while batch.len() < left {
             let Some(task) = NonNull::new(rest.cast_mut()) else { break };
@@ -186,12 +195,12 @@ impl Queues {
             batch.push(task);
         }
         debug_assert_eq!(batch.len(), left, "the ready queue holds less than {}", self.ready());
-        shuffle.shuffle(&mut batch);
+        shuffle.shuffle(batch);
         if let Some(last) = batch.last().filter(|_| rest.is_null()) {
             self.tail = last.as_ptr();
         }
         // Linked from the last to the first, so that each is put before what follows it.
-        for task in batch.into_iter().rev() {
+        for task in batch.iter().rev() {
             // SAFETY: as above: the draw only swaps places, so these are the same cells, each once,
             // and no user code ran that could have taken one out (I4).
             let header = unsafe { task.as_ref() };
@@ -200,6 +209,7 @@ impl Queues {
             rest = task.as_ptr();
         }
         self.head = rest;
+        Ok(())
     }
 
     /// Ends the turn's batch before whatever is appended from here on: a task is being spawned.
@@ -248,33 +258,15 @@ impl Queues {
         self.pushed = self.pushed.wrapping_add(1);
     }
 
-    /// Puts a task that is to end ahead of everything ready, unless it is there, done or unknown.
+    /// Puts a task that is to end ahead of everything ready, unless it is there, done or unknown. `false`: there
+    /// is no room for it.
     ///
     /// # Safety
     ///
     /// As [`Queues::enqueue`].
-    pub(super) unsafe fn urge(&mut self, task: NonNull<Header>) {
-        // SAFETY: the caller's promise.
-        unsafe { urge(&mut self.urgent, task) };
-    }
-
-    /// A task was taken in that has been asked to end: it goes ahead once for each request, and like any
-    /// other that was woken if it has been ahead for this one.
-    ///
-    /// # Safety
-    ///
-    /// As [`Queues::enqueue`].
-    pub(super) unsafe fn expedite(&mut self, task: NonNull<Header>, found: Snapshot) {
+    pub(super) unsafe fn urge(&mut self, task: NonNull<Header>) -> bool {
         // SAFETY: the caller keeps the task alive.
-        let header = unsafe { task.as_ref() };
-        let was_ahead = found.is_woken() && header.notes.flags() & EXPEDITED != 0;
-        if found.is_ending() || !was_ahead {
-            // SAFETY: the caller's promise.
-            unsafe { self.urge(task) };
-        } else {
-            // SAFETY: the caller's promise.
-            unsafe { self.enqueue(task) };
-        }
+        unsafe { urge(&mut self.urgent, task) }
     }
 
     /// The next urgent task, if this batch may still end one.
@@ -288,7 +280,7 @@ impl Queues {
         if self.left_urgent == 0 || self.most == self.popped {
             return None;
         }
-        let task = self.urgent.pop_front()?;
+        let task = self.urgent.pop()?;
         self.left_urgent -= 1;
         self.most = self.most.wrapping_sub(1);
         let left = self.most.wrapping_sub(self.popped);
@@ -335,20 +327,6 @@ impl Queues {
         self.head = first;
     }
 
-    /// Counts a poll of the task.
-    #[inline]
-    pub(super) fn count_poll(&mut self, header: &Header) {
-        if header.notes.count_poll() {
-            self.carry(header);
-        }
-    }
-
-    #[cold]
-    fn carry(&mut self, header: &Header) {
-        header.notes.set(CARRIED);
-        *self.carries.entry(header.id().as_u64()).or_default() += POLLS;
-    }
-
     /// How many wakes there were since this was last asked.
     #[inline]
     pub(super) fn take_wakes(&mut self) -> u32 {
@@ -360,14 +338,6 @@ impl Queues {
         let carried = self.carries.get(&header.id().as_u64()).copied().unwrap_or(0);
         carried + u64::from(header.notes.polls())
     }
-
-    /// Forgets what was kept about a task beside its cell.
-    #[inline]
-    pub(super) fn forget(&mut self, header: &Header) {
-        if header.notes.flags() & CARRIED != 0 {
-            self.carries.remove(&header.id().as_u64());
-        }
-    }
 }
 
 /// See [`Queues::urge`].
@@ -375,13 +345,17 @@ impl Queues {
 /// # Safety
 ///
 /// On the loop's thread; `task` is alive (I3).
-unsafe fn urge(urgent: &mut VecDeque<NonNull<Header>>, task: NonNull<Header>) {
+unsafe fn urge(urgent: &mut Urgent, task: NonNull<Header>) -> bool {
     // SAFETY: the caller keeps the task alive.
     let header = unsafe { task.as_ref() };
-    if !header.notes.has_ended() && header.notes.flags() & (URGENT | ADOPTED) == ADOPTED {
-        header.notes.set(URGENT | EXPEDITED);
-        urgent.push_back(task);
+    if header.notes.has_ended() || header.notes.flags() & (URGENT | ADOPTED) != ADOPTED {
+        return true;
     }
+    let has_room = urgent.push(task);
+    if has_room {
+        header.notes.set(URGENT | EXPEDITED);
+    }
+    has_room
 }
 
 /// Wakes a task from its own loop's thread: no read-modify-write, no allocation.

@@ -133,10 +133,13 @@ impl LoopSide {
     /// Polls a task that lives.
     #[inline(always)]
     fn poll<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {
-        self.queues(|queues| {
+        let runs_over = self.queues(|queues| {
             queues.begin(task);
-            queues.count_poll(header);
+            header.notes.count_poll()
         });
+        if runs_over {
+            self.carry(header);
+        }
         let running = Running(self);
         // SAFETY: only a task that has ended is let go, so this one lives until the poll is over (I3).
         let waker = unsafe { waker::lend(task) };
@@ -201,7 +204,7 @@ impl Ending<'_> {
         assert!(self.is_of(&enrolled), "the registry gave another task");
         // SAFETY: the loop's reference is this function's now.
         let header = unsafe { task.as_ref() };
-        side.queues(|queues| queues.forget(header));
+        side.forget(header);
         let keep = header.notes.is_queued();
         let free = header.vtable().free;
         let completed = match header.state.complete(keep) {

@@ -11,6 +11,7 @@ mod support;
 
 mod embedding;
 mod endings;
+mod endings_timers;
 mod executor;
 mod groups;
 mod intervals;

@@ -33,7 +33,7 @@ impl Local {
     /// Sleeps until something comes in or a deadline passes. The loop is idle.
     pub(crate) fn park(&self) {
         self.forget_reading();
-        let deadline = self.next_deadline();
+        let Ok(deadline) = self.next_deadline() else { return };
         if deadline.is_some_and(|tick| self.has_come(tick)) {
             return;
         }

@@ -9,7 +9,7 @@ use super::*;
 use crate::error::JoinError;
 use crate::task::cell::{End, Origin};
 use crate::task::loop_side::{Enrolled, LoopSide};
-use crate::task::notes::{ENDED, EXPEDITED, LEFT, Notes};
+use crate::task::notes::{CARRIED, ENDED, EXPEDITED, LEFT, Notes, POLLS};
 use crate::task::run::{Popped, Ran};
 use crate::task::shuffle::Shuffle;
 use crate::task::state::Request;
