@@ -167,7 +167,16 @@ impl Host for Inner {
 
     fn ended(&self, _: Ended) {}
 
+    fn takes_in(&self) -> bool {
+        false
+    }
+
     fn admitted(&self) {}
+
+    #[inline]
+    fn is_gated(&self) -> bool {
+        false
+    }
 
     fn watches(&self) -> bool {
         false

@@ -15,7 +15,6 @@ pub(crate) mod parker;
 pub(crate) mod patience;
 pub(crate) mod shared;
 pub(crate) mod slack;
-pub(crate) mod started;
 pub(crate) mod thread;
 pub(crate) mod thread_waker;
 pub(crate) mod watchdog;

@@ -117,10 +117,12 @@ impl Scheduler {
             match news {
                 News::Spawned(task) => {
                     self.serials.passed(task.id().as_u64());
+                    if host.takes_in() {
+                        task.hold_place();
+                    }
                     let since = host.now();
                     self.registry.borrow_mut().insert(task, since);
                     self.side.tally().spawned.add(1);
-                    host.admitted();
                 }
                 News::Control(task) => {
                     let (ending, _) = match self.side.run_now(&task) {
@@ -146,8 +148,8 @@ impl Scheduler {
         if let Some(shuffle) = &self.shuffle {
             self.side.draw_batch(&mut shuffle.borrow_mut());
         }
-        done.polls +=
-            if host.watches() { self.poll_watched(host) } else { self.poll_all::<false>(host) };
+        let watched = host.watches() || host.is_gated();
+        done.polls += if watched { self.poll_watched(host) } else { self.poll_all::<false>(host) };
         self.side.tally().ready.set(self.side.ready());
     }
 
@@ -165,7 +167,12 @@ impl Scheduler {
         let mut batch = self.side.batch();
         while let Some(popped) = batch.next() {
             if WATCHED {
-                host.begins(popped.subject());
+                if popped.give_place_up() {
+                    host.admitted();
+                }
+                if host.watches() {
+                    host.begins(popped.subject());
+                }
             }
             let ran = match popped.run() {
                 Ran::Asked(asked) => {
@@ -174,7 +181,7 @@ impl Scheduler {
                 }
                 ran => ran,
             };
-            if WATCHED {
+            if WATCHED && host.watches() {
                 host.returns();
             }
             let (ending, how, polls) = match ran {
@@ -285,6 +292,9 @@ impl Scheduler {
             let entry = self.registry.borrow_mut().remove(id);
             if let Some(entry) = entry {
                 let _ = entry.task.request(Request::Abort);
+                if entry.task.give_place_up() {
+                    host.admitted();
+                }
                 // A job that runs on is not of this loop any more: its handle cannot say how it ends.
                 let pinned = entry.task.is_pinned();
                 let reason = if pinned { JoinError::Closed } else { JoinError::Cancelled };

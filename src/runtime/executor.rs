@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use futures_task::waker_ref;
 
 use super::builder::Builder;
-use super::context;
+use super::context::{self, Held};
 use super::local::Local;
 use super::main_future::Main;
 use super::parker::rest_at_last;
@@ -109,8 +109,8 @@ impl Executor {
 
     /// Runs the loop until `future` is ready, blocking the thread when nothing is.
     ///
-    /// Inside of a task of another loop it holds that loop up until it is done; to wait there for a
-    /// task of that very loop is to wait for ever. For a host with an `on_wake` hook: what is
+    /// Inside of a task of another loop it holds that loop up until it is done: to wait there for a task of
+    /// that very loop gives [`JoinError::WouldDeadlock`](crate::JoinError::WouldDeadlock). For a host with an `on_wake` hook: what is
     /// ready, or has come in, when it returns is told by no hook; the next turn is the host's to make.
     ///
     /// The future need not be `'static` or `Send`, and is not a task: it has no id, and a panic in it
@@ -129,6 +129,7 @@ impl Executor {
     /// ```
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let local = &*self.local;
+        let _held = Held::by(local);
         let _resting = Resting(local);
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
@@ -298,6 +299,7 @@ impl Drop for Executor {
     fn drop(&mut self) {
         self.local.close();
         context::move_out(&self.local);
+        self.local.join_threads();
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::context::Number;
+use super::context::{Held, Number};
 use super::guards::Guards;
 use super::main_future::Main;
 use super::parker::Parker;
@@ -75,6 +75,8 @@ pub(crate) struct Local {
     report: RefCell<ShutdownReport>,
     /// Whether the way in is closed.
     closed: Cell<bool>,
+    /// How many calls that block, on this thread inside of the run, keep the loop from going on.
+    pub(super) held: Cell<u32>,
 }
 
 impl Local {
@@ -114,6 +116,7 @@ impl Local {
             main: RefCell::default(),
             report: RefCell::default(),
             closed: Cell::new(false),
+            held: Cell::new(0),
         })
     }
 
@@ -269,6 +272,7 @@ impl Local {
 
     /// Runs turns until the loop was asked to end and has.
     pub(crate) fn run(&self) -> ShutdownReport {
+        let _held = Held::by(self);
         let _entered = self.scheduler.side.enter();
         self.forget_reading();
         loop {
@@ -299,6 +303,14 @@ impl Local {
         self.closed.set(true);
         self.shared.pool.close();
         *self.shared.last_report.lock() = self.report();
+    }
+
+    /// Waits until no thread of the loop's but its own is left, except for jobs past their limit. It was closed.
+    pub(crate) fn join_threads(&self) {
+        self.shared.pool.join();
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.join();
+        }
     }
 
     /// Every task that has not ended, in spawn order.

@@ -17,8 +17,12 @@ pub(crate) trait Host {
     fn records(&self) -> bool;
     /// A task ended; called before its joiner can know.
     fn ended(&self, report: Ended);
-    /// A submission of another thread was taken in.
+    /// A submission of another thread was taken in. Whether it holds a place at the gate.
+    fn takes_in(&self) -> bool;
+    /// Such a submission is about to run for the first time, or to end.
     fn admitted(&self);
+    /// Whether there is a gate.
+    fn is_gated(&self) -> bool;
     /// Whether to be told of each poll.
     fn watches(&self) -> bool;
     /// A task's code is about to be run.

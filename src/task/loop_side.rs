@@ -16,7 +16,7 @@ use super::cell::{self, End, Header, Label, Origin, Room, Subject};
 use super::injection::Chain;
 use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
-use super::notes::{ADOPTED, CONTROL, FOREIGN, LEFT, Notes, READY};
+use super::notes::{ADOPTED, CONTROL, FOREIGN, GATED, LEFT, Notes, READY};
 use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
@@ -99,6 +99,16 @@ impl Enrolled {
     #[inline]
     pub(crate) fn is_foreign(&self) -> bool {
         self.header().notes.flags() & FOREIGN != 0
+    }
+
+    /// The task was taken in, and holds a place at the gate until it first runs, or ends.
+    pub(crate) fn hold_place(&self) {
+        self.header().notes.set(GATED);
+    }
+
+    /// The task is about to end: it gives its place at the gate up. `false`: it has none.
+    pub(crate) fn give_place_up(&self) -> bool {
+        self.header().notes.give_place_up()
     }
 
     pub(crate) fn subject(&self) -> Subject {

@@ -26,6 +26,9 @@ pub(super) const CARRIED: u8 = 1 << 4;
 /// The task came by the injection stack, so there may be ids of it without a key.
 pub(super) const FOREIGN: u8 = 1 << 5;
 
+/// The task holds a place at the gate until it first runs, or ends.
+pub(super) const GATED: u8 = 1 << 6;
+
 /// How many polls the cell's own count holds.
 pub(super) const POLLS: u64 = u16::MAX as u64 + 1;
 
@@ -103,6 +106,16 @@ impl Notes {
     pub(super) fn clear(&self, flag: u8) {
         // SAFETY: as in `standing`.
         self.flags.with_mut(|flags| unsafe { *flags &= !flag });
+    }
+
+    /// The task gives its place at the gate up. `false`: it has none.
+    #[inline]
+    pub(super) fn give_place_up(&self) -> bool {
+        let held = self.flags() & GATED != 0;
+        if held {
+            self.clear(GATED);
+        }
+        held
     }
 
     /// Whether the cell is in a plain queue.

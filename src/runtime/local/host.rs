@@ -50,9 +50,19 @@ impl Host for Local {
         }
     }
 
-    #[inline]
+    fn takes_in(&self) -> bool {
+        self.shared.gate.as_ref().inspect(|gate| gate.take_in()).is_some()
+    }
+
     fn admitted(&self) {
-        self.shared.admitted();
+        if let Some(gate) = &self.shared.gate {
+            gate.begin();
+        }
+    }
+
+    #[inline]
+    fn is_gated(&self) -> bool {
+        self.shared.gate.is_some()
     }
 
     #[inline]
