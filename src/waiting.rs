@@ -65,7 +65,7 @@ impl Handle {
 /// # Cancel safety
 ///
 /// Lossy: what was to be spawned is dropped with it, unpolled. Its place among those who wait, or the
-/// room that it was given, goes to the next.
+/// room that it was given, goes to the next. One that is kept, and not polled after it was woken, keeps that room.
 ///
 /// # Examples
 ///

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker};
 
 pub(crate) use self::pool::Pool;
 use crate::error::{PanicPayload, contain, discard, forget_payload};
+use crate::id::TaskId;
 use crate::sync::Mutex;
 use crate::task::join::TaskRef;
 
@@ -204,4 +205,12 @@ std::thread_local! {
 /// The task of the job that this thread runs, if it runs one.
 pub(crate) fn current_job() -> Option<TaskRef> {
     JOB.try_with(|job| job.borrow().clone()).ok().flatten()
+}
+
+/// Whether this thread runs the job of this task.
+pub(crate) fn runs_job_of(task: TaskId) -> bool {
+    let is_it = |job: &RefCell<Option<TaskRef>>| {
+        job.borrow().as_ref().is_some_and(|running| running.id() == task)
+    };
+    JOB.try_with(is_it).unwrap_or(false)
 }

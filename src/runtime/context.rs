@@ -10,7 +10,7 @@ use std::sync::Weak;
 
 use parking_lot::Mutex;
 
-use super::blocking::current_job;
+use super::blocking::runs_job_of;
 use super::local::Local;
 use super::shared::Shared;
 use crate::id::TaskId;
@@ -179,12 +179,7 @@ impl Drop for Held {
 #[inline]
 pub(crate) fn is_held(mailbox: &Arc<Mailbox>, task: TaskId) -> bool {
     HOLDS.try_with(Cell::get).is_ok_and(|holds| holds > 0)
-        && (is_own_job(task) || home(mailbox).is_some_and(|local| local.held.get() > 0))
-}
-
-/// Whether this thread runs the job of this task.
-pub(crate) fn is_own_job(task: TaskId) -> bool {
-    current_job().is_some_and(|job| job.id() == task)
+        && (runs_job_of(task) || home(mailbox).is_some_and(|local| local.held.get() > 0))
 }
 
 /// The loop begins to live on this thread.

@@ -25,7 +25,8 @@ use crate::spawning::LocalHandle;
 
 /// A loop on the caller's thread, driven by the caller. Neither `Send` nor `Sync`.
 ///
-/// Its [`Handle`] works from any thread. Dropping it aborts what still lives.
+/// Its [`Handle`] works from any thread. Dropping it aborts what still lives, and waits for the threads of its
+/// pool and its watchdog, but not for jobs that run on.
 ///
 /// # Examples
 ///

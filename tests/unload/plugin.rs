@@ -14,7 +14,11 @@ pub extern "C" fn live(way: u32) -> u32 {
     let handle = side.handle();
     let mut right = 0;
     let jobs: Vec<_> = (0..4).map(|n| handle.spawn_blocking(move || n)).collect();
-    right += jobs.into_iter().zip(0..).filter_map(|(job, n)| (job.join().ok()? == n).then_some(())).count();
+    right += jobs
+        .into_iter()
+        .zip(0..)
+        .filter_map(|(job, n)| (job.join().ok()? == n).then_some(()))
+        .count();
     let slept = handle.spawn(async {
         time::sleep(MS / 4).await;
         yield_now().await;

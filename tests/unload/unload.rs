@@ -37,7 +37,8 @@ fn load(path: &Path, cycle: u32) -> Library {
     // SAFETY: its initialisers are those of the standard library.
     let library = unsafe { Library::new(path) }.expect("it can be loaded");
     // SAFETY: the plugin's function has this type.
-    let live: Symbol<'_, extern "C" fn(u32) -> u32> = unsafe { library.get(b"live") }.expect("its function");
+    let live: Symbol<'_, extern "C" fn(u32) -> u32> =
+        unsafe { library.get(b"live") }.expect("its function");
     assert_eq!(live(cycle), RIGHT, "cycle {cycle}");
     library
 }
@@ -59,7 +60,9 @@ fn a_library_with_loops_can_be_unloaded() {
         return child();
     }
     let mut command = Command::new(env::current_exe().expect("the path of the test"));
-    command.args(["--exact", "a_library_with_loops_can_be_unloaded", "--nocapture"]).env(VARIABLE, "");
+    command
+        .args(["--exact", "a_library_with_loops_can_be_unloaded", "--nocapture"])
+        .env(VARIABLE, "");
     let output = command.output().expect("the child starts");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {text}", output.status);
