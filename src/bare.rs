@@ -174,7 +174,7 @@ impl Host for Inner {
     fn admitted(&self) {}
 
     #[inline]
-    fn is_gated(&self) -> bool {
+    fn looks_on(&self) -> bool {
         false
     }
 

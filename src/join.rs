@@ -13,7 +13,7 @@ use crate::cancel::{CancelOnDrop, Canceller};
 use crate::error::JoinError;
 use crate::id::TaskId;
 #[cfg(feature = "std")]
-use crate::runtime::{blocking::runs_job_of, context, park};
+use crate::runtime::{context, park};
 use crate::task::join::Join;
 #[cfg(feature = "std")]
 use crate::task::join::TaskRef;
@@ -303,7 +303,7 @@ impl<T> JoinHandle<T> {
     #[cfg(feature = "std")]
     pub(crate) fn would_deadlock(&self) -> bool {
         !self.is_finished()
-            && (context::home(self.join.mailbox()).is_some() || runs_job_of(self.id()))
+            && (context::home(self.join.mailbox()).is_some() || context::is_own_job(self.id()))
     }
 
     /// What a poll that found nothing says where nothing can come before this thread goes on.

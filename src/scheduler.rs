@@ -148,8 +148,8 @@ impl Scheduler {
         if let Some(shuffle) = &self.shuffle {
             self.side.draw_batch(&mut shuffle.borrow_mut());
         }
-        let watched = host.watches() || host.is_gated();
-        done.polls += if watched { self.poll_watched(host) } else { self.poll_all::<false>(host) };
+        done.polls +=
+            if host.looks_on() { self.poll_watched(host) } else { self.poll_all::<false>(host) };
         self.side.tally().ready.set(self.side.ready());
     }
 

@@ -178,8 +178,14 @@ impl Drop for Held {
 /// returns: to wait for it in a poll is to wait for ever.
 #[inline]
 pub(crate) fn is_held(mailbox: &Arc<Mailbox>, task: TaskId) -> bool {
-    HOLDS.try_with(Cell::get).is_ok_and(|holds| holds > 0)
-        && (runs_job_of(task) || home(mailbox).is_some_and(|local| local.held.get() > 0))
+    let is_held = || home(mailbox).is_some_and(|local| local.held.get() > 0);
+    HOLDS.get() > 0 && (runs_job_of(task) || is_held())
+}
+
+/// Whether this thread runs the job of this task.
+#[inline]
+pub(crate) fn is_own_job(task: TaskId) -> bool {
+    HOLDS.get() > 0 && runs_job_of(task)
 }
 
 /// The loop begins to live on this thread.

@@ -65,6 +65,8 @@ pub(crate) struct Local {
     patience: Patience,
     on_panic: Option<PanicHook>,
     watchdog: Option<Watchdog>,
+    /// Whether there is a watchdog or a gate.
+    looks_on: bool,
     phase: Cell<Phase>,
     /// The time of this turn, once it was asked for.
     now: Cell<Option<Tick>>,
@@ -109,6 +111,7 @@ impl Local {
             batch: settings.batch,
             patience: Patience::of(settings.spin),
             on_panic: settings.on_panic,
+            looks_on: settings.watchdog.is_some() || settings.capacity.is_some(),
             watchdog: settings.watchdog,
             phase: Cell::new(Phase::Running),
             now: Cell::new(None),

@@ -21,8 +21,8 @@ pub(crate) trait Host {
     fn takes_in(&self) -> bool;
     /// Such a submission is about to run for the first time, or to end.
     fn admitted(&self);
-    /// Whether there is a gate.
-    fn is_gated(&self) -> bool;
+    /// Whether to be told of each poll, or there is a gate.
+    fn looks_on(&self) -> bool;
     /// Whether to be told of each poll.
     fn watches(&self) -> bool;
     /// A task's code is about to be run.

@@ -61,8 +61,8 @@ impl Host for Local {
     }
 
     #[inline]
-    fn is_gated(&self) -> bool {
-        self.shared.gate.is_some()
+    fn looks_on(&self) -> bool {
+        self.looks_on
     }
 
     #[inline]
