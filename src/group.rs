@@ -196,22 +196,19 @@ impl<T: 'static> TaskGroup<T> {
     /// # Ok(()) }
     /// ```
     pub fn join_next(&self) -> Option<(TaskId, Result<T, JoinError>)> {
-        loop {
+        if context::is_needed() {
             if let Poll::Ready(answer) = self.members.take(&mut None) {
                 return answer.map(given);
             }
-            // A member that needs this thread cannot end between the two looks.
+            // A member that needs this thread cannot have ended since.
             if let Some(id) = self.needs_this_thread() {
                 return Some((id, Err(JoinError::WouldDeadlock)));
             }
-            if context::home(&self.handle.shared().mailbox).is_none() {
-                let mut next = self.members.next();
-                let answer = park::block(None, |waker| {
-                    Pin::new(&mut next).poll(&mut Context::from_waker(waker))
-                });
-                return answer.flatten().map(given); // without a limit there is always an answer
-            }
         }
+        let mut next = self.members.next();
+        let answer =
+            park::block(None, |waker| Pin::new(&mut next).poll(&mut Context::from_waker(waker)));
+        answer.flatten().map(given) // without a limit there is always an answer
     }
 
     /// Asks every member that still runs to end, as [`JoinHandle::cancel`] does, and nobody else.
@@ -277,9 +274,6 @@ impl<T> TaskGroup<T> {
 
     /// A member that has not ended, and cannot while this thread waits for it.
     fn needs_this_thread(&self) -> Option<TaskId> {
-        if context::home(&self.handle.shared().mailbox).is_none() && context::job_of().is_none() {
-            return None;
-        }
         let members = self.members.lock();
         let mut members = members.iter().map(|(_, member)| member);
         members.find(|member| member.would_deadlock()).map(JoinHandle::id)

@@ -182,6 +182,11 @@ pub(crate) fn is_held(mailbox: &Arc<Mailbox>, task: TaskId) -> bool {
     HOLDS.get() > 0 && (runs_job_of(task) || is_held())
 }
 
+/// Whether there are tasks that could need this thread for their end.
+pub(crate) fn is_needed() -> bool {
+    HOLDS.get() > 0 || HOMES.with(|homes| !homes.borrow().is_empty())
+}
+
 /// Whether this thread runs the job of this task.
 #[inline]
 pub(crate) fn is_own_job(task: TaskId) -> bool {

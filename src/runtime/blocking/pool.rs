@@ -232,7 +232,9 @@ impl Pool {
             let own = state.workers.remove(key).thread;
             std::mem::replace(&mut state.last, own)
         };
-        last.map(Thread::join);
+        if let Some(last) = last {
+            last.join();
+        }
         false
     }
 
