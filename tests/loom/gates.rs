@@ -22,7 +22,7 @@ fn enter(gate: &StdArc<Gate>) -> Result<(), Closed> {
 
 /// P8: who waits for room gets it when somebody leaves, in every order of looking, marking and leaving.
 ///
-/// Faults: `full_gate_unmarked`, `notify_without_the_lock`.
+/// Faults: `full_gate_unmarked`.
 #[test]
 fn room_for_who_waits() {
     loom::model(|| {
