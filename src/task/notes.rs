@@ -27,7 +27,7 @@ pub(super) const CARRIED: u8 = 1 << 4;
 pub(super) const FOREIGN: u8 = 1 << 5;
 
 /// The task holds a place at the gate until it first runs, or ends.
-pub(super) const GATED: u8 = 1 << 6;
+pub(super) const GATED: u8 = 1 << 7;
 
 /// How many polls the cell's own count holds.
 pub(super) const POLLS: u64 = u16::MAX as u64 + 1;
