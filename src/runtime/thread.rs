@@ -216,8 +216,10 @@ impl LoopThread {
     /// use std::time::Duration;
     ///
     /// let side = LoopThread::start()?;
+    /// let (begun, is_stuck) = std::sync::mpsc::channel();
     /// let (go_on, until) = std::sync::mpsc::channel::<()>();
-    /// side.handle().call(move || until.recv().is_err()).detach(); // does not return
+    /// side.handle().call(move || (begun.send(()), until.recv().is_err())).detach();
+    /// is_stuck.recv()?; // in a callback that does not return
     /// side.handle().shutdown(Shutdown::now());
     /// let side = side.join_timeout(Duration::from_millis(5)).unwrap_err();
     /// drop(go_on);
