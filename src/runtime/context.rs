@@ -131,8 +131,8 @@ fn find(address: *const ()) -> Option<Rc<Local>> {
 
 /// Runs a job of the loop's.
 pub(crate) fn in_job_of<R>(shared: std::sync::Arc<Shared>, job: impl FnOnce() -> R) -> R {
-    struct Left(Option<std::sync::Arc<Shared>>);
-    impl Drop for Left {
+    struct Outer(Option<std::sync::Arc<Shared>>);
+    impl Drop for Outer {
         fn drop(&mut self) {
             HOLDS.set(HOLDS.get() - 1);
             let gone = JOB_OF.replace(self.0.take());
@@ -140,7 +140,7 @@ pub(crate) fn in_job_of<R>(shared: std::sync::Arc<Shared>, job: impl FnOnce() ->
         }
     }
     HOLDS.set(HOLDS.get() + 1);
-    let _left = Left(JOB_OF.replace(Some(shared)));
+    let _outer = Outer(JOB_OF.replace(Some(shared)));
     job()
 }
 
