@@ -161,6 +161,7 @@ impl Pool {
 
     /// How many jobs wait for a worker.
     #[cfg(loom)]
+    #[allow(dead_code)] // for the models alone
     pub(crate) fn waiting(&self) -> usize {
         self.state.lock().waiting.len()
     }
