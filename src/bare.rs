@@ -173,7 +173,16 @@ impl Host for Inner {
         false
     }
 
+    fn takes_in(&self) -> bool {
+        false
+    }
+
     fn admitted(&self) {}
+
+    #[inline]
+    fn looks_on(&self) -> bool {
+        false
+    }
 
     fn watches(&self) -> bool {
         false

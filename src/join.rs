@@ -27,7 +27,9 @@ use crate::task::state::{CancelRequest, Request};
 /// # Cancel safety
 ///
 /// Strict: it may be polled by reference, in a `select`, and polled again later; nothing is lost.
-/// After it gave the result, polling again gives [`JoinError::Closed`].
+/// After it gave the result, polling again gives [`JoinError::Closed`]. Where the task cannot end before the
+/// polling thread goes on, it gives [`JoinError::WouldDeadlock`]: in a [`block_on`](crate::Executor::block_on)
+/// inside of a task of the same loop, and in the task's own blocking job.
 ///
 /// # Examples
 ///
@@ -74,7 +76,8 @@ impl<T> JoinHandle<T> {
     ///
     /// [`JoinError::Cancelled`], [`JoinError::Panicked`] or [`JoinError::Closed`], as the task ended;
     /// [`JoinError::WouldDeadlock`] at once if the task has not finished and the calling thread is the
-    /// one that would have to run it: the task is detached then. Use `.await` there.
+    /// one that would have to run it, as the thread of its loop or of its own job: the task is detached then.
+    /// On a loop's thread use `.await`.
     ///
     /// # Examples
     ///
@@ -296,9 +299,17 @@ impl<T> JoinHandle<T> {
         !self.is_finished() && self.join.register(waker)
     }
 
+    /// Whether the task has not ended, and cannot while this thread waits for it.
     #[cfg(feature = "std")]
-    fn would_deadlock(&self) -> bool {
-        !self.is_finished() && context::home(self.join.mailbox()).is_some()
+    pub(crate) fn would_deadlock(&self) -> bool {
+        !self.is_finished()
+            && (context::home(self.join.mailbox()).is_some() || context::is_own_job(self.id()))
+    }
+
+    /// What a poll that found nothing says where nothing can come before this thread goes on.
+    #[cfg(feature = "std")]
+    fn would_wait_for_ever(&self) -> bool {
+        context::is_held(self.join.mailbox(), self.id()) && !self.is_finished()
     }
 
     #[cfg(feature = "std")]
@@ -318,7 +329,12 @@ impl<T> Future for JoinHandle<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.join.poll(cx)
+        let polled = self.join.poll(cx);
+        #[cfg(feature = "std")]
+        if polled.is_pending() && self.would_wait_for_ever() {
+            return Poll::Ready(Err(JoinError::WouldDeadlock));
+        }
+        polled
     }
 }
 

@@ -103,6 +103,8 @@ mod shutdown;
 mod spawning;
 #[cfg(feature = "std")]
 pub mod time;
+#[cfg(feature = "std")]
+mod waiting;
 
 pub use crate::cancel::{CancelOnDrop, Canceller};
 pub use crate::error::{JoinError, PanicPayload};
@@ -127,4 +129,5 @@ pub use crate::{
         LocalHandle, TaskBuilder, YieldNow, current, current_task, spawn_local, try_current,
         yield_now,
     },
+    waiting::SpawnWhenFree,
 };

@@ -84,7 +84,7 @@ pub struct Metrics {
     pub timers_armed: u64,
     /// Timers that have fired.
     pub timers_fired: u64,
-    /// Tasks that waited to be polled when the loop last looked; and, if it has a
+    /// Tasks that waited to be polled when the loop last looked; and, where it has a
     /// [capacity](crate::Builder::capacity), the submissions that it has not taken in yet (without one
     /// they are not counted).
     pub queued: u64,

@@ -16,7 +16,6 @@ pub(crate) mod patience;
 mod room;
 pub(crate) mod shared;
 pub(crate) mod slack;
-pub(crate) mod started;
 pub(crate) mod thread;
 pub(crate) mod thread_waker;
 pub(crate) mod watchdog;

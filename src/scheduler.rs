@@ -152,7 +152,7 @@ impl Scheduler {
             self.side.draw_batch(&mut shuffle.borrow_mut());
         }
         done.polls +=
-            if host.watches() { self.poll_watched(host) } else { self.poll_all::<false>(host) };
+            if host.looks_on() { self.poll_watched(host) } else { self.poll_all::<false>(host) };
         self.side.tally().ready.set(self.side.ready());
     }
 
@@ -170,7 +170,12 @@ impl Scheduler {
         let mut batch = self.side.batch();
         while let Some(popped) = batch.next() {
             if WATCHED {
-                host.begins(popped.subject());
+                if popped.give_place_up() {
+                    host.admitted();
+                }
+                if host.watches() {
+                    host.begins(popped.subject());
+                }
             }
             let ran = match popped.run() {
                 Ran::Asked(asked) => {
@@ -179,7 +184,7 @@ impl Scheduler {
                 }
                 ran => ran,
             };
-            if WATCHED {
+            if WATCHED && host.watches() {
                 host.returns();
             }
             let (ending, how, polls) = match ran {
@@ -329,6 +334,9 @@ impl Scheduler {
             }
             if let Some(entry) = entry {
                 let _ = entry.task.request(Request::Abort);
+                if entry.task.give_place_up() {
+                    host.admitted();
+                }
                 // A job that runs on is not of this loop any more: its handle cannot say how it ends.
                 let pinned = entry.task.is_pinned();
                 let reason = if pinned { JoinError::Closed } else { JoinError::Cancelled };

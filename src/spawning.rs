@@ -12,6 +12,7 @@ use futures_task::{LocalFutureObj, LocalSpawn, SpawnError as Refused};
 use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
+use crate::runtime::blocking::current_job;
 use crate::runtime::context;
 use crate::runtime::local::Local;
 
@@ -215,11 +216,11 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     JoinHandle::new(here("spawn_local").spawn_inside(future, Location::caller()))
 }
 
-/// The handle of the loop that the caller is running on.
+/// The handle of the loop that the caller is running on, or that its blocking job was spawned on.
 ///
 /// # Panics
 ///
-/// Outside of a loop's run. [`try_current`] does not.
+/// Outside of a loop's run and of a blocking job. [`try_current`] does not.
 ///
 /// # Examples
 ///
@@ -236,10 +237,14 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
 #[must_use]
 #[track_caller]
 pub fn current() -> Handle {
-    here("current").handle()
+    match try_current() {
+        Some(handle) => handle,
+        None => here("current").handle(), // which says that there is none
+    }
 }
 
-/// The handle of the loop that the caller is running on, if there is one.
+/// The handle of the loop that the caller is running on, or that its blocking job was spawned on, if there
+/// is one.
 ///
 /// # Examples
 ///
@@ -249,10 +254,12 @@ pub fn current() -> Handle {
 /// ```
 #[must_use]
 pub fn try_current() -> Option<Handle> {
-    context::current().map(|local| local.handle())
+    let here = context::current().map(|local| local.handle());
+    here.or_else(|| context::job_of().map(Handle::new))
 }
 
-/// The id of the task that is being polled or dropped, on the loop that the caller is running on.
+/// The id of the task that is being polled or dropped, on the loop that the caller is running on; or of the
+/// blocking job that the caller is.
 ///
 /// `None` outside of a loop, in a hook, and in the future of a `block_on`, which is not a task.
 ///
@@ -268,7 +275,10 @@ pub fn try_current() -> Option<Handle> {
 /// ```
 #[must_use]
 pub fn current_task() -> Option<TaskId> {
-    context::current()?.scheduler.side.running()
+    match context::current() {
+        Some(local) => local.scheduler.side.running(),
+        None => current_job().map(|job| job.id()),
+    }
 }
 
 /// Lets everything that is ready run before the caller goes on.

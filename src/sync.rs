@@ -118,13 +118,32 @@ mod real {
     #[cfg(feature = "std")]
     pub(crate) use crossbeam_channel as channel;
 
-    /// Starts a thread that nobody joins.
+    /// A thread that was started, to be joined or let go.
+    #[cfg(feature = "std")]
+    #[derive(Debug)]
+    pub(crate) struct Thread {
+        thread: std::thread::JoinHandle<()>,
+        process: u32,
+    }
+
+    #[cfg(feature = "std")]
+    impl Thread {
+        /// Waits until the thread has ended. In a forked child, where it is not, there is nothing to wait for.
+        pub(crate) fn join(self) {
+            if self.process == std::process::id() {
+                let _ = self.thread.join();
+            }
+        }
+    }
+
+    /// Starts a thread.
     #[cfg(feature = "std")]
     pub(crate) fn start_thread(
         name: &str,
         f: impl FnOnce() + Send + 'static,
-    ) -> std::io::Result<()> {
-        std::thread::Builder::new().name(name.into()).spawn(f).map(drop)
+    ) -> std::io::Result<Thread> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(f)?;
+        Ok(Thread { thread, process: std::process::id() })
     }
 
     /// What rouses those who wait under a lock.
@@ -243,13 +262,22 @@ mod modelled {
         }
     }
 
+    /// As the real one.
+    #[derive(Debug)]
+    pub(crate) struct Thread(thread::JoinHandle<()>);
+
+    impl Thread {
+        pub(crate) fn join(self) {
+            self.0.join().expect("models do not panic");
+        }
+    }
+
     /// As the real one; it always starts.
     pub(crate) fn start_thread(
         _name: &str,
         f: impl FnOnce() + Send + 'static,
-    ) -> std::io::Result<()> {
-        thread::spawn(f);
-        Ok(())
+    ) -> std::io::Result<Thread> {
+        Ok(Thread(thread::spawn(f)))
     }
 
     thread_local! {

@@ -193,14 +193,16 @@ impl Builder {
         self
     }
 
-    /// Bounds the submissions that the loop has not taken in yet: spawns, calls and blocking jobs of
-    /// other threads. At least one; without this there is no bound.
+    /// Bounds the submissions that have not begun: spawns, calls and blocking jobs of other threads. At
+    /// least one; without this there is no bound.
     ///
-    /// At the bound [`Handle::try_spawn`](crate::Handle::try_spawn) gives the future back, and the
-    /// others block the calling thread until there is room or the loop is asked to end: so the loop
-    /// must be running, or another thread have it driven. On the loop's own thread nothing blocks; a loop
-    /// that submits to another one's full queue does. It bounds what waits to be taken in, not how many
-    /// tasks or blocking jobs there are.
+    /// A submission holds its place until its task is first polled, or ends without. At the bound
+    /// [`Handle::try_spawn`](crate::Handle::try_spawn) gives the future back,
+    /// [`Handle::spawn_when_free`](crate::Handle::spawn_when_free) waits, and the others block the calling
+    /// thread until there is room or the loop is asked to end: so the loop must be running, or another thread
+    /// have it driven. Room goes to those who wait in the order in which they came. On the loop's own thread
+    /// nothing blocks; a loop that submits to another one's full queue does. It bounds what waits to begin, not how
+    /// many tasks or blocking jobs there are.
     /// Wakes, cancels, shutdown and snapshots are not submissions.
     ///
     /// # Examples
@@ -311,9 +313,9 @@ impl Builder {
     /// `time::now()` stays the real clock: a [`sleep`](crate::time::sleep()) that is made there has a
     /// deadline counted from [`Instant::now`](std::time::Instant::now), which the loop then takes for
     /// one of its own time; [`spin`](Self::spin) and [`watchdog`](Self::watchdog) count in real time. What
-    /// another thread sent is always taken in before the next jump; but the clock does not wait for
-    /// what other threads, and blocking jobs, are still about to send: a limit for their answer is
-    /// over as soon as the loop has nothing else to do.
+    /// another thread sent is always taken in before the next jump, and the clock stands while a blocking
+    /// job of the loop waits or runs, in a shutdown too; but it does not wait for what other threads are
+    /// still about to send: a limit for their answer is over as soon as the loop has nothing else to do.
     ///
     /// # The seed
     ///

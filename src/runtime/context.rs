@@ -1,6 +1,6 @@
 //! "Which loop am I on?", "does this loop live on my thread?", and "where is the loop of that number?".
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
 use std::ptr;
@@ -9,9 +9,11 @@ use std::sync::Weak;
 
 use parking_lot::Mutex;
 
+use super::blocking::runs_job_of;
 use super::local::Local;
 use super::room;
 use super::shared::Shared;
+use crate::id::TaskId;
 use crate::sync::{self, Arc};
 use crate::task::mailbox::Mailbox;
 
@@ -85,6 +87,13 @@ std::thread_local! {
     static HOMES: RefCell<ManuallyDrop<Vec<Home>>> =
         const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 
+    /// The loop of the job that this thread runs.
+    static JOB_OF: RefCell<Option<std::sync::Arc<Shared>>> = const { RefCell::new(None) };
+
+    /// How many calls on this thread keep something from going on until they return: blocking drives of
+    /// a loop inside of another's run, and jobs.
+    static HOLDS: Cell<u32> = const { Cell::new(0) };
+
     /// What ends the loops that are left when the thread ends.
     static LEFT: Left = const { Left };
 }
@@ -128,6 +137,70 @@ fn find(address: *const ()) -> Option<Rc<Local>> {
         let homes = homes.borrow();
         homes.iter().find(|home| ptr::eq(home.address, address)).map(|home| home.local.clone())
     })
+}
+
+/// Runs a job of the loop's.
+pub(crate) fn in_job_of<R>(shared: std::sync::Arc<Shared>, job: impl FnOnce() -> R) -> R {
+    struct Outer(Option<std::sync::Arc<Shared>>);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            HOLDS.set(HOLDS.get() - 1);
+            let gone = JOB_OF.replace(self.0.take());
+            drop(gone);
+        }
+    }
+    HOLDS.set(HOLDS.get() + 1);
+    let _outer = Outer(JOB_OF.replace(Some(shared)));
+    job()
+}
+
+/// The loop of the job that this thread runs, if it runs one.
+pub(crate) fn job_of() -> Option<std::sync::Arc<Shared>> {
+    JOB_OF.try_with(|job| job.borrow().clone()).ok().flatten()
+}
+
+/// While it lives, a loop is driven by a call that blocks, and the others whose runs this thread is inside
+/// cannot go on.
+pub(crate) struct Held(Vec<Rc<Local>>);
+
+impl Held {
+    pub(crate) fn by(driven: &Local) -> Self {
+        let held: Vec<_> = HOMES.with(|homes| {
+            let homes = homes.borrow();
+            let others = homes.iter().filter(|home| !ptr::eq(home.address, driven.address()));
+            let inside = others.filter(|home| home.local.scheduler.side.is_entered());
+            inside.map(|home| home.local.clone()).collect()
+        });
+        held.iter().for_each(|local| local.held.set(local.held.get() + 1));
+        HOLDS.set(HOLDS.get() + u32::from(!held.is_empty()));
+        Self(held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|local| local.held.set(local.held.get() - 1));
+        HOLDS.set(HOLDS.get() - u32::from(!self.0.is_empty()));
+    }
+}
+
+/// Whether a task of the loop of this mailbox, which has not ended, cannot end before what this thread is at
+/// returns: to wait for it in a poll is to wait for ever.
+#[inline]
+pub(crate) fn is_held(mailbox: &Arc<Mailbox>, task: TaskId) -> bool {
+    let is_held = || home(mailbox).is_some_and(|local| local.held.get() > 0);
+    HOLDS.get() > 0 && (runs_job_of(task) || is_held())
+}
+
+/// Whether there are tasks that could need this thread for their end.
+pub(crate) fn is_needed() -> bool {
+    HOLDS.get() > 0 || HOMES.with(|homes| !homes.borrow().is_empty())
+}
+
+/// Whether this thread runs the job of this task.
+#[inline]
+pub(crate) fn is_own_job(task: TaskId) -> bool {
+    HOLDS.get() > 0 && runs_job_of(task)
 }
 
 /// The loop begins to live on this thread.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use futures_task::waker_ref;
 
 use super::builder::Builder;
-use super::context;
+use super::context::{self, Held};
 use super::local::Local;
 use super::main_future::Main;
 use super::parker::rest_at_last;
@@ -25,7 +25,8 @@ use crate::spawning::LocalHandle;
 
 /// A loop on the caller's thread, driven by the caller. Neither `Send` nor `Sync`.
 ///
-/// Its [`Handle`] works from any thread. Dropping it aborts what still lives.
+/// Its [`Handle`] works from any thread. Dropping it aborts what still lives, and waits for the threads of its
+/// pool and its watchdog, but not for jobs that run on.
 ///
 /// # Examples
 ///
@@ -110,8 +111,8 @@ impl Executor {
 
     /// Runs the loop until `future` is ready, blocking the thread when nothing is.
     ///
-    /// Inside of a task of another loop it holds that loop up until it is done; to wait there for a
-    /// task of that very loop is to wait for ever. For a host with an `on_wake` hook: what is
+    /// Inside of a task of another loop it holds that loop up until it is done: to wait there for a task of
+    /// that very loop gives [`JoinError::WouldDeadlock`](crate::JoinError::WouldDeadlock). For a host with an `on_wake` hook: what is
     /// ready, or has come in, when it returns is told by no hook; the next turn is the host's to make.
     ///
     /// The future need not be `'static` or `Send`, and is not a task: it has no id, and a panic in it
@@ -130,6 +131,7 @@ impl Executor {
     /// ```
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let local = &*self.local;
+        let _held = Held::by(local);
         let _resting = Resting(local);
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
@@ -302,6 +304,7 @@ impl Drop for Executor {
     fn drop(&mut self) {
         self.local.close();
         context::move_out(&self.local);
+        self.local.join_threads();
     }
 }
 

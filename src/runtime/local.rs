@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::context::Number;
+use super::context::{Held, Number};
 use super::guards::Guards;
 use super::main_future::Main;
 use super::parker::Parker;
@@ -65,6 +65,8 @@ pub(crate) struct Local {
     patience: Patience,
     on_panic: Option<PanicHook>,
     watchdog: Option<Watchdog>,
+    /// Whether there is a watchdog or a gate.
+    looks_on: bool,
     phase: Cell<Phase>,
     /// The time of this turn, once it was asked for.
     now: Cell<Option<Tick>>,
@@ -75,6 +77,8 @@ pub(crate) struct Local {
     report: RefCell<ShutdownReport>,
     /// Whether the way in is closed.
     closed: Cell<bool>,
+    /// How many calls that block, on this thread inside of the run, keep the loop from going on.
+    pub(super) held: Cell<u32>,
 }
 
 impl Local {
@@ -107,6 +111,7 @@ impl Local {
             batch: settings.batch,
             patience: Patience::of(settings.spin),
             on_panic: settings.on_panic,
+            looks_on: settings.watchdog.is_some() || settings.capacity.is_some(),
             watchdog: settings.watchdog,
             phase: Cell::new(Phase::Running),
             now: Cell::new(None),
@@ -114,6 +119,7 @@ impl Local {
             main: RefCell::default(),
             report: RefCell::default(),
             closed: Cell::new(false),
+            held: Cell::new(0),
         })
     }
 
@@ -275,6 +281,7 @@ impl Local {
 
     /// Runs turns until the loop was asked to end and has.
     pub(crate) fn run(&self) -> ShutdownReport {
+        let _held = Held::by(self);
         let _entered = self.scheduler.side.enter();
         self.forget_reading();
         loop {
@@ -305,6 +312,14 @@ impl Local {
         self.closed.set(true);
         self.shared.pool.close();
         *self.shared.last_report.lock() = self.report();
+    }
+
+    /// Waits until no thread of the loop's but its own is left, except for jobs past their limit. It was closed.
+    pub(crate) fn join_threads(&self) {
+        self.shared.pool.join();
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.join();
+        }
     }
 
     /// Every task that has not ended, in spawn order.

@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,8 +12,9 @@ use super::blocking::Pool;
 use super::clock::Clock;
 use super::closing::Closing;
 use super::context::{self, Number};
-use super::gate::Gate;
+use super::gate::{Gate, Waiting};
 use super::local::{Limits, Local};
+use super::park;
 use super::watchdog::Busy;
 use crate::error::JoinError;
 use crate::id::{self, TaskId};
@@ -32,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     closing: Closing<Plan>,
     /// The bound on submissions, if there is one.
-    gate: Option<Gate>,
+    pub(super) gate: Option<std::sync::Arc<Gate>>,
     pub(crate) pool: std::sync::Arc<Pool>,
     busy: Option<Busy>,
     /// What became of the tasks, once the loop has ended.
@@ -49,18 +50,21 @@ pub(crate) enum Refusal {
 /// A submission's handle, or the task and why it was not taken.
 pub(crate) type Submitted<F, L> = Result<Join<<F as Future>::Output>, (NewTask<F, L>, Refusal)>;
 
-/// What a submission does at a full gate.
+/// What a submission does at the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
+    /// Blocks until there is room.
     Waits,
     Tries,
+    /// Brings a place that it has been given.
+    Holds,
 }
 
 impl Shared {
     pub(crate) fn new(number: Number, mailbox: Arc<Mailbox>, clock: Clock, limits: Limits) -> Self {
         let Limits { capacity, blocking_threads, busy } = limits;
-        let gate = capacity.map(Gate::new);
-        let pool = Pool::new(blocking_threads);
+        let gate = capacity.map(|capacity| std::sync::Arc::new(Gate::new(capacity)));
+        let pool = Pool::new(blocking_threads, clock.is_virtual().then(|| mailbox.clone()));
         let (closing, last_report) = (Closing::new(), Mutex::default());
         Self { number, mailbox, clock, closing, gate, pool, busy, last_report }
     }
@@ -85,26 +89,23 @@ impl Shared {
     /// Lets go of who waits for room: there will be none.
     fn let_go(&self) {
         if let Some(gate) = &self.gate {
-            gate.look_again();
-        }
-    }
-
-    /// A submission was taken in, or did not come to be.
-    #[inline]
-    pub(crate) fn admitted(&self) {
-        if let Some(gate) = &self.gate {
-            gate.leave();
+            gate.close();
         }
     }
 
     /// How many submissions have not been taken in, where that is counted.
     pub(crate) fn submitted(&self) -> usize {
-        self.gate.as_ref().map_or(0, Gate::inside)
+        self.gate.as_ref().map_or(0, |gate| gate.outside())
     }
 
     /// How long the loop has been in user code, where that is measured.
     pub(crate) fn busy(&self) -> Duration {
         self.busy.as_ref().map_or(Duration::ZERO, Busy::time)
+    }
+
+    /// Whether the calling thread serves the loop: its watchdog's, or one of its pool's.
+    pub(crate) fn is_served_here(&self) -> bool {
+        self.pool.is_own_thread() || self.busy.as_ref().is_some_and(Busy::is_own_thread)
     }
 
     /// The plan, once there is one.
@@ -147,22 +148,68 @@ impl Shared {
         F::Output: Send,
     {
         if home || self.is_closed() {
+            self.give_back(patience);
             return Err((task, Refusal::Closed));
         }
-        if let Some(gate) = &self.gate {
-            let entered = match patience {
-                Patience::Waits => gate.enter(|| self.is_closed()),
-                Patience::Tries => gate.try_enter(),
-            };
-            if !entered {
-                let refusal = if self.is_closed() { Refusal::Closed } else { Refusal::Full };
-                return Err((task, refusal));
-            }
+        match self.pass(patience) {
+            Ok(patience) => task.push(&self.mailbox).map_err(|task| {
+                self.give_back(patience);
+                (task, Refusal::Closed)
+            }),
+            Err(refusal) => Err((task, refusal)),
         }
-        task.push(&self.mailbox).map_err(|task| {
-            self.admitted();
-            (task, Refusal::Closed)
-        })
+    }
+
+    /// Passes the gate, if there is one: what comes of it is a place that is held.
+    fn pass(&self, patience: Patience) -> Result<Patience, Refusal> {
+        let Some(gate) = &self.gate else { return Ok(patience) };
+        let entered = match patience {
+            Patience::Holds => true,
+            Patience::Tries => gate.try_enter(),
+            Patience::Waits => {
+                gate.try_enter() || {
+                    let mut waiting = Waiting::new(gate.clone());
+                    // Without a limit there is always an answer.
+                    park::block(None, |waker| waiting.poll(waker))
+                        .is_some_and(|entered| entered.is_ok())
+                }
+            }
+        };
+        match entered {
+            true if self.is_closed() => {
+                gate.leave();
+                Err(Refusal::Closed)
+            }
+            true => Ok(Patience::Holds),
+            false if self.is_closed() => Err(Refusal::Closed),
+            false => Err(Refusal::Full),
+        }
+    }
+
+    /// What a submission that waits without blocking has at the gate once it is to be handed in: a place, or
+    /// no need of one.
+    pub(crate) fn poll_place(
+        &self,
+        waiting: &mut Option<Waiting>,
+        waker: &Waker,
+    ) -> Poll<Patience> {
+        let gate = self.gate.as_ref().filter(|_| !self.is_closed());
+        let Some(gate) = gate.filter(|_| context::home(&self.mailbox).is_none()) else {
+            *waiting = None; // gives up what it has been given
+            return Poll::Ready(Patience::Tries);
+        };
+        if waiting.is_none() && gate.try_enter() {
+            return Poll::Ready(Patience::Holds);
+        }
+        let waiting = waiting.get_or_insert_with(|| Waiting::new(gate.clone()));
+        waiting.poll(waker).map(|entered| entered.map_or(Patience::Tries, |()| Patience::Holds))
+    }
+
+    /// A submission that has passed the gate did not come to be.
+    fn give_back(&self, patience: Patience) {
+        if let (Some(gate), Patience::Holds) = (&self.gate, patience) {
+            gate.leave();
+        }
     }
 
     /// The same for a future that is made on the loop's thread. If it is not taken it is ended here.

@@ -123,13 +123,15 @@ impl Scheduler {
             let Some(task) = self.side.take_in_new() else { return };
             let id = task.id();
             self.serials.passed(id.as_u64());
+            if host.takes_in() {
+                task.hold_place();
+            }
             if host.cancels_new() {
                 task.request(Request::Cancel);
             }
             let since = host.now();
             self.enroll(task, since);
             self.side.tally().spawned.add(1);
-            host.admitted();
             self.answer_deferred(id, host);
         }
     }

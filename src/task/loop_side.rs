@@ -19,7 +19,7 @@ use super::cell::{self, End, Header, Label, Origin, Room, Subject};
 use super::injection::Lane;
 use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Parked, Unpark, release};
-use super::notes::{ADOPTED, EXPEDITED, FOREIGN, LEFT, Notes, READY};
+use super::notes::{ADOPTED, EXPEDITED, FOREIGN, GATED, LEFT, Notes, READY};
 use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
@@ -88,6 +88,16 @@ impl Enrolled {
     #[inline]
     pub(crate) fn is_foreign(&self) -> bool {
         self.header().notes.flags() & FOREIGN != 0
+    }
+
+    /// The task was taken in, and holds a place at the gate until it first runs, or ends.
+    pub(crate) fn hold_place(&self) {
+        self.header().notes.set(GATED);
+    }
+
+    /// The task is about to end: it gives its place at the gate up. `false`: it has none.
+    pub(crate) fn give_place_up(&self) -> bool {
+        self.header().notes.give_place_up()
     }
 
     pub(crate) fn subject(&self) -> Subject {

@@ -26,6 +26,8 @@ pub(super) const FOREIGN: u8 = 1 << 5;
 
 /// The task went ahead of all that is ready for the request that is pending.
 pub(super) const EXPEDITED: u8 = 1 << 6;
+/// The task holds a place at the gate until it first runs, or ends.
+pub(super) const GATED: u8 = 1 << 7;
 
 /// How many polls the cell's own count holds.
 pub(super) const POLLS: u64 = u16::MAX as u64 + 1;
@@ -104,6 +106,16 @@ impl Notes {
     pub(super) fn clear(&self, flag: u8) {
         // SAFETY: as in `standing`.
         self.flags.with_mut(|flags| unsafe { *flags &= !flag });
+    }
+
+    /// The task gives its place at the gate up. `false`: it has none.
+    #[inline]
+    pub(super) fn give_place_up(&self) -> bool {
+        let held = self.flags() & GATED != 0;
+        if held {
+            self.clear(GATED);
+        }
+        held
     }
 
     /// Whether the cell is in a plain queue.

@@ -64,6 +64,12 @@ impl<'a> Popped<'a> {
         unsafe { Subject::of(self.0) }
     }
 
+    /// The task is about to run, or to end: it gives its place at the gate up. `false`: it has none.
+    pub(crate) fn give_place_up(&self) -> bool {
+        // SAFETY: as in `run`.
+        unsafe { self.0.as_ref() }.notes.give_place_up()
+    }
+
     /// Polls the task, or drops its future if it is to end. Runs user code, and contains it.
     #[inline(always)]
     pub(crate) fn run(self) -> Ran<'a> {

@@ -55,9 +55,19 @@ impl Host for Local {
         self.phase.get() == Phase::Cancelling
     }
 
-    #[inline]
+    fn takes_in(&self) -> bool {
+        self.shared.gate.as_ref().inspect(|gate| gate.take_in()).is_some()
+    }
+
     fn admitted(&self) {
-        self.shared.admitted();
+        if let Some(gate) = &self.shared.gate {
+            gate.begin();
+        }
+    }
+
+    #[inline]
+    fn looks_on(&self) -> bool {
+        self.looks_on
     }
 
     #[inline]
