@@ -130,7 +130,9 @@ fn a_burst_of_tasks_from_elsewhere_leaves_nothing() {
             move || -> Vec<_> { (0..MANY).map(|_| handle.spawn(pending::<()>())).collect() };
         let all = std::thread::spawn(spawn).join().expect("no panic");
         executor.run_until_idle();
-        all.iter().for_each(|task| drop(task.abort()));
+        for task in &all {
+            task.abort();
+        }
         drop(all);
         executor.run_until_idle();
     });
@@ -143,7 +145,9 @@ fn a_burst_of_cancels_in_one_poll_leaves_nothing() {
         executor.block_on(async {
             let all: Vec<_> = (0..MANY).map(|_| sideloop::spawn_local(pending::<()>())).collect();
             sideloop::yield_now().await;
-            all.iter().for_each(|task| drop(task.abort()));
+            for task in &all {
+                task.abort();
+            }
             drop(all);
         });
         executor.run_until_idle();
@@ -160,7 +164,9 @@ fn a_burst_of_guards_leaves_nothing() {
         };
         let all: Vec<_> = (0..MANY).map(|_| executor.spawn_local(guarded())).collect();
         executor.run_until_idle();
-        all.iter().for_each(|task| drop(task.abort()));
+        for task in &all {
+            task.abort();
+        }
         drop(all);
         executor.run_until_idle();
     });
@@ -171,7 +177,9 @@ fn a_burst_of_guards_leaves_nothing() {
 fn a_burst_of_members_leaves_nothing_in_their_group() {
     check("members", |executor, _| {
         let group = TaskGroup::new(executor.handle());
-        (0..MANY).for_each(|_| drop(group.spawn_local(async {})));
+        for _ in 0..MANY {
+            group.spawn_local(async {});
+        }
         executor.block_on(async { while group.next().await.is_some() {} });
         std::mem::forget(group);
     });
@@ -208,7 +216,9 @@ fn tasks_whose_serials_lie_apart_end_in_time() {
         let apart = all[1].id().as_u64() - all[0].id().as_u64();
         side.handle().call(|| ()).join().expect("a value");
         let begun = Instant::now();
-        all.iter().for_each(|task| drop(task.abort()));
+        for task in &all {
+            task.abort();
+        }
         all.into_iter().for_each(|task| assert!(task.join().is_err()));
         let took = begun.elapsed();
         assert!(took < Duration::from_secs(5), "{took:?} for serials {apart} apart");

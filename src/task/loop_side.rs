@@ -318,8 +318,7 @@ impl LoopSide {
         (running, task.header().notes.is_queued())
     }
 
-    /// Begins a batch of at most `polls` polls. `true`: [provide for](Self::provide_for) the tasks that there
-    /// are, as there may be much more room.
+    /// Begins a batch of at most `polls` polls. `true`: there may be [too much room](Self::provide_for).
     #[inline]
     pub(crate) fn begin_batch(&self, polls: usize) -> bool {
         self.queues(|queues| {
@@ -336,7 +335,7 @@ impl LoopSide {
         }
     }
 
-    /// Has the urgent queue have room for so many tasks, and not much more. Outside of every borrow.
+    /// Has the urgent queue have room for so many tasks, and not much more.
     pub(crate) fn provide_for(&self, tasks: usize) {
         urgent::provide(&self.mailbox, tasks);
     }
@@ -430,9 +429,8 @@ impl Drop for LoopSide {
     /// Lets go of the memory that is kept: its references would keep the mailbox alive for ever.
     fn drop(&mut self) {
         // Else a block could be kept after this (I9).
-        debug_assert!(!self.is_entered(), "the loop goes inside of its run");
-        let mut blocks = self.queues(|queues| mem::replace(&mut queues.blocks, Blocks::new()));
-        blocks.clear(); // outside: an allocator is user code
+        debug_assert!(!self.is_entered(), "the loop goes inside of its run"); // cleared outside of the borrow
+        self.queues(|queues| mem::replace(&mut queues.blocks, Blocks::new())).clear();
     }
 }
 
