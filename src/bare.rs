@@ -169,6 +169,10 @@ impl Host for Inner {
 
     fn admitted(&self) {}
 
+    fn cancels(&self) -> bool {
+        false
+    }
+
     fn watches(&self) -> bool {
         false
     }

@@ -19,7 +19,8 @@ impl Handle {
     /// value. A shutdown waits for it within its limits, and then names it among what it aborted; its
     /// handle says [`JoinError::Closed`](crate::JoinError::Closed), and a late value is dropped on the pool's thread.
     ///
-    /// What a job spawns on the loop comes from outside: after the request to shut down it is refused.
+    /// A job that spawns on the loop does so from another thread: after the request to shut down that is
+    /// refused. Tasks of the loop may start jobs until its abort phase begins.
     ///
     /// If there is no thread to be had, the handle reports a panic that says so.
     ///

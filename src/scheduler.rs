@@ -26,7 +26,7 @@ use crate::id::{Serials, TaskId};
 pub(crate) use crate::task::cell::Subject;
 use crate::task::cell::{End, Label, Origin};
 use crate::task::join::{Join, TaskRef};
-use crate::task::loop_side::{Intake, LoopSide, News};
+use crate::task::loop_side::{Enrolled, Intake, LoopSide, News};
 use crate::task::run::{Ending, Ran};
 use crate::task::shuffle::Shuffle;
 use crate::task::state::{CancelRequest, Request};
@@ -115,13 +115,7 @@ impl Scheduler {
     fn take_in(&self, mut intake: Intake, host: &impl Host) {
         while let Some(news) = intake.next(&self.side) {
             match news {
-                News::Spawned(task) => {
-                    self.serials.passed(task.id().as_u64());
-                    let since = host.now();
-                    self.registry.borrow_mut().insert(task, since);
-                    self.side.tally().spawned.add(1);
-                    host.admitted();
-                }
+                News::Spawned(task) => self.admit(task, host),
                 News::Control(task) => {
                     let (ending, _) = match self.side.run_now(&task) {
                         Ran::Ended(ending, end) | Ran::Dropped(ending, end) => (ending, end),
@@ -136,6 +130,19 @@ impl Scheduler {
                 }
             }
         }
+    }
+
+    /// A task of another thread.
+    #[inline]
+    fn admit(&self, task: Enrolled, host: &impl Host) {
+        self.serials.passed(task.id().as_u64());
+        if host.cancels() {
+            task.request(Request::Cancel);
+        }
+        let since = host.now();
+        self.registry.borrow_mut().insert(task, since);
+        self.side.tally().spawned.add(1);
+        host.admitted();
     }
 
     /// 3. Tasks that can run.
@@ -265,26 +272,30 @@ impl Scheduler {
             .map_or(CancelRequest::NotFound, |entry| entry.task.request(what))
     }
 
+    /// Whether the task has not ended, as far as the loop knows.
+    pub(crate) fn knows(&self, id: TaskId) -> bool {
+        self.registry.borrow().get(id).is_some()
+    }
+
     /// A reference to a task that has not ended.
     pub(crate) fn task(&self, id: TaskId) -> Option<TaskRef> {
         self.registry.borrow().get(id).map(|entry| entry.task.task())
     }
 
-    /// Asks every task to end.
-    pub(crate) fn request_all(&self, what: Request) {
-        for id in self.registry.borrow().ids() {
-            self.request(id, what);
-        }
+    /// The ids of all tasks that have not ended, in spawn order.
+    pub(crate) fn ids(&self) -> Vec<TaskId> {
+        self.registry.borrow().ids()
     }
 
     /// Ends every task here and now, in spawn order; runs their destructors.
     pub(crate) fn end_all(&self, host: &impl Host) {
-        let ids = self.registry.borrow().ids();
-        for id in ids {
+        for id in self.ids() {
             // A destructor may spawn, wake and cancel, and may have ended nothing of ours.
             let entry = self.registry.borrow_mut().remove(id);
             if let Some(entry) = entry {
-                let _ = entry.task.request(Request::Abort);
+                if !entry.task.is_ending() {
+                    let _ = entry.task.request(Request::Abort);
+                }
                 // A job that runs on is not of this loop any more: its handle cannot say how it ends.
                 let pinned = entry.task.is_pinned();
                 let reason = if pinned { JoinError::Closed } else { JoinError::Cancelled };

@@ -37,17 +37,21 @@ pub(crate) struct Guards {
 }
 
 impl Guards {
-    /// One guard more for a task that is being polled.
-    pub(crate) fn guard(&self, task: TaskRef) -> Arc<Record> {
-        let serial = task.id().as_u64();
-        let mut all = self.kept.borrow_mut();
-        let record = all
-            .entry(serial)
-            .or_default()
-            .record
-            .get_or_insert_with(|| Arc::new(Record::new(task)));
+    /// One guard more for a task that is being polled. For one that the loop does not know any more, or
+    /// a request to the loop itself, nothing is kept: there is nothing left to be asked of it.
+    pub(crate) fn guard(&self, task: TaskRef, local: &Local) -> Arc<Record> {
+        let id = task.id();
+        let record = if local.scheduler.knows(id) {
+            let mut all = self.kept.borrow_mut();
+            let kept = &mut all.entry(id.as_u64()).or_default().record;
+            kept.get_or_insert_with(|| Arc::new(Record::new(task))).clone()
+        } else {
+            let record = Record::new(task);
+            record.end();
+            Arc::new(record)
+        };
         record.guard();
-        record.clone()
+        record
     }
 
     /// A cancel of the task has come.

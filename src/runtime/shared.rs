@@ -8,15 +8,16 @@ use parking_lot::Mutex;
 
 use super::blocking::Pool;
 use super::clock::Clock;
-use super::closing::Closing;
+use super::closing::EndRequest;
 use super::context::{self, Number};
+use super::event::Event;
 use super::gate::Gate;
 use super::local::{Limits, Local};
 use super::watchdog::Busy;
 use crate::error::JoinError;
 use crate::id;
 use crate::shutdown::{Plan, Shutdown, ShutdownReport};
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicUsize, Ordering};
 use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
 use crate::task::mailbox::Mailbox;
@@ -28,7 +29,12 @@ pub(crate) struct Shared {
     pub(crate) number: Number,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) clock: Clock,
-    closing: Closing<Plan>,
+    pub(crate) request: EndRequest<Plan>,
+    /// A drain has begun: tasks may finish, and those that repeat themselves are to.
+    pub(crate) draining: Event,
+    /// Nothing of the loop runs any more.
+    pub(crate) ended: Event,
+    refused: Refused,
     /// The bound on submissions, if there is one.
     gate: Option<Gate>,
     pub(crate) pool: std::sync::Arc<Pool>,
@@ -44,8 +50,24 @@ pub(crate) enum Refusal {
     Full,
 }
 
+/// Whether a task is guarded before its first poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shield {
+    Bare,
+    Guarded,
+}
+
 /// A submission's handle, or the task and why it was not taken.
 pub(crate) type Submitted<F, L> = Result<Join<<F as Future>::Output>, (NewTask<F, L>, Refusal)>;
+
+/// How many submissions were not taken. A number comes round after 2^32 of them where words have 32 bits.
+#[derive(Debug)]
+struct Refused {
+    /// After the request to end.
+    closed: AtomicUsize,
+    /// For want of room.
+    full: AtomicUsize,
+}
 
 /// What a submission does at a full gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,24 +81,41 @@ impl Shared {
         let Limits { capacity, blocking_threads, busy } = limits;
         let gate = capacity.map(Gate::new);
         let pool = Pool::new(blocking_threads);
-        let (closing, last_report) = (Closing::new(), Mutex::default());
-        Self { number, mailbox, clock, closing, gate, pool, busy, last_report }
+        Self {
+            number,
+            mailbox,
+            clock,
+            request: EndRequest::new(),
+            draining: Event::new(),
+            ended: Event::new(),
+            refused: Refused { closed: AtomicUsize::new(0), full: AtomicUsize::new(0) },
+            gate,
+            pool,
+            busy,
+            last_report: Mutex::default(),
+        }
     }
 
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.closing.is_closed()
+        self.request.is_made()
+    }
+
+    /// Whether the caller's submissions are taken.
+    pub(crate) fn accepts(&self) -> bool {
+        let home = context::home(&self.mailbox);
+        home.map_or_else(|| !self.is_closed(), |local| local.accepts())
     }
 
     /// Asks the loop to end, or to end sooner.
     pub(crate) fn shut_down(&self, how: Shutdown) {
-        self.closing.request(how.plan(self.clock.now()), Plan::or_sooner, &self.mailbox);
+        self.request.make(how.plan(self.clock.now()), Plan::or_sooner, &self.mailbox);
         self.let_go();
     }
 
     /// Refuses what is spawned from now on: the loop is at its end, asked to or not.
     pub(crate) fn refuse(&self) {
-        self.closing.close();
+        self.request.close();
         self.let_go();
     }
 
@@ -95,6 +134,36 @@ impl Shared {
         }
     }
 
+    /// Counts a submission that is not taken, and says why.
+    #[cold]
+    pub(crate) fn refusal(&self, why: Refusal) -> Refusal {
+        let count = match why {
+            Refusal::Closed => &self.refused.closed,
+            Refusal::Full => &self.refused.full,
+        };
+        // ORDERING: Relaxed: a number to look at, by which nothing is published.
+        count.fetch_add(1, Ordering::Relaxed);
+        why
+    }
+
+    /// How many were not taken since the request to end, and before it for want of room.
+    pub(crate) fn refused(&self) -> (u64, u64) {
+        // ORDERING: Relaxed: as in `refusal`.
+        let read = |count: &AtomicUsize| count.load(Ordering::Relaxed) as u64;
+        (read(&self.refused.closed), read(&self.refused.full))
+    }
+
+    /// Nothing of the loop runs any more: completes the report, and wakes those that wait for it.
+    pub(crate) fn end(&self) -> ShutdownReport {
+        let report = {
+            let mut report = self.last_report.lock();
+            report.refused = self.refused().0;
+            report.clone()
+        };
+        self.ended.happen();
+        report
+    }
+
     /// How many submissions have not been taken in, where that is counted.
     pub(crate) fn submitted(&self) -> usize {
         self.gate.as_ref().map_or(0, Gate::inside)
@@ -108,7 +177,7 @@ impl Shared {
     /// The plan, once there is one.
     #[inline]
     pub(crate) fn plan(&self) -> Option<Plan> {
-        self.closing.plan()
+        self.request.plan()
     }
 
     /// Spawns from any thread; gives the future back if the loop takes nothing more.
@@ -145,7 +214,7 @@ impl Shared {
         F::Output: Send,
     {
         if home || self.is_closed() {
-            return Err((task, Refusal::Closed));
+            return Err((task, self.refusal(Refusal::Closed)));
         }
         if let Some(gate) = &self.gate {
             let entered = match patience {
@@ -153,22 +222,24 @@ impl Shared {
                 Patience::Tries => gate.try_enter(),
             };
             if !entered {
-                let refusal = if self.is_closed() { Refusal::Closed } else { Refusal::Full };
-                return Err((task, refusal));
+                let why = if self.is_closed() { Refusal::Closed } else { Refusal::Full };
+                return Err((task, self.refusal(why)));
             }
         }
         task.push(&self.mailbox).map_err(|task| {
             self.admitted();
-            (task, Refusal::Closed)
+            (task, self.refusal(Refusal::Closed))
         })
     }
 
-    /// The same for a future that is made on the loop's thread. If it is not taken it is ended here.
+    /// The same for a future that is made on the loop's thread, guarded from the beginning or not. If it is
+    /// not taken it is ended here.
     pub(crate) fn spawn_with<C, F, L>(
         &self,
         make: C,
         label: L,
         location: &'static Location<'static>,
+        shield: Shield,
     ) -> Join<F::Output>
     where
         C: FnOnce() -> F + Send + 'static,
@@ -178,11 +249,30 @@ impl Shared {
     {
         let home = context::home(&self.mailbox);
         if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
-            return local.spawn(made(make), label, location);
+            let join = local.spawn(made(make), label, location);
+            if shield == Shield::Guarded {
+                join.task().guard();
+            }
+            return join;
         }
-        let task = deferred(make, label, origin(location), self.mailbox.clone());
+        let mut task = deferred(make, label, origin(location), self.mailbox.clone());
+        if shield == Shield::Guarded {
+            task = task.guarded();
+        }
         self.submit(task, home.is_some(), Patience::Waits)
-            .unwrap_or_else(|(task, _)| task.end(JoinError::Closed))
+            .unwrap_or_else(|(task, _)| self.end_refused(task))
+    }
+
+    /// Ends a task that was not taken.
+    pub(crate) fn end_refused<F, L>(&self, task: NewTask<F, L>) -> Join<F::Output>
+    where
+        F: Future + 'static,
+        L: Label,
+    {
+        match context::home(&self.mailbox) {
+            Some(local) => local.end_refused(task, |task| task.end(JoinError::Closed)),
+            None => task.end(JoinError::Closed),
+        }
     }
 
     /// Has the loop run `f` ahead of any backlog, or here if this is its thread.

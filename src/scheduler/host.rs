@@ -19,6 +19,8 @@ pub(crate) trait Host {
     fn ended(&self, report: Ended);
     /// A submission of another thread was taken in.
     fn admitted(&self);
+    /// Whether tasks that are taken in are to be asked to end.
+    fn cancels(&self) -> bool;
     /// Whether to be told of each poll.
     fn watches(&self) -> bool;
     /// A task's code is about to be run.

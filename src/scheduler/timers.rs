@@ -5,11 +5,15 @@ use super::wheel::{Step, TimerKey};
 use super::{Done, Host, Scheduler};
 use crate::error::{contain, discard, forget_payload};
 use crate::tick::{NEVER, Tick};
+use core::mem;
 use core::task::Waker;
 
 /// How much timer work is done between two batches of polls: one unit for each fired timer, and for each
 /// that is filed anew or put in order. A short list is put in order whole, if any unit is left.
 const TIMER_BUDGET: usize = 256;
+
+/// How often the end of a loop looks for timers that were armed by the drop of others.
+const ROUNDS: usize = 64;
 
 impl Scheduler {
     /// 2. Deadlines that passed. One timer at a time: its waker is user code.
@@ -53,14 +57,30 @@ impl Scheduler {
         }
     }
 
-    /// Forgets all timers, one by one: dropping a waker is user code.
+    /// Forgets all timers, one by one: dropping a waker is user code, and may arm another timer. Those
+    /// that come so are forgotten after the ones that were there, and leaked if that never ends (H9).
     pub(crate) fn disarm_all(&self) {
+        for _ in 0..ROUNDS {
+            let mut left = self.timers.borrow().len();
+            while left > 0 {
+                if let Some(alarm) = self.take_any() {
+                    discard(alarm);
+                }
+                left = (left - 1).min(self.timers.borrow().len());
+            }
+        }
+        while let Some(alarm) = self.take_any() {
+            mem::forget(alarm);
+        }
+    }
+
+    /// The next timer, whenever it is due.
+    fn take_any(&self) -> Option<Alarm> {
         loop {
-            let step = self.timers.borrow_mut().step(NEVER, &mut TIMER_BUDGET.clone());
-            match step {
-                Step::Fired(alarm) => discard(alarm),
+            match self.timers.borrow_mut().step(NEVER, &mut TIMER_BUDGET.clone()) {
+                Step::Fired(alarm) => return Some(alarm),
                 Step::More => {}
-                Step::Idle => return,
+                Step::Idle => return None,
             }
         }
     }
@@ -92,7 +112,7 @@ impl Scheduler {
             return Some(());
         }
         let mut other = self.alarm(waker);
-        core::mem::swap(self.timers.borrow_mut().payload_mut(key)?, &mut other);
+        mem::swap(self.timers.borrow_mut().payload_mut(key)?, &mut other);
         discard(other);
         Some(())
     }

@@ -3,7 +3,7 @@
 use loom::thread;
 
 use crate::error::JoinError;
-use crate::runtime::closing::Closing;
+use crate::runtime::closing::EndRequest;
 use crate::runtime::gate::Gate;
 use crate::runtime::started::promise;
 use crate::support::{Drops, Model, spawn_remote};
@@ -63,10 +63,10 @@ fn two_wait_for_one_room() {
 fn a_blocked_spawner_against_the_end() {
     for makes_room in [false, true] {
         loom::model(move || {
-            let (gate, closing) = (Arc::new(Gate::new(1)), Arc::new(Closing::<()>::new()));
+            let (gate, closing) = (Arc::new(Gate::new(1)), Arc::new(EndRequest::<()>::new()));
             assert!(gate.try_enter());
             let (waiting, seen) = (gate.clone(), closing.clone());
-            let spawner = thread::spawn(move || waiting.enter(|| seen.is_closed()));
+            let spawner = thread::spawn(move || waiting.enter(|| seen.is_made()));
             let full = gate.clone();
             let leaver = makes_room.then(|| thread::spawn(move || full.leave()));
             closing.close();
@@ -102,11 +102,11 @@ fn start_against_its_failure() {
 fn shutdown_against_spawn() {
     loom::model(|| {
         let model = Model::new();
-        let closing = Arc::new(Closing::new());
+        let closing = Arc::new(EndRequest::new());
         let (drops, mailbox) = (Drops::new(), model.mailbox());
         let (seen, token) = (closing.clone(), drops.token());
         let spawner = thread::spawn(move || {
-            (!seen.is_closed()).then(|| {
+            (!seen.is_made()).then(|| {
                 spawn_remote(&mailbox, async move {
                     let _token = token;
                     std::future::pending::<()>().await;
@@ -114,10 +114,10 @@ fn shutdown_against_spawn() {
             })
         });
         let (asked, mailbox) = (closing.clone(), model.mailbox());
-        let stopper = thread::spawn(move || asked.request(7, |_, plan| plan, &mailbox));
+        let stopper = thread::spawn(move || asked.make(7, |_, plan| plan, &mailbox));
         model.run_until(|| {
             let plan = closing.plan();
-            assert!(!closing.is_closed() || closing.plan() == Some(7), "closed without a plan");
+            assert!(!closing.is_made() || closing.plan() == Some(7), "closed without a plan");
             plan.is_some()
         });
         model.close();

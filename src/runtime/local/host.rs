@@ -6,6 +6,7 @@ use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::TaskPanic;
 use crate::scheduler::{Ended, Host, Subject};
+use crate::shutdown::Phase;
 use crate::task::cell::End;
 use crate::task::loop_side::Lost;
 use crate::task::state::Request;
@@ -20,16 +21,14 @@ impl Host for Local {
     }
 
     fn lost(&self, lost: Lost) {
-        match &self.on_panic {
-            Some(hook) => {
-                let panic = TaskPanic::new(&lost);
-                if let Err(payload) = contain(|| hook(&panic)) {
-                    forget_payload(payload);
-                }
-                forget_payload(lost.payload);
+        let hook = self.on_panic.borrow().clone();
+        if let Some(hook) = hook {
+            let panic = TaskPanic::new(&lost);
+            if let Err(payload) = contain(|| hook(&panic)) {
+                forget_payload(payload);
             }
-            None => forget_payload(lost.payload),
         }
+        forget_payload(lost.payload);
     }
 
     #[inline]
@@ -53,6 +52,10 @@ impl Host for Local {
     #[inline]
     fn admitted(&self) {
         self.shared.admitted();
+    }
+
+    fn cancels(&self) -> bool {
+        self.phase.get() == Phase::Cancelling
     }
 
     #[inline]

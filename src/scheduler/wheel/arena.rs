@@ -39,7 +39,6 @@ impl<T> Arena<T> {
         Self { places: Vec::new(), free: Vec::new(), hand: 0, hand_at: 0, last: NOWHERE, len: 0 }
     }
 
-    #[cfg(any(test, fuzzing))]
     pub(super) fn len(&self) -> usize {
         self.len
     }
