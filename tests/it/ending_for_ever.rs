@@ -4,7 +4,7 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use sideloop::{
@@ -107,8 +107,9 @@ fn a_waiter_that_panics_and_comes_back_does_not_keep_the_loop() {
     impl Wake for Again {
         fn wake(self: Arc<Self>) {
             let waker = Waker::from(self.clone());
+            let mut cx = Context::from_waker(&waker);
             let mut next = Box::pin(self.0.next());
-            while next.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+            while let Poll::Ready(Some(_)) = next.as_mut().poll(&mut cx) {
                 next = Box::pin(self.0.next());
             }
             std::mem::forget(next); // it sleeps

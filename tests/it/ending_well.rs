@@ -12,7 +12,7 @@ use sideloop::{
 };
 
 use crate::shutdown::drain;
-use crate::support::{Drops, OnDrop, hold, join_err, join_ok, limited, loop_started};
+use crate::support::{Drops, OnDrop, hold, join_err, join_ok, limited, limited_to, loop_started};
 
 /// A limit that no test waits for.
 const LONG: Duration = Duration::from_secs(3600);
@@ -256,11 +256,11 @@ fn the_stop_hook_is_refused_and_counted() {
 /// H8: the case `late_submissions_are_not_cancelled`: threads spawn until they see the loop closed.
 #[test]
 fn what_is_taken_in_during_the_cancel_phase_is_asked_to_end() {
-    limited(|| {
-        for _ in 0..20 {
+    limited_to(Duration::from_secs(120), || {
+        for _ in 0..5 {
             let side = loop_started();
             let task = cleans_up(&side, || time::sleep(Duration::from_millis(20)));
-            let spawners: Vec<_> = (0..8)
+            let spawners: Vec<_> = (0..4)
                 .map(|_| {
                     let handle = side.handle().clone();
                     thread::spawn(move || {
