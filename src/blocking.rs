@@ -22,8 +22,9 @@ impl Handle {
     ///
     /// In a job [`current`](crate::current) is the loop that it was spawned on and
     /// [`current_task`](crate::current_task) the job's task. A job that joins itself, by whichever handle, is told
-    /// [`JoinError::WouldDeadlock`](crate::JoinError::WouldDeadlock). What it spawns on the loop comes from
-    /// outside: after the request to shut down it is refused.
+    /// [`JoinError::WouldDeadlock`](crate::JoinError::WouldDeadlock). What a job spawns on the loop comes from
+    /// another thread: after the request to shut down it is refused. Tasks of the loop may start jobs until its
+    /// abort phase begins.
     ///
     /// If there is no thread to be had, the handle reports a panic that says so.
     ///

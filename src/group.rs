@@ -71,7 +71,7 @@ impl<T: 'static> TaskGroup<T> {
 
     /// Spawns a member as [`Handle::spawn`] does.
     ///
-    /// From any thread. If the loop was asked to shut down, the future is dropped here and the member
+    /// From any thread. What the loop does not take, because it shuts down, is dropped here, and the member
     /// comes out of the group as [`JoinError::Closed`].
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> TaskId

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use futures_task::{FutureObj, Spawn, SpawnError as Refused};
 
-use crate::error::{JoinError, SpawnError};
+use crate::error::SpawnError;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
 use crate::runtime::context;
 use crate::runtime::guards::cancel_within;
-use crate::runtime::shared::{Patience, Refusal, Shared};
+use crate::runtime::shared::{Patience, Refusal, Shared, Shield};
 use crate::shutdown::Shutdown;
 use crate::spawning::TaskBuilder;
 use crate::task::cell::Label;
@@ -52,8 +52,12 @@ impl Handle {
     ///
     /// From any thread. On the loop's thread the task goes straight to the ready queue; elsewhere it
     /// goes through the injection queue and the loop is unparked. Either way its first poll comes in a
-    /// later turn, never inside this call. If the loop was asked to shut down, the future is dropped
-    /// here and the handle reports [`JoinError::Closed`]. Dropping the handle detaches the task.
+    /// later turn, never inside this call. Dropping the handle detaches the task.
+    ///
+    /// If the loop was asked to shut down, the future is dropped here and the handle reports
+    /// [`JoinError::Closed`](crate::JoinError::Closed). On the loop's own thread, in what it runs, it is taken
+    /// all the same until the abort phase begins: see [`Shutdown`]. Refused submissions are counted, by
+    /// [`Metrics::refused`](crate::Metrics::refused) and the report.
     ///
     /// With a [capacity](crate::Builder::capacity) it blocks while there is no room, on every thread
     /// but the loop's own.
@@ -105,7 +109,7 @@ impl Handle {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        JoinHandle::new(self.shared.spawn_with(make, (), Location::caller()))
+        JoinHandle::new(self.shared.spawn_with(make, (), Location::caller(), Shield::Bare))
     }
 
     /// Starts `future` like [`Handle::spawn`], or gives it back.
@@ -195,7 +199,7 @@ impl Handle {
     /// [`CancelRequest::NotFound`] when the loop does not know the task (any more). A stale id, or one
     /// of another loop, touches nothing. Asked on the loop's own thread, where the answer is there at
     /// once, it may not know yet what another thread has spawned since the turn began. After the loop's
-    /// end the handle reports [`JoinError::Closed`].
+    /// end the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
     ///
     /// # Examples
     ///
@@ -266,7 +270,8 @@ impl Handle {
 
     /// Asks the loop to end. From anywhere, any number of times; later requests may only shorten it.
     ///
-    /// Returns at once. [`LoopThread::join`](crate::LoopThread::join) waits for the end.
+    /// Returns at once. [`LoopThread::join`](crate::LoopThread::join) and [`Handle::closed`] wait for the end.
+    /// This call wakes the tasks that wait for [`Handle::closing`].
     ///
     /// # Examples
     ///
@@ -331,7 +336,7 @@ impl Handle {
         L: Label,
     {
         let taken = self.shared.spawn(future, label, location, Patience::Waits);
-        JoinHandle::new(taken.unwrap_or_else(|(task, _)| task.end(JoinError::Closed)))
+        JoinHandle::new(taken.unwrap_or_else(|(task, _)| self.shared.end_refused(task)))
     }
 }
 
@@ -348,6 +353,6 @@ impl Spawn for Handle {
     }
 
     fn status(&self) -> Result<(), Refused> {
-        if self.is_closed() { Err(Refused::shutdown()) } else { Ok(()) }
+        if self.shared.accepts() { Ok(()) } else { Err(Refused::shutdown()) }
     }
 }

@@ -85,6 +85,8 @@ pub mod bare;
 mod blocking;
 mod cancel;
 #[cfg(feature = "std")]
+mod ending;
+#[cfg(feature = "std")]
 mod group;
 #[cfg(feature = "std")]
 mod guard;
@@ -114,6 +116,7 @@ pub use crate::task::state::CancelRequest;
 
 #[cfg(feature = "std")]
 pub use crate::{
+    ending::{Closed, Closing},
     error::{BoxError, Cancelled, SpawnError, StartError, ZeroPeriod},
     group::TaskGroup,
     guard::{CancelGuard, Requested, cancel_requested},

@@ -8,7 +8,7 @@ use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
 use crate::runtime::local::Local;
-use crate::task::tally::Tally;
+use crate::runtime::shared::Shared;
 
 /// What is known of one task.
 ///
@@ -70,6 +70,9 @@ pub struct Metrics {
     pub panicked: u64,
     /// Tasks that have not ended.
     pub live: u64,
+    /// Submissions of tasks that were not taken: after the request to shut down, or because a bounded
+    /// queue was full. Counted on the thread that made them.
+    pub refused: u64,
     /// Polls of tasks.
     pub polls: u64,
     /// Wakes of tasks on the loop's own thread.
@@ -93,7 +96,9 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn read(tally: &Tally, queued: usize, busy: Duration) -> Self {
+    pub(crate) fn read(shared: &Shared) -> Self {
+        let tally = &shared.mailbox.tally;
+        let (closed, full) = shared.refused();
         // What has ended is read first, so that it is never more than what was spawned.
         let (finished, cancelled) = (tally.finished.get(), tally.cancelled.get());
         let panicked = tally.panicked.get();
@@ -104,6 +109,7 @@ impl Metrics {
             cancelled,
             panicked,
             live: spawned.saturating_sub(finished + cancelled + panicked),
+            refused: closed + full,
             polls: tally.polls.get(),
             local_wakes: tally.local_wakes.get(),
             remote_wakes: tally.remote_wakes.get(),
@@ -111,8 +117,8 @@ impl Metrics {
             unparks: tally.unparks.get(),
             timers_armed: tally.timers_armed.get(),
             timers_fired: tally.timers_fired.get(),
-            queued: tally.ready.get() + queued as u64,
-            busy,
+            queued: tally.ready.get() + shared.submitted() as u64,
+            busy: shared.busy(),
         }
     }
 }
@@ -178,7 +184,6 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let shared = self.shared();
-        Metrics::read(&shared.mailbox.tally, shared.submitted(), shared.busy())
+        Metrics::read(self.shared())
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod builder;
 pub(crate) mod clock;
 pub(crate) mod closing;
 pub(crate) mod context;
+pub(crate) mod event;
 pub(crate) mod executor;
 pub(crate) mod gate;
 pub(crate) mod guards;
@@ -18,6 +19,7 @@ pub(crate) mod shared;
 pub(crate) mod slack;
 pub(crate) mod thread;
 pub(crate) mod thread_waker;
+pub(crate) mod waiters;
 pub(crate) mod watchdog;
 
 #[cfg(all(test, not(loom), target_has_atomic = "64"))]

@@ -264,7 +264,7 @@ impl Scheduler {
     }
 
     /// The ids of all tasks, in spawn order. Nothing is allocated while the registry is borrowed.
-    fn ids(&self) -> Vec<TaskId> {
+    pub(crate) fn ids(&self) -> Vec<TaskId> {
         let mut ids = Vec::new();
         while !self.registry.borrow().list(&mut ids) {
             ids.reserve(self.live());
@@ -309,16 +309,14 @@ impl Scheduler {
         registry.get(id).map_or(CancelRequest::NotFound, |entry| entry.task.request(what))
     }
 
+    /// Whether the task has not ended, as far as the loop knows.
+    pub(crate) fn knows(&self, id: TaskId) -> bool {
+        self.registry.borrow().get(id).is_some()
+    }
+
     /// A reference to a task that has not ended.
     pub(crate) fn task(&self, id: TaskId) -> Option<TaskRef> {
         self.registry.borrow().get(id).map(|entry| entry.task.task())
-    }
-
-    /// Asks every task to end.
-    pub(crate) fn request_all(&self, what: Request) {
-        for id in self.ids() {
-            self.request(id, what);
-        }
     }
 
     /// Ends every task here and now, in spawn order; runs their destructors.
@@ -333,7 +331,9 @@ impl Scheduler {
                 self.tidy_registry();
             }
             if let Some(entry) = entry {
-                let _ = entry.task.request(Request::Abort);
+                if !entry.task.is_ending() {
+                    let _ = entry.task.request(Request::Abort);
+                }
                 if entry.task.give_place_up() {
                     host.admitted();
                 }

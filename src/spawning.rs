@@ -9,12 +9,14 @@ use std::task::{Context, Poll};
 
 use futures_task::{LocalFutureObj, LocalSpawn, SpawnError as Refused};
 
+use crate::guard::CancelGuard;
 use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
 use crate::runtime::blocking::current_job;
 use crate::runtime::context;
 use crate::runtime::local::Local;
+use crate::runtime::shared::{Refusal, Shield};
 
 /// A task that is about to be spawned, with what it is to be called. Made by [`Handle::task`].
 ///
@@ -79,7 +81,46 @@ impl<'a> TaskBuilder<'a> {
         F::Output: Send + 'static,
     {
         let Some(name) = self.name else { return self.handle.spawn_with(make) };
-        JoinHandle::new(self.handle.shared().spawn_with(make, name, Location::caller()))
+        JoinHandle::new(self.handle.shared().spawn_with(
+            make,
+            name,
+            Location::caller(),
+            Shield::Bare,
+        ))
+    }
+
+    /// Spawns the future that `make` makes, guarded from this call on: as [`Handle::spawn_with`], but a
+    /// cancel that comes before the first poll is told to the task, which is polled all the same.
+    ///
+    /// `make` is called in the first poll, with the guard of its task. A guard that is dropped in there
+    /// protects no longer: see [`CancelGuard`]. An abort before the first poll drops `make` uncalled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown};
+    /// use std::time::Duration;
+    ///
+    /// let side = LoopThread::start()?;
+    /// let answer = side.handle().task().name("request").spawn_guarded(|guard| async move {
+    ///     let answer = guard.run(async { "in full" }).await; // or a cancel, if that is sooner
+    ///     answer.unwrap_or("try again later")
+    /// });
+    /// side.shutdown(Shutdown::graceful(Duration::from_secs(1)));
+    /// assert!(["in full", "try again later"].contains(&answer.join()?));
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn spawn_guarded<C, F>(self, make: C) -> JoinHandle<F::Output>
+    where
+        C: FnOnce(CancelGuard) -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let make = move || make(CancelGuard::new());
+        let (shared, location) = (self.handle.shared(), Location::caller());
+        JoinHandle::new(shared.spawn_with(make, self.name, location, Shield::Guarded))
     }
 
     /// Runs a blocking job as [`Handle::spawn_blocking`] does.
@@ -160,8 +201,8 @@ impl LocalHandle {
 
     /// Spawns a future that cannot leave this thread.
     ///
-    /// If the loop was asked to shut down, the future is dropped and the handle reports
-    /// [`JoinError::Closed`](crate::JoinError::Closed).
+    /// If the loop was asked to shut down, and is outside of its run or in its abort phase, the future is
+    /// dropped and the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         JoinHandle::new(self.local.spawn_local(future, (), Location::caller()))
@@ -171,7 +212,10 @@ impl LocalHandle {
 impl LocalSpawn for LocalHandle {
     #[track_caller]
     fn spawn_local_obj(&self, future: LocalFutureObj<'static, ()>) -> Result<(), Refused> {
-        self.status_local()?;
+        if let Err(refused) = self.status_local() {
+            self.local.shared.refusal(Refusal::Closed);
+            return Err(refused);
+        }
         self.spawn_local(future).detach();
         Ok(())
     }
@@ -193,7 +237,9 @@ fn here(caller: &str) -> Rc<Local> {
 
 /// Spawns a future that need not be `Send` on the loop that the caller is running on.
 ///
-/// It goes straight to the ready queue, wakes nobody, and is first polled in a later turn.
+/// It goes straight to the ready queue, wakes nobody, and is first polled in a later turn. In a
+/// [shutdown](crate::Shutdown) it is taken until the abort phase begins; after that the future is dropped and
+/// the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
 ///
 /// # Panics
 ///

@@ -54,6 +54,7 @@
 //! | the same, two wait for one member | `groups::two_wait_for_the_last_member` | `last_member_calls_nobody` |
 //! | the same, and one of them leaves | `groups::a_waiter_that_leaves_against_an_end` | `called_waiter_leaves` |
 //! | a group: a member is made against its end | `groups::member_made_against_its_end` | `ended_member_untold` |
+//! | what happens once to a loop, against who begins to wait for it | `events::wait_against_the_event` | `event_waiter_sleeps_unasked` |
 //! | a thread that blocks in a join against its wake | `threads::wake_against_wait` | `thread_rung_before_the_mark` |
 //! | a poll that begins against a watchdog that goes to rest | `watchdog::polls_against_rest` | `watchdog_sleeps_unasked` |
 //! | a poll that ends against a watchdog | `watchdog::a_poll_that_is_over` | `end_leaves_the_poll` |
@@ -92,6 +93,7 @@ mod floor {
     pub(crate) mod runtime {
         pub(crate) mod blocking;
         pub(crate) mod closing;
+        pub(crate) mod event;
         pub(crate) mod gate;
         pub(crate) mod guards {
             pub(crate) mod record;
@@ -99,6 +101,7 @@ mod floor {
         pub(crate) mod main_future;
         pub(crate) mod parker;
         pub(crate) mod thread_waker;
+        pub(crate) mod waiters;
         pub(crate) mod watchdog {
             pub(crate) mod watch;
         }
@@ -118,6 +121,8 @@ pub(crate) use floor::{error, group, id, runtime, sync, task};
 mod closing;
 #[path = "loom/ends.rs"]
 mod ends;
+#[path = "loom/events.rs"]
+mod events;
 #[path = "loom/gates.rs"]
 mod gates;
 #[path = "loom/groups.rs"]

@@ -21,6 +21,9 @@ use crate::task::mailbox::Mailbox;
 /// is copied where a weak reference would have to be counted.
 static LOOPS: Mutex<Loops> = Mutex::new(Loops { last: NonZeroU64::MIN, all: Vec::new() });
 
+/// How often a thread that ends looks for loops that are left.
+const ROUNDS: usize = 8;
+
 #[derive(Debug)]
 struct Loops {
     last: NonZeroU64,
@@ -108,11 +111,15 @@ impl Drop for Left {
         if !sync::current().is_null() {
             return;
         }
-        while let Some(local) =
-            HOMES.with(|homes| homes.borrow().first().map(|home| home.local.clone()))
-        {
-            local.close();
-            move_out(&local);
+        // A destructor may leave another loop behind, and that one's the next: not for ever.
+        for _ in 0..ROUNDS {
+            for local in HOMES.with(|homes| {
+                homes.borrow().iter().map(|home| home.local.clone()).collect::<Vec<_>>()
+            }) {
+                local.close();
+                move_out(&local);
+                local.tell_end();
+            }
         }
     }
 }

@@ -48,6 +48,8 @@ use crate::spawning::LocalHandle;
 pub struct Executor {
     local: Rc<Local>,
     handle: Handle,
+    /// Its owner tells the end of the loop, because a hook is still to run.
+    is_silent: bool,
 }
 
 /// What one turn did, and what comes next.
@@ -75,6 +77,8 @@ pub struct Turn {
     /// When the next timer is due; `None`: no timer is armed. Exact if the loop is idle; else it may be too
     /// early, where so many timers were cancelled that it takes more than a turn to find the next one.
     pub next_deadline: Option<Instant>,
+    /// The loop was asked to end, and has: there is nothing more to drive.
+    pub ended: bool,
 }
 
 impl Executor {
@@ -88,7 +92,7 @@ impl Executor {
         context::move_in(&local);
         // It is idle until it is first driven: what comes in before calls `on_wake`.
         local.rest();
-        Self { handle: local.handle(), local }
+        Self { handle: local.handle(), local, is_silent: false }
     }
 
     /// The handle to the loop, for any thread.
@@ -148,7 +152,7 @@ impl Executor {
             }
             let done = local.turn();
             local.is_over();
-            if local.scheduler.is_idle() && !done.more_timers && !main.is_woken() {
+            if local.is_idle() && !done.more_timers && !main.is_woken() {
                 local.park();
             }
         }
@@ -167,7 +171,14 @@ impl Executor {
     /// assert!(executor.run().panicked.is_empty());
     /// ```
     pub fn run(&mut self) -> ShutdownReport {
-        self.local.run()
+        self.local.run();
+        if self.is_silent { self.local.report() } else { self.local.tell_end() }
+    }
+
+    /// Its end is not the loop's: the caller tells when that comes.
+    pub(super) fn silenced(mut self) -> Self {
+        self.is_silent = true;
+        self
     }
 
     /// Runs turns until nothing is ready and no timer due, and says how many polls were made. Never
@@ -266,6 +277,9 @@ impl Executor {
     /// Makes one turn: takes in what came, fires due timers, polls one batch. Never blocks, except in
     /// what it polls. Virtual time does not jump.
     ///
+    /// After a request to shut down each turn goes on with that; the one that finds nothing left ends the
+    /// loop, as the end of [`run`](Self::run) does, and says so by [`Turn::ended`].
+    ///
     /// # Examples
     ///
     /// ```
@@ -279,12 +293,16 @@ impl Executor {
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
         let done = local.turn();
-        local.is_over();
+        let ended = local.is_over();
+        if ended && !local.has_ended() {
+            local.close();
+            local.tell_end();
+        }
         let (known, next) =
             local.next_deadline().map_or_else(|at| (false, Some(at)), |at| (true, at));
-        let idle = known && local.scheduler.is_idle() && !done.more_timers && local.rest();
+        let idle = known && local.is_idle() && !done.more_timers && local.rest();
         let next_deadline = next.and_then(|tick| local.shared.clock.instant(tick));
-        Turn { polls: done.polls, fired: done.fired, idle, next_deadline }
+        Turn { polls: done.polls, fired: done.fired, idle, next_deadline, ended }
     }
 
     /// Calls `f` as if from inside the loop's run.
@@ -305,6 +323,9 @@ impl Drop for Executor {
         self.local.close();
         context::move_out(&self.local);
         self.local.join_threads();
+        if !self.is_silent {
+            self.local.tell_end();
+        }
     }
 }
 

@@ -51,13 +51,19 @@ impl Guards {
         result
     }
 
-    /// One guard more for a task that is being polled.
-    pub(crate) fn guard(&self, task: TaskRef) -> Arc<Record> {
+    /// One guard more for a task that is being polled. For one that the loop does not know any more, or
+    /// a request to the loop itself, nothing is kept: there is nothing left to be asked of it.
+    pub(crate) fn guard(&self, task: TaskRef, local: &Local) -> Arc<Record> {
         let serial = task.id().as_u64();
         let known = self.kept.borrow().get(&serial).and_then(|kept| kept.record.clone());
         let record = known.unwrap_or_else(|| {
+            let lives = local.scheduler.knows(task.id());
             let record = Arc::new(Record::new(task));
-            self.change(|all| all.entry(serial).or_default().record = Some(record.clone()));
+            if lives {
+                self.change(|all| all.entry(serial).or_default().record = Some(record.clone()));
+            } else {
+                record.end();
+            }
             record
         });
         record.guard();

@@ -1,25 +1,29 @@
 //! One loop on its thread: the scheduler, its clock and hooks, and the way it ends.
 
+mod ending;
 mod host;
 mod parking;
+mod refusals;
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::collections::VecDeque;
+use std::future::{Future, pending};
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::refusals::Refusals;
 use super::clock::Clock;
 use super::context::{Held, Number};
 use super::guards::Guards;
 use super::main_future::Main;
 use super::parker::Parker;
 use super::patience::Patience;
-use super::shared::Shared;
+use super::shared::{Refusal, Shared};
 use super::watchdog::{Busy, Watchdog};
-use crate::error::discard;
 use crate::handle::Handle;
+use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::PanicHook;
 use crate::scheduler::{Activity, Details, Done, Host, Scheduler, Subject};
@@ -29,7 +33,6 @@ use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
 use crate::task::mailbox::{Mailbox, Unpark};
 use crate::task::spawn::refused;
-use crate::task::state::Request;
 use crate::tick::{NEVER, Tick};
 
 /// After more polls than this the time is asked for anew.
@@ -63,7 +66,8 @@ pub(crate) struct Local {
     parker: Parker,
     batch: usize,
     patience: Patience,
-    on_panic: Option<PanicHook>,
+    /// Until the loop has ended.
+    on_panic: RefCell<Option<Rc<PanicHook>>>,
     watchdog: Option<Watchdog>,
     /// Whether there is a watchdog or a gate.
     looks_on: bool,
@@ -75,6 +79,9 @@ pub(crate) struct Local {
     /// What wakes the future that is polled beside the tasks, if there is one.
     pub(super) main: RefCell<Option<Arc<Main>>>,
     report: RefCell<ShutdownReport>,
+    /// Those who are to be asked to end, in spawn order.
+    to_ask: RefCell<VecDeque<TaskId>>,
+    refusals: Refusals,
     /// Whether the way in is closed.
     closed: Cell<bool>,
     /// How many calls that block, on this thread inside of the run, keep the loop from going on.
@@ -110,14 +117,16 @@ impl Local {
             parker,
             batch: settings.batch,
             patience: Patience::of(settings.spin),
-            on_panic: settings.on_panic,
             looks_on: settings.watchdog.is_some() || settings.capacity.is_some(),
+            on_panic: RefCell::new(settings.on_panic.map(Rc::new)),
             watchdog: settings.watchdog,
             phase: Cell::new(Phase::Running),
             now: Cell::new(None),
             read: Cell::new(None),
             main: RefCell::default(),
             report: RefCell::default(),
+            to_ask: RefCell::default(),
+            refusals: Refusals::default(),
             closed: Cell::new(false),
             held: Cell::new(0),
         })
@@ -136,22 +145,6 @@ impl Local {
         self.closed.get()
     }
 
-    /// What the report would say if the loop ended now.
-    pub(crate) fn report(&self) -> ShutdownReport {
-        self.report.borrow().clone()
-    }
-
-    /// Whether a spawn on this thread is taken: until the request to end, and while draining from
-    /// inside the run.
-    #[inline]
-    pub(crate) fn accepts(&self) -> bool {
-        !self.shared.is_closed() || self.drains()
-    }
-
-    fn drains(&self) -> bool {
-        self.scheduler.side.is_entered() && self.phase.get() <= Phase::Draining
-    }
-
     /// Spawns on this thread, straight to the ready queue. The loop [accepts](Self::accepts).
     #[inline]
     pub(crate) fn spawn<F: Future, L: Label>(
@@ -161,12 +154,15 @@ impl Local {
         location: &'static Location<'static>,
     ) -> Join<F::Output> {
         let join = self.scheduler.spawn(future, label, location, self.now());
+        if self.shared.is_closed() {
+            self.spawned_late(join.id());
+        }
         self.tell_host();
         join
     }
 
     /// Spawns on this thread a future that cannot leave it. If it is not taken it is ended here.
-    pub(crate) fn spawn_local<F: Future, L: Label>(
+    pub(crate) fn spawn_local<F: Future + 'static, L: Label>(
         &self,
         future: F,
         label: L,
@@ -180,25 +176,42 @@ impl Local {
 
     /// The same from inside the run: nobody has to be told.
     #[inline]
-    pub(crate) fn spawn_inside<F: Future>(
+    pub(crate) fn spawn_inside<F: Future + 'static>(
         &self,
         future: F,
         location: &'static Location<'static>,
     ) -> Join<F::Output> {
-        if self.accepts() {
-            return self.scheduler.spawn(future, (), location, self.now());
+        if self.shared.is_closed() {
+            return self.spawn_local(future, (), location);
         }
-        self.refuse(future, location)
+        self.scheduler.spawn(future, (), location, self.now())
     }
 
     #[inline(never)]
-    fn refuse<F: Future>(
+    fn refuse<F: Future + 'static>(
         &self,
         future: F,
         location: &'static Location<'static>,
     ) -> Join<F::Output> {
-        let origin = Origin { serial: self.scheduler.draw_serial(), location };
-        refused(future, origin, self.shared.mailbox.clone())
+        self.shared.refusal(Refusal::Closed);
+        let (origin, owner) = (self.origin(location), self.shared.mailbox.clone());
+        self.end_refused(future, |future| refused(future, origin, owner))
+    }
+
+    /// Has `end` drop what was not taken.
+    pub(crate) fn end_refused<T, R>(&self, task: T, end: impl FnOnce(T) -> Join<R>) -> Join<R>
+    where
+        T: 'static,
+        R: 'static,
+    {
+        self.refusals.end(task, end).unwrap_or_else(|| {
+            let origin = self.origin(Location::caller());
+            refused(pending(), origin, self.shared.mailbox.clone())
+        })
+    }
+
+    fn origin(&self, location: &'static Location<'static>) -> Origin {
+        Origin { serial: self.scheduler.draw_serial(), location }
     }
 
     /// One turn. The caller has entered.
@@ -222,48 +235,11 @@ impl Local {
         done
     }
 
-    /// Goes from phase to phase as the plan has it.
-    fn advance_shutdown(&self) {
-        let Some(plan) = self.shared.plan() else { return };
-        if self.phase.get() == Phase::Running {
-            self.phase.set(Phase::Draining);
-            // Requests that were made before this one come first.
-            self.scheduler.take_in_some(self, self.batch);
-        }
-        let now = self.now();
-        let cancels = plan.cancel_at <= plan.abort_at;
-        if self.phase.get() == Phase::Draining && cancels && plan.cancel_at <= now {
-            self.phase.set(Phase::Cancelling);
-            self.scheduler.request_all(Request::Cancel);
-        } else if plan.abort_at <= now && self.phase.get() < Phase::Ended {
-            // What was accepted before is part of what is ended and reported.
-            self.scheduler.take_in_all(self);
-            self.phase.set(Phase::Cancelling);
-            self.scheduler.end_all(self);
-        }
-    }
-
-    /// Whether the loop was asked to end and nothing is left of it.
-    pub(crate) fn is_over(&self) -> bool {
-        if self.phase.get() > Phase::Running
-            && self.scheduler.live() == 0
-            && !self.scheduler.has_new()
-        {
-            self.phase.set(Phase::Ended);
-        }
-        self.phase.get() == Phase::Ended
-    }
-
     /// The instant at which the loop has to look again though nobody wakes it; `None` for never. `Err`:
     /// it has to look again at once, and no timer is due before that.
     pub(crate) fn next_deadline(&self) -> Result<Option<Tick>, Tick> {
         let timer = self.scheduler.next_deadline()?;
-        let limit = self.shared.plan().map(|plan| match self.phase.get() {
-            Phase::Running => 0,
-            Phase::Draining => plan.cancel_at.min(plan.abort_at),
-            Phase::Cancelling => plan.abort_at,
-            Phase::Ended => NEVER,
-        });
+        let limit = self.next_limit();
         Ok([timer, limit].into_iter().flatten().min().filter(|tick| *tick != NEVER))
     }
 
@@ -280,7 +256,7 @@ impl Local {
     }
 
     /// Runs turns until the loop was asked to end and has.
-    pub(crate) fn run(&self) -> ShutdownReport {
+    pub(crate) fn run(&self) {
         let _held = Held::by(self);
         let _entered = self.scheduler.side.enter();
         self.forget_reading();
@@ -289,29 +265,11 @@ impl Local {
             if self.is_over() {
                 break;
             }
-            if self.scheduler.is_idle() && !done.more_timers {
+            if self.is_idle() && !done.more_timers {
                 self.park();
             }
         }
         self.close();
-        self.report()
-    }
-
-    /// The loop's end: what still lives is dropped in spawn order, and nothing comes in any more.
-    pub(crate) fn close(&self) {
-        let _entered = self.scheduler.side.enter();
-        if self.closed.get() {
-            // Timers may have been armed since, by a `block_on`.
-            self.scheduler.disarm_all();
-            return;
-        }
-        self.phase.set(Phase::Ended);
-        self.shared.refuse();
-        self.scheduler.close(self);
-        self.scheduler.disarm_all();
-        self.closed.set(true);
-        self.shared.pool.close();
-        *self.shared.last_report.lock() = self.report();
     }
 
     /// Waits until no thread of the loop's but its own is left, except for jobs past their limit. It was closed.
@@ -342,7 +300,6 @@ impl Local {
 impl Drop for Local {
     fn drop(&mut self) {
         self.shared.number.forget();
-        discard(self.on_panic.take());
     }
 }
 

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 
 use super::blocking::Pool;
 use super::clock::Clock;
-use super::closing::Closing;
+use super::closing::EndRequest;
 use super::context::{self, Number};
+use super::event::Event;
 use super::gate::{Gate, Waiting};
 use super::local::{Limits, Local};
 use super::park;
@@ -19,7 +20,7 @@ use super::watchdog::Busy;
 use crate::error::JoinError;
 use crate::id::{self, TaskId};
 use crate::shutdown::{Plan, Shutdown, ShutdownReport};
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicUsize, Ordering};
 use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
 use crate::task::mailbox::Mailbox;
@@ -31,7 +32,12 @@ pub(crate) struct Shared {
     pub(crate) number: Number,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) clock: Clock,
-    closing: Closing<Plan>,
+    pub(crate) request: EndRequest<Plan>,
+    /// A drain has begun: tasks may finish, and those that repeat themselves are to.
+    pub(crate) draining: Event,
+    /// Nothing of the loop runs any more.
+    pub(crate) ended: Event,
+    refused: Refused,
     /// The bound on submissions, if there is one.
     pub(super) gate: Option<std::sync::Arc<Gate>>,
     pub(crate) pool: std::sync::Arc<Pool>,
@@ -47,8 +53,24 @@ pub(crate) enum Refusal {
     Full,
 }
 
+/// Whether a task is guarded before its first poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shield {
+    Bare,
+    Guarded,
+}
+
 /// A submission's handle, or the task and why it was not taken.
 pub(crate) type Submitted<F, L> = Result<Join<<F as Future>::Output>, (NewTask<F, L>, Refusal)>;
+
+/// How many submissions were not taken. A number comes round after 2^32 of them where words have 32 bits.
+#[derive(Debug)]
+struct Refused {
+    /// After the request to end.
+    closed: AtomicUsize,
+    /// For want of room.
+    full: AtomicUsize,
+}
 
 /// What a submission does at the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,24 +87,41 @@ impl Shared {
         let Limits { capacity, blocking_threads, busy } = limits;
         let gate = capacity.map(|capacity| std::sync::Arc::new(Gate::new(capacity)));
         let pool = Pool::new(blocking_threads, clock.is_virtual().then(|| mailbox.clone()));
-        let (closing, last_report) = (Closing::new(), Mutex::default());
-        Self { number, mailbox, clock, closing, gate, pool, busy, last_report }
+        Self {
+            number,
+            mailbox,
+            clock,
+            request: EndRequest::new(),
+            draining: Event::new(),
+            ended: Event::new(),
+            refused: Refused { closed: AtomicUsize::new(0), full: AtomicUsize::new(0) },
+            gate,
+            pool,
+            busy,
+            last_report: Mutex::default(),
+        }
     }
 
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.closing.is_closed()
+        self.request.is_made()
+    }
+
+    /// Whether the caller's submissions are taken.
+    pub(crate) fn accepts(&self) -> bool {
+        let home = context::home(&self.mailbox);
+        home.map_or_else(|| !self.is_closed(), |local| local.accepts())
     }
 
     /// Asks the loop to end, or to end sooner.
     pub(crate) fn shut_down(&self, how: Shutdown) {
-        self.closing.request(how.plan(self.clock.now()), Plan::or_sooner, &self.mailbox);
+        self.request.make(how.plan(self.clock.now()), Plan::or_sooner, &self.mailbox);
         self.let_go();
     }
 
     /// Refuses what is spawned from now on: the loop is at its end, asked to or not.
     pub(crate) fn refuse(&self) {
-        self.closing.close();
+        self.request.close();
         self.let_go();
     }
 
@@ -91,6 +130,36 @@ impl Shared {
         if let Some(gate) = &self.gate {
             gate.close();
         }
+    }
+
+    /// Counts a submission that is not taken, and says why.
+    #[cold]
+    pub(crate) fn refusal(&self, why: Refusal) -> Refusal {
+        let count = match why {
+            Refusal::Closed => &self.refused.closed,
+            Refusal::Full => &self.refused.full,
+        };
+        // ORDERING: Relaxed: a number to look at, by which nothing is published.
+        count.fetch_add(1, Ordering::Relaxed);
+        why
+    }
+
+    /// How many were not taken since the request to end, and before it for want of room.
+    pub(crate) fn refused(&self) -> (u64, u64) {
+        // ORDERING: Relaxed: as in `refusal`.
+        let read = |count: &AtomicUsize| count.load(Ordering::Relaxed) as u64;
+        (read(&self.refused.closed), read(&self.refused.full))
+    }
+
+    /// Nothing of the loop runs any more: completes the report, and wakes those that wait for it.
+    pub(crate) fn end(&self) -> ShutdownReport {
+        let report = {
+            let mut report = self.last_report.lock();
+            report.refused = self.refused().0;
+            report.clone()
+        };
+        self.ended.happen();
+        report
     }
 
     /// How many submissions have not been taken in, where that is counted.
@@ -111,7 +180,7 @@ impl Shared {
     /// The plan, once there is one.
     #[inline]
     pub(crate) fn plan(&self) -> Option<Plan> {
-        self.closing.plan()
+        self.request.plan()
     }
 
     /// Spawns from any thread; gives the future back if the loop takes nothing more.
@@ -149,14 +218,14 @@ impl Shared {
     {
         if home || self.is_closed() {
             self.give_back(patience);
-            return Err((task, Refusal::Closed));
+            return Err((task, self.refusal(Refusal::Closed)));
         }
         match self.pass(patience) {
             Ok(patience) => task.push(&self.mailbox).map_err(|task| {
                 self.give_back(patience);
-                (task, Refusal::Closed)
+                (task, self.refusal(Refusal::Closed))
             }),
-            Err(refusal) => Err((task, refusal)),
+            Err(refusal) => Err((task, self.refusal(refusal))),
         }
     }
 
@@ -212,12 +281,14 @@ impl Shared {
         }
     }
 
-    /// The same for a future that is made on the loop's thread. If it is not taken it is ended here.
+    /// The same for a future that is made on the loop's thread, guarded from the beginning or not. If it is
+    /// not taken it is ended here.
     pub(crate) fn spawn_with<C, F, L>(
         &self,
         make: C,
         label: L,
         location: &'static Location<'static>,
+        shield: Shield,
     ) -> Join<F::Output>
     where
         C: FnOnce() -> F + Send + 'static,
@@ -227,11 +298,30 @@ impl Shared {
     {
         let home = context::home(&self.mailbox);
         if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
-            return local.spawn(made(make), label, location);
+            let join = local.spawn(made(make), label, location);
+            if shield == Shield::Guarded {
+                join.task().guard();
+            }
+            return join;
         }
-        let task = deferred(make, label, origin(location), self.mailbox.clone());
+        let mut task = deferred(make, label, origin(location), self.mailbox.clone());
+        if shield == Shield::Guarded {
+            task = task.guarded();
+        }
         self.submit(task, home.is_some(), Patience::Waits)
-            .unwrap_or_else(|(task, _)| task.end(JoinError::Closed))
+            .unwrap_or_else(|(task, _)| self.end_refused(task))
+    }
+
+    /// Ends a task that was not taken.
+    pub(crate) fn end_refused<F, L>(&self, task: NewTask<F, L>) -> Join<F::Output>
+    where
+        F: Future + 'static,
+        L: Label,
+    {
+        match context::home(&self.mailbox) {
+            Some(local) => local.end_refused(task, |task| task.end(JoinError::Closed)),
+            None => task.end(JoinError::Closed),
+        }
     }
 
     /// As [`Shared::control`], once the loop knows the task, which may be on its way still, or cannot come.

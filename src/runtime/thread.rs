@@ -291,7 +291,8 @@ fn live(
     if own.precise {
         slack::sharpen();
     }
-    let mut executor = Executor::on_this_thread(Local::new(settings));
+    let mut executor = Executor::on_this_thread(Local::new(settings)).silenced();
+    let shared = executor.handle().shared().clone();
     let begun = match own.on_start {
         None => Ok(()),
         Some(hook) => match executor.inside(|| contain(hook)) {
@@ -303,17 +304,18 @@ fn live(
     if let Err(error) = begun {
         drop(executor);
         discard(own.on_stop);
+        shared.end();
         let _ = ready.send(Err(error)); // there is room, and somebody waits
         return ShutdownReport::default();
     }
     let _ = ready.send(Ok(executor.handle().clone()));
     drop(ready);
-    let report = executor.run();
+    executor.run();
     drop(executor);
     if let Some(hook) = own.on_stop {
         if let Err(payload) = contain(hook) {
             forget_payload(payload);
         }
     }
-    report
+    shared.end()
 }

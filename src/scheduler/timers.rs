@@ -6,11 +6,15 @@ use super::wheel::{Step, TimerKey, Wheel};
 use super::{Done, Host, Scheduler};
 use crate::error::{contain, discard, forget_payload};
 use crate::tick::{NEVER, Tick};
+use core::mem;
 use core::task::Waker;
 
 /// How much timer work is done between two batches of polls: one unit for each fired timer, and for each
 /// that is filed anew or put in order. A short list is put in order whole, if any unit is left.
 const TIMER_BUDGET: usize = 256;
+
+/// How often the end of a loop looks for timers that were armed by the drop of others.
+const ROUNDS: usize = 64;
 
 impl Scheduler {
     /// 2. Deadlines that passed. One timer at a time: its waker is user code.
@@ -127,7 +131,7 @@ impl Scheduler {
             return Some(());
         }
         let mut other = self.alarm(waker);
-        core::mem::swap(self.timers.borrow_mut().payload_mut(key)?, &mut other);
+        mem::swap(self.timers.borrow_mut().payload_mut(key)?, &mut other);
         discard(other);
         Some(())
     }

@@ -117,6 +117,11 @@ impl Enrolled {
         unsafe { TaskRef::new(self.0) }
     }
 
+    /// Whether a request ends the task at its next suspension.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.header().state.load().is_ending()
+    }
+
     /// Whether the task's blocking job is running: then nothing but its end, or the loop's, ends it.
     pub(crate) fn is_pinned(&self) -> bool {
         self.header().state.load().is_pinned()

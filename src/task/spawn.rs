@@ -111,6 +111,14 @@ impl<F: Future, L: Label> NewTask<F, L> {
         Self { task, lane, _type: PhantomData }
     }
 
+    /// Guards the task before anybody can ask it to end.
+    #[cfg(feature = "std")]
+    pub(crate) fn guarded(self) -> Self {
+        // SAFETY: the maker holds both references.
+        unsafe { self.task.as_ref() }.state.guard();
+        self
+    }
+
     /// Hands the task to its loop, whose mailbox the caller keeps alive; gives it back if the loop has ended.
     pub(crate) fn push(self, mailbox: &Arc<Mailbox>) -> Result<Join<F::Output>, Self>
     where

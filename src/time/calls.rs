@@ -1,6 +1,9 @@
 //! Calls at a later time, and again and again.
 
+use std::future::{Future, poll_fn};
 use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::interval::Interval;
@@ -72,8 +75,9 @@ impl Handle {
     /// From any thread. It keeps its grid: a call that comes late moves none of those that follow, and
     /// the grid points that passed meanwhile are skipped. Between two calls everything that is ready
     /// runs. It goes on until it is cancelled, by its handle or by id, or until `f` panics: then the
-    /// handle reports [`JoinError::Panicked`](crate::JoinError::Panicked). Dropping the handle does
-    /// not cancel it; [`JoinHandle::cancel_on_drop`] makes a handle that does.
+    /// handle reports [`JoinError::Panicked`](crate::JoinError::Panicked). It ends, and its handle gives
+    /// `Ok(())`, when the loop begins to [drain](crate::Shutdown::drain), which waits for what comes to an end.
+    /// Dropping the handle does not cancel it; [`JoinHandle::cancel_on_drop`] makes a handle that does.
     ///
     /// # Errors
     ///
@@ -102,9 +106,14 @@ impl Handle {
     {
         let first = self.shared().clock.now_instant().checked_add(period);
         let mut interval = Interval::new(first, period)?;
+        let mut drain = self.draining();
         let calls = async move {
-            loop {
-                interval.tick().await;
+            let next = |cx: &mut Context<'_>| match Pin::new(&mut drain).poll(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => interval.poll_tick(cx).map(Some),
+            };
+            let mut next = poll_fn(next);
+            while (&mut next).await.is_some() {
                 f();
             }
         };

@@ -231,7 +231,7 @@ impl Interval {
         self.grid.period
     }
 
-    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Tick> {
+    pub(super) fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Tick> {
         let Some(scheduled) = self.grid.next else { return Poll::Pending };
         let mut now = super::now();
         if now < scheduled {

@@ -34,6 +34,9 @@ mod bad_input_handles;
 mod cancel_handles;
 mod cancelling;
 mod cancelling_by_id;
+mod ending_for_ever;
+mod ending_told;
+mod ending_well;
 #[cfg(target_os = "linux")]
 mod faults;
 mod guards;

@@ -6,7 +6,7 @@ use std::task::Waker;
 use loom::thread;
 
 use crate::error::JoinError;
-use crate::runtime::closing::Closing;
+use crate::runtime::closing::EndRequest;
 use crate::runtime::gate::{Closed, Gate, Waiting};
 use crate::support::{Drops, Model, spawn_remote, wait_for};
 use crate::sync::{Arc, AtomicUsize, Ordering};
@@ -119,11 +119,11 @@ fn a_blocked_spawner_against_the_end() {
 fn shutdown_against_spawn() {
     loom::model(|| {
         let model = Model::new();
-        let closing = Arc::new(Closing::new());
+        let closing = Arc::new(EndRequest::new());
         let (drops, mailbox) = (Drops::new(), model.mailbox());
         let (seen, token) = (closing.clone(), drops.token());
         let spawner = thread::spawn(move || {
-            (!seen.is_closed()).then(|| {
+            (!seen.is_made()).then(|| {
                 spawn_remote(&mailbox, async move {
                     let _token = token;
                     std::future::pending::<()>().await;
@@ -131,10 +131,10 @@ fn shutdown_against_spawn() {
             })
         });
         let (asked, mailbox) = (closing.clone(), model.mailbox());
-        let stopper = thread::spawn(move || asked.request(7, |_, plan| plan, &mailbox));
+        let stopper = thread::spawn(move || asked.make(7, |_, plan| plan, &mailbox));
         model.run_until(|| {
             let plan = closing.plan();
-            assert!(!closing.is_closed() || closing.plan() == Some(7), "closed without a plan");
+            assert!(!closing.is_made() || closing.plan() == Some(7), "closed without a plan");
             plan.is_some()
         });
         model.close();

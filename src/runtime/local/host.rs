@@ -21,16 +21,14 @@ impl Host for Local {
     }
 
     fn lost(&self, lost: Lost) {
-        match &self.on_panic {
-            Some(hook) => {
-                let panic = TaskPanic::new(&lost);
-                if let Err(payload) = contain(|| hook(&panic)) {
-                    forget_payload(payload);
-                }
-                forget_payload(lost.payload);
+        let hook = self.on_panic.borrow().clone();
+        if let Some(hook) = hook {
+            let panic = TaskPanic::new(&lost);
+            if let Err(payload) = contain(|| hook(&panic)) {
+                forget_payload(payload);
             }
-            None => forget_payload(lost.payload),
         }
+        forget_payload(lost.payload);
     }
 
     #[inline]

@@ -50,7 +50,21 @@ impl Model {
             _ => (None, 0),
         };
         self.tasks[task].call = Some(Timed { next, period, yielded: true });
+        self.tasks[task].repeats = next.is_some();
         self.sleep(task, deadline_of(at));
+    }
+
+    /// Whether this poll of a repeated callback ends it, because a drain has begun (H7).
+    pub(crate) fn ends_unseen(&mut self, task: usize) -> bool {
+        let repeats = self.tasks[task].repeats;
+        if repeats && self.draining {
+            self.note("repeated callback that ends with a drain");
+            self.count_poll(task);
+            self.tasks[task].result = Some(End::Finished);
+        } else if repeats && !self.repeated.contains(&task) {
+            self.repeated.push(task);
+        }
+        repeats && self.draining
     }
 
     /// Whether this poll only waits: then it is made here.
@@ -186,9 +200,12 @@ pub(crate) enum Held {
     Every(JoinHandle<()>),
 }
 
-/// What a repeated callback would have to end with: it only ends by a panic or a request.
-fn never_ends(outcome: Result<(), JoinError>) -> Result<Output, JoinError> {
-    Err(outcome.expect_err("a repeated callback has no value"))
+/// What a handle gives.
+pub(crate) type Outcome = Result<Option<Output>, JoinError>;
+
+/// A repeated callback has no output: it ends when a drain begins, by a panic, or by a request.
+fn gives_none(outcome: Result<(), JoinError>) -> Outcome {
+    outcome.map(|()| None)
 }
 
 impl Held {
@@ -206,26 +223,29 @@ impl Held {
         }
     }
 
-    pub(crate) fn join(self) -> Result<Output, JoinError> {
+    pub(crate) fn join(self) -> Outcome {
         match self {
-            Self::Task(handle) => handle.join(),
-            Self::Every(handle) => never_ends(handle.join()),
+            Self::Task(handle) => handle.join().map(Some),
+            Self::Every(handle) => gives_none(handle.join()),
         }
     }
 
-    pub(crate) fn join_at_once(self) -> Result<Result<Output, JoinError>, Self> {
+    pub(crate) fn join_at_once(self) -> Result<Outcome, Self> {
         match self {
-            Self::Task(handle) => handle.join_timeout(Duration::ZERO).map_err(Self::Task),
+            Self::Task(handle) => {
+                let joined = handle.join_timeout(Duration::ZERO);
+                joined.map(|outcome| outcome.map(Some)).map_err(Self::Task)
+            }
             Self::Every(handle) => {
-                handle.join_timeout(Duration::ZERO).map(never_ends).map_err(Self::Every)
+                handle.join_timeout(Duration::ZERO).map(gives_none).map_err(Self::Every)
             }
         }
     }
 
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Output, JoinError>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         match self {
-            Self::Task(handle) => Pin::new(handle).poll(cx),
-            Self::Every(handle) => Pin::new(handle).poll(cx).map(never_ends),
+            Self::Task(handle) => Pin::new(handle).poll(cx).map_ok(Some),
+            Self::Every(handle) => Pin::new(handle).poll(cx).map(gives_none),
         }
     }
 }

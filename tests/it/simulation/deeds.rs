@@ -16,6 +16,9 @@ use super::world::{afar, check, model, world};
 /// The most tasks that tasks may bring about.
 const MOST_TASKS: usize = 48;
 
+/// What is refused deeper inside of others is dropped after them.
+const MOST_NESTED: usize = 8;
+
 pub(crate) fn perform(act: Act) {
     let none = model(|model| model.tasks.is_empty());
     if none && !matches!(act, Act::Spawn(..) | Act::Call(..) | Act::Snapshot | Act::Shutdown(_)) {
@@ -49,7 +52,7 @@ pub(crate) fn perform(act: Act) {
 /// A script of the program, unless there are too many tasks already.
 fn scripted(script: usize) -> Option<Rc<Script>> {
     world(|world| {
-        let few = world.tasks.len() < MOST_TASKS;
+        let few = world.tasks.len() < MOST_TASKS && world.model.nested < MOST_NESTED;
         few.then(|| world.scripts[script % world.scripts.len()].clone())
     })
 }

@@ -190,7 +190,7 @@ fn late() {
         model(|model| {
             let record = &model.tasks[task];
             let (end, output) = (record.end, record.output);
-            let kept = end == Some(End::Finished) && output != Output::Dropped;
+            let kept = end == Some(End::Finished) && output != Output::Dropped && !record.repeats;
             model.check(end.is_some() && !kept, || format!("{task}: {end:?}, {output:?}"));
         });
     }
@@ -232,6 +232,7 @@ fn compare_counts(metrics: &Metrics) {
         armed: metrics.timers_armed,
         fired: metrics.timers_fired,
         queued: metrics.queued,
+        refused: metrics.refused,
     };
     model(|model| {
         let (truth, live) = (model.counts, model.live().len() as u64);

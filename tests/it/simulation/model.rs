@@ -115,6 +115,8 @@ pub(crate) struct Task {
     pub(crate) nap: Nap,
     /// What a callback waits for, which is polled unseen.
     pub(crate) call: Option<Timed>,
+    /// It is a repeated callback: it ends when a drain begins, and gives nothing.
+    pub(crate) repeats: bool,
     pub(crate) grace: Option<(u64, u64)>,
     pub(crate) output: Output,
     pub(crate) output_panics: bool,
@@ -165,6 +167,7 @@ pub(crate) struct Counts {
     pub(crate) armed: u64,
     pub(crate) fired: u64,
     pub(crate) queued: u64,
+    pub(crate) refused: u64,
 }
 
 /// Ids, as a shutdown reports them.
@@ -212,6 +215,15 @@ pub(crate) struct Model {
     /// The loop is no more.
     pub(crate) over: bool,
     pub(crate) refusing: bool,
+    /// How many refused futures are being dropped inside of one another.
+    pub(crate) nested: usize,
+    /// Who was begun last.
+    pub(crate) running: Option<usize>,
+    /// Those who are to be asked to end.
+    pub(crate) to_ask: VecDeque<usize>,
+    /// A drain has begun; and the repeated callbacks that wait for that, in order.
+    pub(crate) draining: bool,
+    pub(crate) repeated: Vec<usize>,
     pub(crate) polls: usize,
     pub(crate) all_polls: usize,
     pub(crate) fired: usize,

@@ -13,9 +13,10 @@ impl Model {
     pub(crate) fn spawn(&mut self, afar: bool, output_panics: bool) {
         let new = self.tasks.len();
         self.tasks.push(Task { handle: true, output_panics, ..Task::default() });
-        let drains = !afar && self.inside() && self.phase <= Phase::Draining;
-        let taken = self.phase < Phase::Ended && (self.plan.is_none() || drains);
+        let inside = !afar && self.inside() && self.phase < Phase::Aborting;
+        let taken = self.phase < Phase::Ended && (self.plan.is_none() || inside);
         if !taken {
+            self.counts.refused += 1;
             self.refusing = !afar;
             self.note("refused spawn");
             if afar {
@@ -32,6 +33,10 @@ impl Model {
             self.counts.spawned += 1;
             self.left = self.left.min(self.ready.len());
             self.enqueue(new);
+            let cleans_up = self.running.is_some_and(|task| self.tasks[task].is_requested());
+            if !self.to_ask.is_empty() && !cleans_up {
+                self.to_ask.push_back(new);
+            }
             self.tell_host();
         }
     }
@@ -242,7 +247,7 @@ impl Model {
         let record = &mut self.tasks[task];
         record.end = Some(end);
         let (grace, joiner) = (record.grace.take(), record.joiner.take());
-        if end == End::Finished {
+        if end == End::Finished && !record.repeats {
             record.output = Output::Kept;
         }
         if !record.known {
@@ -300,7 +305,8 @@ impl Model {
     /// The loop drops an outcome that nobody wants: of a panic it tells.
     pub(crate) fn lose(&mut self, task: usize) {
         let record = &self.tasks[task];
-        let late = record.end == Some(End::Finished) && record.output_panics;
+        let gives = record.end == Some(End::Finished) && !record.repeats;
+        let late = gives && record.output_panics;
         if late || matches!(record.end, Some(End::Panicked(_))) {
             self.lost.push(task);
             self.note("panic in a hook");
@@ -314,7 +320,7 @@ impl Model {
         record.handle = false;
         record.joiner = None;
         let plain = !matches!(record.end, Some(End::Finished | End::Panicked(_)));
-        if plain {
+        if plain || (record.repeats && record.end == Some(End::Finished)) {
             return;
         }
         if self.shut {
@@ -362,6 +368,7 @@ impl Model {
         if self.refusing {
             self.tasks[task].result = Some(End::Closed);
             self.refusing = false;
+            self.nested += 1;
         } else {
             self.go_on(Some(Run::Drop(task)));
         }
@@ -370,6 +377,7 @@ impl Model {
     /// The destructor is done, or panics.
     pub(crate) fn end_drop(&mut self, task: usize, panics: bool) {
         let result = self.tasks[task].result.take();
+        self.nested -= usize::from(result == Some(End::Closed));
         let end = match result {
             Some(End::Panicked(Blame::Poll)) => End::Panicked(Blame::Poll),
             _ if panics => End::Panicked(Blame::Drop),

@@ -52,6 +52,7 @@ pub(crate) enum Phase {
     Running,
     Draining,
     Cancelling,
+    Aborting,
     Ended,
 }
 
@@ -96,17 +97,23 @@ impl Model {
                     let live = tasks.iter().position(|task| self.tasks[*task].lives());
                     let task = live.and_then(|at| tasks.drain(..=at).next_back());
                     task.map(|task| {
-                        self.request(task, true, true);
+                        if !self.tasks[task].is_ending() {
+                            self.request(task, true, true);
+                        }
                         self.tasks[task].struck = true;
                         Run::Drop(task)
                     })
                 }
                 Stage::Batch => self.pop(run),
             };
-            match next {
+            let next = match next {
                 None if self.goes_on() => continue,
+                Some(Run::Poll(task)) if self.ends_unseen(task) => Some(Run::Drop(task)),
                 Some(Run::Poll(task)) if self.is_polled_unseen(task) => continue,
-                _ => {}
+                next => next,
+            };
+            if let Some(Run::Poll(task) | Run::Drop(task)) = next {
+                self.running = Some(task);
             }
             return self.check(next == run, || format!("{run:?} came, {next:?} was due"));
         }
@@ -206,6 +213,9 @@ impl Model {
                 self.counts.queued = 0;
                 self.word = Word::Running;
                 self.over = true;
+                if !matches!(self.drive, Drive::Run | Drive::Close) {
+                    return self.leave_turn();
+                }
             }
             Stage::Batch => return self.end_turn(),
         }
@@ -214,26 +224,9 @@ impl Model {
 
     fn begin_turn(&mut self) {
         (self.word, self.left, self.polls, self.fired) = (Word::Running, usize::MAX, 0, 0);
-        let Some((cancel, abort)) = self.plan else { return self.take_in_and_fire() };
-        if self.phase == Phase::Running {
-            self.phase = Phase::Draining;
-            self.stage = Stage::Batch;
-            self.take_in();
+        if !self.advance_shutdown() {
+            self.take_in_and_fire();
         }
-        if self.phase == Phase::Draining && cancel <= abort && cancel <= self.now {
-            self.phase = Phase::Cancelling;
-            self.stage = Stage::Batch;
-            for task in self.live() {
-                self.request(task, false, true);
-            }
-        } else if abort <= self.now && self.phase < Phase::Ended {
-            self.stage = Stage::Batch;
-            self.take_in_all();
-            self.phase = Phase::Cancelling;
-            self.stage = Stage::Ending(self.live(), Then::Turn);
-            return;
-        }
-        self.take_in_and_fire();
     }
 
     /// What lives, in spawn order (H4).
@@ -294,20 +287,13 @@ impl Model {
         }
     }
 
-    fn is_over(&mut self) -> bool {
-        if self.phase > Phase::Running && self.live().is_empty() && !self.has_new() {
-            self.phase = Phase::Ended;
-        }
-        self.phase == Phase::Ended
-    }
-
     /// When the loop has to look again (G2).
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let timer = self.timers.keys().next().map(|(at, _)| *at);
         let limit = self.plan.map(|(cancel, abort)| match self.phase {
             Phase::Running => 0,
             Phase::Draining => cancel.min(abort),
-            Phase::Cancelling => abort,
+            Phase::Cancelling | Phase::Aborting => abort,
             Phase::Ended => NEVER,
         });
         [timer, limit].into_iter().flatten().min().filter(|at| *at != NEVER)
@@ -318,13 +304,21 @@ impl Model {
         self.counts.queued = (self.ready.len() + self.urgent.len()) as u64;
         self.all_polls += self.polls;
         let over = self.is_over();
-        let nothing = self.ready.is_empty() && self.urgent.is_empty() && !self.has_in_hand();
+        if over && (self.drive == Drive::Run || !self.over) {
+            self.close();
+            return true;
+        }
+        self.leave_turn()
+    }
+
+    /// The rest of a turn, or of one that has ended the loop.
+    fn leave_turn(&mut self) -> bool {
+        let nothing = self.ready.is_empty()
+            && self.urgent.is_empty()
+            && !self.has_in_hand()
+            && self.to_ask.is_empty();
         let news = self.word == Word::Notified || self.has_pushed();
         if self.drive == Drive::Run {
-            if over {
-                self.close();
-                return true;
-            }
             let next = self.next_deadline().filter(|_| nothing && !news);
             next.into_iter().for_each(|next| self.jump(next));
         } else {
@@ -362,20 +356,6 @@ impl Model {
     /// Where the clock stands after so much.
     pub(crate) fn after(&self, by: u64) -> u64 {
         self.now.saturating_add(by).min(LAST)
-    }
-
-    fn close(&mut self) {
-        if !self.live().is_empty() {
-            self.note("end of a loop with live tasks");
-        }
-        self.phase = Phase::Ended;
-        self.drive = Drive::Close;
-        if !self.over {
-            self.stage = Stage::Batch;
-            self.take_in_all();
-        }
-        self.stage =
-            if self.over { Stage::Outside } else { Stage::Ending(self.live(), Then::Close) };
     }
 
     /// Nothing is ready: who still lives waits for what has not come.
