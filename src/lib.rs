@@ -26,7 +26,7 @@
 //! | run a loop on a thread of its own | [`LoopThread`], or a [`Builder`] for names, stacks and hooks |
 //! | hand it work, from any thread | [`Handle::spawn`], [`Handle::spawn_with`], [`Handle::call`] |
 //! | wait for a task, or end it | [`JoinHandle`], [`Canceller`], [`Handle::cancel`] by [`TaskId`] |
-//! | spawn, sleep and yield inside of tasks | [`spawn_local`], [`mod@time`], [`yield_now`] |
+//! | spawn, sleep and yield inside of tasks | [`spawn_local`], [`mod@time`], [`yield_now`], [`yield_if_due`] |
 //! | end the loop and learn what was left | [`Shutdown`], [`ShutdownReport`] |
 //! | drive a loop on a thread of yours | [`Executor`], [`block_on`] |
 //! | run without the standard library | [`bare::Loop`] |
@@ -103,6 +103,8 @@ mod shutdown;
 mod spawning;
 #[cfg(feature = "std")]
 pub mod time;
+#[cfg(feature = "std")]
+mod yielding;
 
 pub use crate::cancel::{CancelOnDrop, Canceller};
 pub use crate::error::{JoinError, PanicPayload};
@@ -123,8 +125,6 @@ pub use crate::{
     runtime::thread::LoopThread,
     runtime::watchdog::Stall,
     shutdown::{Shutdown, ShutdownReport},
-    spawning::{
-        LocalHandle, TaskBuilder, YieldNow, current, current_task, spawn_local, try_current,
-        yield_now,
-    },
+    spawning::{LocalHandle, TaskBuilder, current, current_task, spawn_local, try_current},
+    yielding::{YieldNow, yield_if_due, yield_now},
 };

@@ -2,10 +2,8 @@
 
 use std::future::Future;
 use std::panic::Location;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures_task::{LocalFutureObj, LocalSpawn, SpawnError as Refused};
 
@@ -269,59 +267,4 @@ pub fn try_current() -> Option<Handle> {
 #[must_use]
 pub fn current_task() -> Option<TaskId> {
     context::current()?.scheduler.side.running()
-}
-
-/// Lets everything that is ready run before the caller goes on.
-///
-/// # Cancel safety
-///
-/// Strict: dropping it loses nothing.
-///
-/// # Examples
-///
-/// ```
-/// sideloop::block_on(async {
-///     let task = sideloop::spawn_local(async { 1 });
-///     sideloop::yield_now().await;
-///     sideloop::yield_now().await;
-///     assert!(task.is_finished());
-/// });
-/// ```
-pub fn yield_now() -> YieldNow {
-    YieldNow { yielded: false }
-}
-
-/// The future of [`yield_now`]: pending once.
-///
-/// # Cancel safety
-///
-/// Strict: dropping it loses nothing.
-///
-/// # Examples
-///
-/// ```
-/// use std::task::{Context, Poll, Waker};
-///
-/// let mut pause = std::pin::pin!(sideloop::yield_now());
-/// let mut cx = Context::from_waker(Waker::noop());
-/// assert!(std::future::Future::poll(pause.as_mut(), &mut cx).is_pending());
-/// assert!(std::future::Future::poll(pause.as_mut(), &mut cx).is_ready());
-/// ```
-#[derive(Debug)]
-#[must_use = "futures do nothing unless awaited"]
-pub struct YieldNow {
-    yielded: bool,
-}
-
-impl Future for YieldNow {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.yielded {
-            return Poll::Ready(());
-        }
-        self.yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
 }

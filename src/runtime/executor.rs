@@ -132,6 +132,7 @@ impl Executor {
         let _resting = Resting(local);
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
+        local.keep_pace();
         let main = Arc::new(Main::new(local.shared.mailbox.clone()));
         let waker = waker_ref(&main);
         let _beside = Beside::new(local, &main, &waker);
@@ -139,6 +140,8 @@ impl Executor {
         let mut future = pin!(future);
         loop {
             if main.take() {
+                local.leave_turn();
+                local.pace.begin_main();
                 if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                     return output;
                 }
@@ -274,7 +277,9 @@ impl Executor {
         let local = &*self.local;
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
+        local.keep_pace();
         let done = local.turn();
+        local.leave_turn();
         local.is_over();
         let idle = local.scheduler.is_idle() && !done.more_timers && local.rest();
         let next_deadline = local.next_deadline().and_then(|tick| local.shared.clock.instant(tick));

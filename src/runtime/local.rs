@@ -1,6 +1,7 @@
 //! One loop on its thread: the scheduler, its clock and hooks, and the way it ends.
 
 mod host;
+mod pace;
 mod parking;
 
 use std::cell::{Cell, RefCell};
@@ -10,6 +11,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::pace::Pace;
+use self::parking::Reading;
 use super::clock::Clock;
 use super::context::Number;
 use super::guards::Guards;
@@ -38,6 +41,7 @@ const FEW: usize = 4;
 /// What a loop is built with.
 pub(crate) struct Settings {
     pub(crate) batch: usize,
+    pub(crate) poll_budget: Duration,
     pub(crate) spin: Duration,
     pub(crate) on_panic: Option<PanicHook>,
     pub(crate) on_wake: Option<Unpark>,
@@ -62,12 +66,12 @@ pub(crate) struct Local {
     pub(crate) guards: Guards,
     parker: Parker,
     batch: usize,
+    pub(crate) pace: Pace,
     patience: Patience,
     on_panic: Option<PanicHook>,
     watchdog: Option<Watchdog>,
     phase: Cell<Phase>,
-    /// The time of this turn, once it was asked for.
-    now: Cell<Option<Tick>>,
+    now: Cell<Reading>,
     /// What the clock said when a task last asked, if that was just now: see [`Self::read_clock`].
     read: Cell<Option<Tick>>,
     /// What wakes the future that is polled beside the tasks, if there is one.
@@ -105,11 +109,12 @@ impl Local {
             guards: Guards::default(),
             parker,
             batch: settings.batch,
+            pace: Pace::new(settings.poll_budget),
             patience: Patience::of(settings.spin),
             on_panic: settings.on_panic,
             watchdog: settings.watchdog,
             phase: Cell::new(Phase::Running),
-            now: Cell::new(None),
+            now: Cell::new(Reading::Outside),
             read: Cell::new(None),
             main: RefCell::default(),
             report: RefCell::default(),
@@ -200,10 +205,10 @@ impl Local {
     pub(crate) fn turn(&self) -> Done {
         self.scheduler.side.resume();
         let read = self.read.take();
-        self.now.set(read);
+        self.now.set(read.map_or(Reading::Wanted, Reading::Of));
         if self.shared.is_closed() {
             // The request may have come after the reading, and its limits may have passed.
-            self.now.set(None);
+            self.now.set(Reading::Wanted);
             self.advance_shutdown();
         }
         // What came due since the reading waits for the rest of the last batch already.
@@ -255,7 +260,7 @@ impl Local {
         [timer, limit].into_iter().flatten().min().filter(|tick| *tick != NEVER)
     }
 
-    /// The time of this turn.
+    /// The time of this turn; outside of a turn the time.
     pub(crate) fn time(&self) -> Tick {
         self.now()
     }
@@ -271,6 +276,7 @@ impl Local {
     pub(crate) fn run(&self) -> ShutdownReport {
         let _entered = self.scheduler.side.enter();
         self.forget_reading();
+        self.keep_pace();
         loop {
             let done = self.turn();
             if self.is_over() {
@@ -294,7 +300,9 @@ impl Local {
         }
         self.phase.set(Phase::Ended);
         self.shared.refuse();
+        self.now.set(Reading::Wanted); // one for all that ends
         self.scheduler.close(self);
+        self.leave_turn();
         self.scheduler.disarm_all();
         self.closed.set(true);
         self.shared.pool.close();

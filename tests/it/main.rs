@@ -23,6 +23,7 @@ mod start;
 mod stress;
 mod turns;
 mod wakers;
+mod yielding;
 
 mod blocking;
 mod capacity;
