@@ -26,7 +26,7 @@ use crate::id::{Serials, TaskId};
 pub(crate) use crate::task::cell::Subject;
 use crate::task::cell::{End, Label, Origin};
 use crate::task::join::{Join, TaskRef};
-use crate::task::loop_side::{Intake, LoopSide, News};
+use crate::task::loop_side::{Enrolled, Intake, LoopSide, News};
 use crate::task::run::{Ending, Ran};
 use crate::task::shuffle::Shuffle;
 use crate::task::state::{CancelRequest, Request};
@@ -116,10 +116,11 @@ impl Scheduler {
         while let Some(news) = intake.next(&self.side) {
             match news {
                 News::Spawned(task) => {
-                    self.serials.passed(task.id().as_u64());
-                    let since = host.now();
-                    self.registry.borrow_mut().insert(task, since);
-                    self.side.tally().spawned.add(1);
+                    self.register(task, host);
+                    host.admitted();
+                }
+                News::Timed(task) => {
+                    self.arm_call(task, host);
                     host.admitted();
                 }
                 News::Control(task) => {
@@ -135,6 +136,23 @@ impl Scheduler {
                     }
                 }
             }
+        }
+    }
+
+    fn register(&self, task: Enrolled, host: &impl Host) {
+        self.serials.passed(task.id().as_u64());
+        let since = host.now();
+        self.registry.borrow_mut().insert(task, since);
+        self.side.tally().spawned.add(1);
+    }
+
+    /// Polls a call for later the first time, which arms its timer and runs no code of the user's.
+    fn arm_call(&self, task: Enrolled, host: &impl Host) {
+        match self.side.run_first(task, |task| self.register(task, host)) {
+            // It was asked to end in this very moment.
+            Ran::Dropped(ending, how) | Ran::Ended(ending, how) => self.retire(ending, how, host),
+            Ran::Pending => self.side.count(1),
+            Ran::Nothing | Ran::Asked(_) => {}
         }
     }
 

@@ -25,6 +25,7 @@ use crate::error::discard;
 use crate::handle::Handle;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::PanicHook;
+use crate::scheduler::wheel::TimerKey;
 use crate::scheduler::{Activity, Details, Done, Host, Scheduler, Subject};
 use crate::shutdown::{Phase, ShutdownReport};
 use crate::task::cell::{Label, Origin};
@@ -164,6 +165,16 @@ impl Local {
         join
     }
 
+    /// Spawns on this thread a task that waits for a timer. The loop [accepts](Self::accepts).
+    pub(crate) fn spawn_timed<F: Future>(
+        &self,
+        deadline: Tick,
+        make: impl FnOnce(TimerKey) -> F,
+        location: &'static Location<'static>,
+    ) -> Join<F::Output> {
+        self.visit(|local| local.scheduler.spawn_timed(deadline, make, location, local.now()))
+    }
+
     /// Spawns on this thread a future that cannot leave it. If it is not taken it is ended here.
     pub(crate) fn spawn_local<F: Future, L: Label>(
         &self,
@@ -270,6 +281,21 @@ impl Local {
         if !Mailbox::is_current(&self.shared.mailbox) {
             self.shared.mailbox.notify();
         }
+    }
+
+    /// Does what a caller on this thread asks for. Outside of the loop's run its host has to know if there
+    /// is something to do since, or at another time than before; of a mere look it is not told.
+    pub(crate) fn visit<R>(&self, f: impl FnOnce(&Self) -> R) -> R {
+        if Mailbox::is_current(&self.shared.mailbox) {
+            return f(self);
+        }
+        let outlook = || (self.scheduler.is_idle(), self.next_deadline());
+        let before = outlook();
+        let result = f(self);
+        if outlook() != before {
+            self.shared.mailbox.notify();
+        }
+        result
     }
 
     /// Runs turns until the loop was asked to end and has.

@@ -6,21 +6,20 @@
 //! has its outcome in place and waits for the registry to let it go.
 
 use core::cell::Cell;
-use core::future::Future;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::task::Waker;
 
 use super::batch::Batch;
-use super::cell::{self, End, Header, Label, Origin, Room, Subject};
+use super::cell::{End, Header, Subject};
 use super::injection::Chain;
-use super::join::{self, Join, TaskRef};
+use super::join::{self, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
-use super::notes::{ADOPTED, CONTROL, FOREIGN, LEFT, Notes, READY};
+use super::notes::{ADOPTED, CONTROL, FOREIGN, LEFT, TIMED};
 use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
-use super::state::{CancelRequest, Request, State};
+use super::state::{CancelRequest, Request};
 use super::tally::Tally;
 use super::waker::is_of;
 use crate::error::{JoinError, PanicPayload};
@@ -69,6 +68,8 @@ pub(crate) struct Lost {
 pub(crate) enum News {
     /// A new task, ready to be polled.
     Spawned(Enrolled),
+    /// A call for later, which is not ready: to be polled once, so that its timer is armed.
+    Timed(Enrolled),
     /// A request to the loop: to be run at once, and kept nowhere.
     Control(Enrolled),
 }
@@ -174,28 +175,6 @@ impl LoopSide {
         })
     }
 
-    /// Makes a task that is ready at once, behind everything ready before it.
-    #[inline]
-    pub(crate) fn spawn<F: Future, L: Label>(
-        &self,
-        future: F,
-        label: L,
-        origin: Origin,
-    ) -> (Enrolled, Join<F::Output>) {
-        let layout = cell::Cell::<F, L>::LAYOUT;
-        let block = self.queues(|queues| queues.blocks.take(layout));
-        let room = block.map_or_else(|| Room::Fresh(self.mailbox.clone()), Room::Kept);
-        let notes = Notes::new(READY, ADOPTED);
-        let task = cell::Cell::allocate(future, label, origin, room, State::new(false), notes);
-        self.queues(|queues| {
-            queues.fence();
-            // SAFETY: on the loop's thread; the task has just been made, as one that is ready.
-            unsafe { queues.append(task) }
-        });
-        // SAFETY: of the two references one goes to the registry and one to the handle (I2).
-        (Enrolled(task), unsafe { Join::new(task) })
-    }
-
     /// Takes what other threads pushed.
     #[inline]
     pub(crate) fn take_all(&self) -> Intake {
@@ -224,6 +203,9 @@ impl LoopSide {
             header.notes.set(ADOPTED);
             if flags & CONTROL != 0 {
                 return Some(News::Control(Enrolled(task)));
+            }
+            if flags & TIMED != 0 && !old.is_requested() {
+                return Some(News::Timed(Enrolled(task)));
             }
         }
         if old.is_done() {

@@ -26,6 +26,9 @@ pub(super) const CARRIED: u8 = 1 << 4;
 /// The task came by the injection stack, so there may be ids of it without a key.
 pub(super) const FOREIGN: u8 = 1 << 5;
 
+/// A call for later: it is polled once when it is taken in, which arms its timer.
+pub(super) const TIMED: u8 = 1 << 6;
+
 /// How many polls the cell's own count holds.
 pub(super) const POLLS: u64 = u16::MAX as u64 + 1;
 

@@ -138,6 +138,14 @@ impl LoopSide {
         Some((header.id().as_u64(), header.notes.polls()))
     }
 
+    /// Runs a task that has just come in at once, after `register` has put it where it is found.
+    pub(crate) fn run_first(&self, task: Enrolled, register: impl FnOnce(Enrolled)) -> Ran<'_> {
+        let popped = Popped(task.0, self);
+        // It is alive until it is completed, which takes both an `Ending` and what is registered.
+        register(task);
+        popped.run()
+    }
+
     /// Polls a task that lives.
     #[inline(always)]
     fn poll<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {

@@ -1,5 +1,7 @@
 //! A task on its way to its loop from another thread.
 
+mod here;
+
 use core::future::Future;
 use core::marker::PhantomData;
 use core::mem;
@@ -10,7 +12,7 @@ use core::task::{Context, Waker};
 use super::cell::{Cell, Header, Label, Origin, Room, unmake};
 use super::join::Join;
 use super::mailbox::{Mailbox, release};
-use super::notes::{CONTROL, FOREIGN, Notes};
+use super::notes::{CONTROL, FOREIGN, Notes, TIMED};
 use super::state::State;
 use crate::error::{JoinError, forget_payload};
 use crate::sync::Arc;
@@ -20,6 +22,8 @@ use crate::sync::Arc;
 pub(crate) enum Kind {
     /// A task like any other.
     Task,
+    /// A call for later, whose first poll arms its timer, and does nothing else.
+    Timed,
     /// A request to the loop itself, ahead of any backlog. Its future is ready at its first poll.
     Control,
 }
@@ -99,7 +103,12 @@ impl<F: Future, L: Label> NewTask<F, L> {
 
     /// For the makers above, and for [`refused`], which pushes nothing.
     fn allocate(future: F, label: L, origin: Origin, owner: Arc<Mailbox>, kind: Kind) -> Self {
-        let notes = Notes::new(0, if kind == Kind::Control { CONTROL } else { FOREIGN });
+        let flags = match kind {
+            Kind::Task => FOREIGN,
+            Kind::Timed => FOREIGN | TIMED,
+            Kind::Control => CONTROL,
+        };
+        let notes = Notes::new(0, flags);
         let room = Room::Fresh(owner);
         let task = Cell::allocate(future, label, origin, room, State::new(true), notes);
         Self { task, _type: PhantomData }

@@ -9,6 +9,7 @@
 mod child;
 mod support;
 
+mod elapsed;
 mod embedding;
 mod endings;
 mod executor;
@@ -52,6 +53,7 @@ mod sleeping;
 mod sleeping_elsewhere;
 mod sleeping_order;
 mod timed_calls;
+mod timed_calls_late;
 mod timeouts;
 mod timeouts_elsewhere;
 mod virtual_time;

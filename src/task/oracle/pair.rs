@@ -230,7 +230,7 @@ impl Pair {
     }
 
     fn welcome(&mut self, news: News, expected: Entry) {
-        let (News::Spawned(task) | News::Control(task)) = &news;
+        let (News::Spawned(task) | News::Timed(task) | News::Control(task)) = &news;
         let at = usize::try_from(task.id().as_u64()).expect("a number of a task");
         let (Entry::Task(next) | Entry::Courier(next)) = expected;
         assert_eq!(at, next, "out of its order");
