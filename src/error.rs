@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use core::any::Any;
 use core::fmt;
 
+use crate::identity::TaskIdentity;
+
 #[cfg(feature = "std")]
 pub use self::shell::{BoxError, Cancelled, Elapsed, SpawnError, StartError, ZeroPeriod};
 
@@ -35,14 +37,43 @@ pub enum JoinError {
     WouldDeadlock,
 }
 
+impl JoinError {
+    /// Which task panicked; `None` for the other reasons, and for a panic of no task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let side = sideloop::LoopThread::start()?;
+    /// let error = side.handle().call(|| panic!("out of paper")).join().unwrap_err();
+    /// let line = error.task().map(|task| task.location().line());
+    /// assert!(line.is_some());
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
+    /// ```
+    #[must_use]
+    pub fn task(&self) -> Option<&TaskIdentity> {
+        match self {
+            Self::Panicked(payload) => payload.task(),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled => f.write_str("the task was cancelled"),
-            Self::Panicked(payload) => match payload.message() {
-                Some(message) => write!(f, "the task panicked: {message}"),
-                None => f.write_str("the task panicked"),
-            },
+            Self::Panicked(payload) => {
+                match payload.task() {
+                    Some(task) => task.fmt(f)?,
+                    None => f.write_str("the task")?,
+                }
+                match payload.message() {
+                    Some(message) => write!(f, " panicked: {message}"),
+                    None => f.write_str(" panicked"),
+                }
+            }
             Self::Closed => f.write_str("the loop has shut down"),
             Self::WouldDeadlock => {
                 f.write_str("a join on the task's own loop thread would deadlock")
@@ -74,6 +105,8 @@ pub struct PanicPayload(Box<Caught>);
 struct Caught {
     message: Option<Box<str>>,
     payload: Payload,
+    /// Whose panic it was, if it was a task's.
+    task: Option<TaskIdentity>,
 }
 
 /// A payload is `Send` and not `Sync`; behind a lock that nobody takes it is both.
@@ -90,7 +123,16 @@ impl PanicPayload {
         let message = text
             .or_else(|| payload.downcast_ref::<alloc::string::String>().map(|text| text.as_str()))
             .map(Box::from);
-        Self(Box::new(Caught { message, payload: parking_lot::Mutex::new(payload) }))
+        Self(Box::new(Caught { message, payload: parking_lot::Mutex::new(payload), task: None }))
+    }
+
+    /// Notes whose panic it was.
+    pub(crate) fn set_task(&mut self, task: TaskIdentity) {
+        self.0.task = Some(task);
+    }
+
+    fn task(&self) -> Option<&TaskIdentity> {
+        self.0.task.as_ref()
     }
 
     /// The message the panic was raised with, if its payload is a string.

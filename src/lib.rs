@@ -38,6 +38,34 @@
 //! were accepted; blocking jobs run, and end, on threads of their pool. A method that would have to
 //! wait for the loop on the loop's own thread gives an error instead.
 //!
+//! # Signals
+//!
+//! A signal handler may not wake, spawn, call or cancel: it may have interrupted the loop's own thread in
+//! the middle of a change of its queues, or a thread that holds the lock under which a sleeping loop is
+//! woken. A handler writes to a pipe, or to a socket, and a thread or a task that reads it does the rest:
+//!
+//! ```
+//! # #[cfg(all(feature = "std", target_os = "linux"))]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::io::Read;
+//! use std::os::unix::net::UnixStream;
+//!
+//! let side = sideloop::LoopThread::start()?;
+//! let (bell, mut rings) = UnixStream::pair()?;
+//! signal_hook::low_level::pipe::register(signal_hook::consts::SIGHUP, bell)?; // writes one byte
+//! let (handle, (tell, told)) = (side.handle().clone(), std::sync::mpsc::channel());
+//! std::thread::spawn(move || {
+//!     while rings.read_exact(&mut [0]).is_ok() {
+//!         let tell = tell.clone();
+//!         handle.call(move || tell.send("reload")).detach();
+//!     }
+//! });
+//! signal_hook::low_level::raise(signal_hook::consts::SIGHUP)?;
+//! assert_eq!(told.recv()?, "reload");
+//! # Ok(()) }
+//! # #[cfg(not(all(feature = "std", target_os = "linux")))] fn main() {}
+//! ```
+//!
 //! # Memory
 //!
 //! Where an allocation fails the process ends, as everywhere with the standard library.
@@ -73,6 +101,7 @@ pub mod fuzzing;
 
 mod error;
 mod id;
+mod identity;
 mod sync;
 mod tick;
 
@@ -103,12 +132,14 @@ mod shutdown;
 mod spawning;
 #[cfg(feature = "std")]
 pub mod time;
+mod unwinding;
 #[cfg(feature = "std")]
 mod yielding;
 
 pub use crate::cancel::{CancelOnDrop, Canceller};
 pub use crate::error::{JoinError, PanicPayload};
 pub use crate::id::TaskId;
+pub use crate::identity::TaskIdentity;
 pub use crate::join::JoinHandle;
 pub use crate::task::state::CancelRequest;
 
@@ -125,6 +156,9 @@ pub use crate::{
     runtime::thread::LoopThread,
     runtime::watchdog::Stall,
     shutdown::{Shutdown, ShutdownReport},
-    spawning::{LocalHandle, TaskBuilder, current, current_task, spawn_local, try_current},
+    spawning::{
+        LocalHandle, TaskBuilder, current, current_task, current_task_name, spawn_local,
+        try_current,
+    },
     yielding::{YieldNow, yield_if_due, yield_now},
 };

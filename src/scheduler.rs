@@ -277,6 +277,7 @@ impl Scheduler {
 
     /// Asks one task to end.
     pub(crate) fn request(&self, id: TaskId, what: Request) -> CancelRequest {
+        self.registry.borrow_mut().prepare(id);
         self.registry
             .borrow()
             .get(id)
@@ -285,6 +286,7 @@ impl Scheduler {
 
     /// A reference to a task that has not ended.
     pub(crate) fn task(&self, id: TaskId) -> Option<TaskRef> {
+        self.registry.borrow_mut().prepare(id);
         self.registry.borrow().get(id).map(|entry| entry.task.task())
     }
 

@@ -10,6 +10,7 @@ use futures_task::{LocalFutureObj, LocalSpawn, SpawnError as Refused};
 use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
+use crate::runtime::blocking::current_job;
 use crate::runtime::context;
 use crate::runtime::local::Local;
 
@@ -267,4 +268,28 @@ pub fn try_current() -> Option<Handle> {
 #[must_use]
 pub fn current_task() -> Option<TaskId> {
     context::current()?.scheduler.side.running()
+}
+
+/// The name of the task that is being polled or dropped here, or of the blocking job that this thread
+/// runs, if it was given one.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// let named = || side.handle().task().name("reader");
+/// let task = named().spawn(async { sideloop::current_task_name() });
+/// let job = named().spawn_blocking(sideloop::current_task_name);
+/// assert_eq!(task.join()?.as_deref(), Some("reader"));
+/// assert_eq!(job.join()?.as_deref(), Some("reader"));
+/// # Ok(()) }
+/// ```
+#[must_use]
+pub fn current_task_name() -> Option<Arc<str>> {
+    let task = match context::current() {
+        Some(local) => local.scheduler.side.running_task()?,
+        None => current_job()?,
+    };
+    task.subject().name
 }

@@ -9,7 +9,7 @@ use slab::Slab;
 
 use super::alarm::Lent;
 use super::index::Index;
-use crate::id::{NO_KEY, TaskId};
+use crate::id::{BY_NUMBER, TaskId};
 use crate::task::loop_side::Enrolled;
 use crate::task::run::Ending;
 use crate::tick::Tick;
@@ -25,8 +25,10 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     entries: Slab<Entry>,
-    /// Those whose ids were made on other threads, without a key.
+    /// Those whose ids were made on other threads, without a key; and all, once one was asked for by its
+    /// number alone that is not among them.
     remote: Index,
+    has_all: bool,
 }
 
 impl Registry {
@@ -37,12 +39,12 @@ impl Registry {
     /// Adds a task.
     #[inline]
     pub(crate) fn insert(&mut self, task: Enrolled, since: Tick) {
-        let Self { entries, remote } = self;
+        let Self { entries, remote, has_all } = self;
         let slot = entries.vacant_entry();
         // PANICS: it cannot: four thousand million tasks are over 300 GiB of cells.
         let key = key_of(slot.key()).expect("too many tasks");
         task.set_key(key);
-        let serial = task.is_foreign().then(|| task.id().as_u64());
+        let serial = (task.is_foreign() || *has_all).then(|| task.id().as_u64());
         slot.insert(Entry { task, since });
         if let Some(serial) = serial {
             remote.insert(serial, key, |key| serial_of(entries, key));
@@ -58,6 +60,21 @@ impl Registry {
                 .find(id.as_u64(), |key| serial_of(&self.entries, key))
                 .map(|key| key as usize)
         })
+    }
+
+    /// Makes every task known by its number, if one is asked for in that way: once for a loop, and all
+    /// that lives then. Local spawns are not indexed unless somebody needs it.
+    pub(crate) fn prepare(&mut self, id: TaskId) {
+        if id.key() != BY_NUMBER || self.has_all || self.find(id).is_some() {
+            return;
+        }
+        self.has_all = true;
+        let Self { entries, remote, .. } = self;
+        for (place, entry) in &*entries {
+            if let Some(key) = key_of(place).filter(|_| !entry.task.is_foreign()) {
+                remote.insert(entry.task.id().as_u64(), key, |key| serial_of(entries, key));
+            }
+        }
     }
 
     pub(crate) fn get(&self, id: TaskId) -> Option<&Entry> {
@@ -85,9 +102,9 @@ impl Registry {
 
     #[inline]
     fn take(&mut self, key: usize) -> Option<Entry> {
-        let Self { entries, remote } = self;
+        let Self { entries, remote, has_all } = self;
         let task = &entries.get(key)?.task;
-        if task.is_foreign() {
+        if task.is_foreign() || *has_all {
             remote.remove(task.id().as_u64(), |key| serial_of(entries, key));
         }
         entries.try_remove(key)
@@ -101,10 +118,10 @@ impl Registry {
     }
 }
 
-/// The key for a place in the slab; the last number of all stands for "no key".
+/// The key for a place in the slab; the last two numbers of all are none.
 #[inline]
 fn key_of(place: usize) -> Option<u32> {
-    u32::try_from(place).ok().filter(|key| *key != NO_KEY)
+    u32::try_from(place).ok().filter(|key| *key < BY_NUMBER)
 }
 
 fn serial_of(entries: &Slab<Entry>, key: u32) -> u64 {
@@ -172,10 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_end_before_the_one_that_stands_for_none() {
-        let last = NO_KEY as usize - 1;
-        assert_eq!(key_of(last), Some(NO_KEY - 1));
-        for beyond in [last + 1, last + 2, usize::MAX] {
+    fn keys_end_before_those_that_stand_for_none() {
+        let last = BY_NUMBER as usize - 1;
+        assert_eq!(key_of(last), Some(BY_NUMBER - 1));
+        for beyond in [last + 1, last + 2, last + 3, usize::MAX] {
             assert_eq!(key_of(beyond), None, "{beyond}");
         }
     }

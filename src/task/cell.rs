@@ -16,6 +16,7 @@ use super::state::State;
 use super::waker::Packed;
 use crate::error::{JoinError, PanicPayload, contain, discard, forget_payload};
 use crate::id::{NO_KEY, TaskId};
+use crate::identity::TaskIdentity;
 use crate::sync::{Arc, AtomicU32, Ordering, UnsafeCell};
 
 mod room;
@@ -278,7 +279,7 @@ impl<F: Future, L: Label> Cell<F, L> {
                 unsafe { ptr::drop_in_place(stage.cast::<F>()) }
             });
         });
-        let outcome = match (dropped, outcome) {
+        let mut outcome = match (dropped, outcome) {
             (Ok(()), outcome) => outcome,
             (Err(second), Err(JoinError::Panicked(first))) => {
                 forget_payload(second);
@@ -289,9 +290,14 @@ impl<F: Future, L: Label> Cell<F, L> {
                 Err(JoinError::Panicked(payload))
             }
         };
-        let end = match &outcome {
+        let end = match &mut outcome {
             Ok(_) => End::Finished,
-            Err(JoinError::Panicked(_)) => End::Panicked,
+            Err(JoinError::Panicked(payload)) => {
+                // SAFETY: the caller's promise.
+                let Subject { id, name, location } = unsafe { Subject::of(task) };
+                payload.set_task(TaskIdentity::new(id, name, location));
+                End::Panicked
+            }
             Err(_) => End::Cancelled,
         };
         stage.with_mut(|stage| {

@@ -17,6 +17,7 @@ mod groups;
 mod intervals;
 mod joining;
 mod regressions;
+mod second_time;
 mod seed;
 mod simulation;
 mod spawning;
