@@ -16,7 +16,6 @@ use super::state::State;
 use super::waker::Packed;
 use crate::error::{JoinError, PanicPayload, contain, discard, forget_payload};
 use crate::id::{NO_KEY, TaskId};
-use crate::identity::TaskIdentity;
 use crate::sync::{Arc, AtomicU32, Ordering, UnsafeCell};
 
 mod room;
@@ -294,8 +293,7 @@ impl<F: Future, L: Label> Cell<F, L> {
             Ok(_) => End::Finished,
             Err(JoinError::Panicked(payload)) => {
                 // SAFETY: the caller's promise.
-                let Subject { id, name, location } = unsafe { Subject::of(task) };
-                payload.set_task(TaskIdentity::new(id, name, location));
+                payload.set_task(unsafe { Subject::of(task) }.into());
                 End::Panicked
             }
             Err(_) => End::Cancelled,

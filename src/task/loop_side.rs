@@ -24,6 +24,7 @@ use super::tally::Tally;
 use super::waker::is_of;
 use crate::error::{JoinError, PanicPayload};
 use crate::id::{NO_KEY, TaskId};
+use crate::identity::TaskIdentity;
 use crate::sync::{self, Arc};
 
 /// The loop's side. Neither `Send` nor `Sync`; there is one for each mailbox.
@@ -78,6 +79,12 @@ pub(crate) enum News {
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Intake(Chain);
+
+impl From<Subject> for TaskIdentity {
+    fn from(Subject { id, name, location }: Subject) -> Self {
+        Self::new(id, name, location)
+    }
+}
 
 impl Enrolled {
     #[inline]

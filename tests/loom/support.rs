@@ -107,7 +107,7 @@ impl Model {
     fn take_in(&self, mut intake: crate::task::loop_side::Intake) {
         while let Some(news) = intake.next(&self.side) {
             match news {
-                News::Spawned(task) => self.live.borrow_mut().push(task),
+                News::Spawned(task) | News::Timed(task) => self.live.borrow_mut().push(task),
                 News::Control(task) => {
                     if let Ran::Ended(ending, _) = self.side.run_now(&task) {
                         drop(ending.complete(task, &self.side));
