@@ -292,7 +292,8 @@ impl Scheduler {
 
     /// Asks every task to end.
     pub(crate) fn request_all(&self, what: Request) {
-        for id in self.registry.borrow().ids() {
+        let ids = self.registry.borrow().ids();
+        for id in ids {
             self.request(id, what);
         }
     }

@@ -136,7 +136,7 @@ fn a_mere_look_calls_nobody() {
         while !executor.turn().idle {}
         let looked = wakes.all().len();
         assert!(looked > before, "a call is something to do");
-        let _ = (handle.metrics(), handle.cancel(unknown), handle.tasks());
+        let _ = (handle.metrics(), handle.cancel(unknown).join(), handle.tasks().join());
         let stop = guarded.canceller();
         assert_eq!(wakes.all().len(), looked);
         assert_eq!(stop.cancel_within(Duration::from_secs(3600)), CancelRequest::Requested);
