@@ -18,6 +18,7 @@ use crate::id::TaskId;
 /// let error = task.join().unwrap_err();
 /// let task = error.task().ok_or("it panicked")?;
 /// assert_eq!((task.id(), task.name()), (id, Some("parser")));
+/// assert!(task.location().file().ends_with(".rs"));
 /// assert!(task.to_string().starts_with(&format!("task {id} \"parser\" (")));
 /// # Ok(()) }
 /// # #[cfg(not(feature = "std"))] fn main() {}
