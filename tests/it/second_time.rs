@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::future::{pending, poll_fn};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
@@ -270,5 +269,4 @@ fn what_users_hold_is_unwind_safe() {
     let handle = side.handle().clone();
     let caught = std::panic::catch_unwind(|| handle.call(|| 1).join().expect("a value"));
     assert_eq!(caught.expect("no panic"), 1);
-    let _ = Poll::Ready(());
 }
