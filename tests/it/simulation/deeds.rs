@@ -57,7 +57,7 @@ fn scripted(script: usize) -> Option<Rc<Script>> {
 /// Spawns a task that follows `script`.
 pub(crate) fn spawn(script: Rc<Script>, via: Via) {
     let (handle, body) = world(|world| {
-        world.model.spawn(via == Via::Afar, script.output_panics);
+        world.model.spawn(via == Via::Afar, script.output_panics, false);
         let body = world.record(script);
         (world.handle.clone(), body)
     });
@@ -124,11 +124,7 @@ pub(crate) fn cancel_by_id(task: usize, how: How, via: Via) {
         return world(|world| world.pending.push(pending));
     }
     let truth = model(|model| {
-        let truth = if model.over { None } else { Some(model.ask_by_id(task, how)) };
-        if !model.over {
-            model.tell_host();
-        }
-        truth
+        if model.over { None } else { Some(model.visit(|model| model.ask_by_id(task, how))) }
     });
     let answer = match request().join() {
         Ok(request) => Some(answer_of(request)),
@@ -203,7 +199,6 @@ fn snapshot() {
         });
         let same = tasks.len() == truth.len() && seen.eq(truth.iter().copied());
         model.check(same, || format!("{tasks:?}, not {truth:?}"));
-        model.tell_host();
     });
 }
 

@@ -246,6 +246,7 @@ impl Model {
         let woken = std::mem::take(&mut record.woken);
         let new = !std::mem::replace(&mut record.known, true);
         let (lives, requested) = (record.lives(), record.is_requested());
+        let timed = new && record.call.is_some();
         // An entry that has outlived its task says nothing, unless another queue holds the task still.
         let counts = woken && (record.end.is_none() || record.ready || record.urgent);
         if new {
@@ -255,6 +256,11 @@ impl Model {
         }
         match () {
             () if lives && requested => self.urge(task),
+            () if lives && timed => {
+                self.counts.polls += 1;
+                self.tasks[task].polls += 1;
+                self.arm_call(task);
+            }
             () if lives && woken => self.enqueue(task),
             () => {}
         }
