@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -337,6 +338,21 @@ impl Handle {
     {
         let taken = self.shared.spawn(future, label, location, Patience::Waits);
         JoinHandle::new(taken.unwrap_or_else(|(task, _)| self.shared.end_refused(task)))
+    }
+}
+
+/// Two handles are equal if they are of the same loop.
+impl PartialEq for Handle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for Handle {}
+
+impl Hash for Handle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.shared).hash(state);
     }
 }
 

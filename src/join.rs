@@ -125,20 +125,42 @@ impl<T> JoinHandle<T> {
     /// ```
     #[cfg(feature = "std")]
     pub fn join_timeout(mut self, limit: Duration) -> Result<Result<T, JoinError>, Self> {
-        if let Some(outcome) = self.join.try_take() {
-            return Ok(outcome);
-        }
-        if self.join.is_taken() {
-            return Ok(Err(JoinError::Closed));
-        }
-        if limit.is_zero() {
-            return Err(self);
-        }
+        self = match self.try_join() {
+            Err(running) if !limit.is_zero() => running,
+            answer => return answer,
+        };
         if self.would_deadlock() {
             return Ok(Err(JoinError::WouldDeadlock));
         }
         let deadline = Instant::now().checked_add(limit);
         self.wait(deadline).ok_or(self)
+    }
+
+    /// The task's result if it has ended, or the handle back. Never waits, on whichever thread.
+    ///
+    /// The one way to a result without the standard library and without a waker.
+    ///
+    /// # Errors
+    ///
+    /// The handle comes back as `Err` if the task has not ended. The inner result is as the task ended:
+    /// [`JoinError::Cancelled`], [`JoinError::Panicked`] or [`JoinError::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::bare::Loop;
+    ///
+    /// let mut bare = Loop::new(|| ());
+    /// let task = bare.spawn_local(async { 42 });
+    /// let task = task.try_join().unwrap_err(); // it has not run
+    /// bare.turn(0);
+    /// assert_eq!(task.try_join().unwrap().unwrap(), 42);
+    /// ```
+    pub fn try_join(mut self) -> Result<Result<T, JoinError>, Self> {
+        if let Some(outcome) = self.join.try_take() {
+            return Ok(outcome);
+        }
+        if self.join.is_taken() { Ok(Err(JoinError::Closed)) } else { Err(self) }
     }
 
     /// Whether the task has ended. Once true, `join` does not block, from whichever thread.

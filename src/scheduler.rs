@@ -253,7 +253,7 @@ impl Scheduler {
             let details = self.registry.borrow().get(id).map(|entry| self.details(entry));
             all.extend(details);
         }
-        if self.has_new() {
+        if self.side.has_arrivals() {
             let new =
                 |subject| Details { subject, activity: Activity::Ready, polls: 0, since: now };
             all.extend(self.side.waiting().map(new));

@@ -2,10 +2,8 @@
 
 use std::future::Future;
 use std::panic::Location;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures_task::{LocalFutureObj, LocalSpawn, SpawnError as Refused};
 
@@ -327,57 +325,26 @@ pub fn current_task() -> Option<TaskId> {
     }
 }
 
-/// Lets everything that is ready run before the caller goes on.
-///
-/// # Cancel safety
-///
-/// Strict: dropping it loses nothing.
+/// The name of the task that is being polled or dropped here, or of the blocking job that this thread
+/// runs, if it was given one.
 ///
 /// # Examples
 ///
 /// ```
-/// sideloop::block_on(async {
-///     let task = sideloop::spawn_local(async { 1 });
-///     sideloop::yield_now().await;
-///     sideloop::yield_now().await;
-///     assert!(task.is_finished());
-/// });
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// let named = || side.handle().task().name("reader");
+/// let task = named().spawn(async { sideloop::current_task_name() });
+/// let job = named().spawn_blocking(sideloop::current_task_name);
+/// assert_eq!(task.join()?.as_deref(), Some("reader"));
+/// assert_eq!(job.join()?.as_deref(), Some("reader"));
+/// # Ok(()) }
 /// ```
-pub fn yield_now() -> YieldNow {
-    YieldNow { yielded: false }
-}
-
-/// The future of [`yield_now`]: pending once.
-///
-/// # Cancel safety
-///
-/// Strict: dropping it loses nothing.
-///
-/// # Examples
-///
-/// ```
-/// use std::task::{Context, Poll, Waker};
-///
-/// let mut pause = std::pin::pin!(sideloop::yield_now());
-/// let mut cx = Context::from_waker(Waker::noop());
-/// assert!(std::future::Future::poll(pause.as_mut(), &mut cx).is_pending());
-/// assert!(std::future::Future::poll(pause.as_mut(), &mut cx).is_ready());
-/// ```
-#[derive(Debug)]
-#[must_use = "futures do nothing unless awaited"]
-pub struct YieldNow {
-    yielded: bool,
-}
-
-impl Future for YieldNow {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.yielded {
-            return Poll::Ready(());
-        }
-        self.yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
+#[must_use]
+pub fn current_task_name() -> Option<Arc<str>> {
+    let task = match context::current() {
+        Some(local) => local.scheduler.side.running_task()?,
+        None => current_job()?,
+    };
+    task.subject().name
 }

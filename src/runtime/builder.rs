@@ -1,5 +1,7 @@
 //! How a loop is to be built.
 
+mod fairness;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -16,8 +18,8 @@ const BATCH: usize = 64;
 /// Most threads of the pool for blocking jobs, unless [`Builder::blocking_threads`] says otherwise.
 const BLOCKING_THREADS: usize = 16;
 
-/// The largest batch: some hundred microseconds of polls that do nothing.
-const MOST_BATCH: usize = 65_536;
+/// How long a poll may run before it yields where it can, unless [`Builder::poll_budget`] says otherwise.
+const POLL_BUDGET: Duration = Duration::from_micros(200);
 
 /// The settings of a loop; every setter takes and returns it.
 ///
@@ -45,6 +47,7 @@ impl Builder {
     pub fn new() -> Self {
         let settings = Settings {
             batch: BATCH,
+            poll_budget: POLL_BUDGET,
             spin: Duration::ZERO,
             on_panic: None,
             on_wake: None,
@@ -145,26 +148,6 @@ impl Builder {
         F: Fn() + Send + Sync + 'static,
     {
         self.settings.on_wake = Some(Box::new(f));
-        self
-    }
-
-    /// The most polls between two looks at injected work and timers; 64 unless set.
-    ///
-    /// From 1 to 65 536, to which other values are brought: without a limit one busy task would
-    /// starve everything that comes from outside.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let mut executor = sideloop::Builder::new().batch(2).build();
-    /// for _ in 0..5 {
-    ///     executor.spawn_local(async {}).detach();
-    /// }
-    /// assert_eq!(executor.turn().polls, 2);
-    /// assert_eq!(executor.run_until_idle(), 3);
-    /// ```
-    pub fn batch(mut self, polls: usize) -> Self {
-        self.settings.batch = polls.clamp(1, MOST_BATCH);
         self
     }
 
@@ -386,6 +369,7 @@ impl fmt::Debug for Builder {
             .field("stack_size", &self.thread.stack_size)
             .field("precise_timers", &self.thread.precise)
             .field("batch", &self.settings.batch)
+            .field("poll_budget", &self.settings.poll_budget)
             .field("spin", &self.settings.spin)
             .field("virtual_time", &self.settings.virtual_time)
             .finish_non_exhaustive()

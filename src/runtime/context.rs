@@ -137,6 +137,15 @@ pub(crate) fn current() -> Option<Rc<Local>> {
     if address.is_null() { None } else { find(address) }
 }
 
+/// The loop that lives on this thread and has this number.
+pub(crate) fn numbered(number: Number) -> Option<Rc<Local>> {
+    HOMES.with(|homes| {
+        let homes = homes.borrow();
+        let home = homes.iter().find(|home| home.local.shared.number == number);
+        home.map(|home| home.local.clone())
+    })
+}
+
 /// The loop of this thread with this address.
 #[inline]
 fn find(address: *const ()) -> Option<Rc<Local>> {

@@ -139,6 +139,7 @@ impl Executor {
         let _resting = Resting(local);
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
+        local.keep_pace();
         let main = Arc::new(Main::new(local.shared.mailbox.clone()));
         let waker = waker_ref(&main);
         let _beside = Beside::new(local, &main, &waker);
@@ -146,6 +147,8 @@ impl Executor {
         let mut future = pin!(future);
         loop {
             if main.take() {
+                local.leave_turn();
+                local.pace.begin_main();
                 if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                     return output;
                 }
@@ -292,7 +295,9 @@ impl Executor {
         let local = &*self.local;
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
+        local.keep_pace();
         let done = local.turn();
+        local.leave_turn();
         let ended = local.is_over();
         if ended && !local.has_ended() {
             local.close();

@@ -2,6 +2,7 @@
 
 mod ending;
 mod host;
+mod pace;
 mod parking;
 mod refusals;
 
@@ -13,6 +14,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::pace::Pace;
+use self::parking::Reading;
 use self::refusals::Refusals;
 use super::clock::Clock;
 use super::context::{Held, Number};
@@ -26,6 +29,7 @@ use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::PanicHook;
+use crate::scheduler::wheel::TimerKey;
 use crate::scheduler::{Activity, Details, Done, Host, Scheduler, Subject};
 use crate::shutdown::{Phase, ShutdownReport};
 use crate::task::cell::{Label, Origin};
@@ -41,6 +45,7 @@ const FEW: usize = 4;
 /// What a loop is built with.
 pub(crate) struct Settings {
     pub(crate) batch: usize,
+    pub(crate) poll_budget: Duration,
     pub(crate) spin: Duration,
     pub(crate) on_panic: Option<PanicHook>,
     pub(crate) on_wake: Option<Unpark>,
@@ -65,6 +70,7 @@ pub(crate) struct Local {
     pub(crate) guards: Guards,
     parker: Parker,
     batch: usize,
+    pub(crate) pace: Pace,
     patience: Patience,
     /// Until the loop has ended.
     on_panic: RefCell<Option<Rc<PanicHook>>>,
@@ -72,8 +78,7 @@ pub(crate) struct Local {
     /// Whether there is a watchdog or a gate.
     looks_on: bool,
     phase: Cell<Phase>,
-    /// The time of this turn, once it was asked for.
-    now: Cell<Option<Tick>>,
+    now: Cell<Reading>,
     /// What the clock said when a task last asked, if that was just now: see [`Self::read_clock`].
     read: Cell<Option<Tick>>,
     /// What wakes the future that is polled beside the tasks, if there is one.
@@ -116,12 +121,13 @@ impl Local {
             guards: Guards::default(),
             parker,
             batch: settings.batch,
+            pace: Pace::new(settings.poll_budget),
             patience: Patience::of(settings.spin),
             looks_on: settings.watchdog.is_some() || settings.capacity.is_some(),
             on_panic: RefCell::new(settings.on_panic.map(Rc::new)),
             watchdog: settings.watchdog,
             phase: Cell::new(Phase::Running),
-            now: Cell::new(None),
+            now: Cell::new(Reading::Outside),
             read: Cell::new(None),
             main: RefCell::default(),
             report: RefCell::default(),
@@ -159,6 +165,16 @@ impl Local {
         }
         self.tell_host();
         join
+    }
+
+    /// Spawns on this thread a task that waits for a timer. The loop [accepts](Self::accepts).
+    pub(crate) fn spawn_timed<F: Future>(
+        &self,
+        deadline: Tick,
+        make: impl FnOnce(TimerKey) -> F,
+        location: &'static Location<'static>,
+    ) -> Join<F::Output> {
+        self.visit(|local| local.scheduler.spawn_timed(deadline, make, location, local.now()))
     }
 
     /// Spawns on this thread a future that cannot leave it. If it is not taken it is ended here.
@@ -219,10 +235,10 @@ impl Local {
     pub(crate) fn turn(&self) -> Done {
         self.scheduler.side.resume();
         let read = self.read.take();
-        self.now.set(read);
+        self.now.set(read.map_or(Reading::Wanted, Reading::Of));
         if self.shared.is_closed() {
             // The request may have come after the reading, and its limits may have passed.
-            self.now.set(None);
+            self.now.set(Reading::Wanted);
             self.advance_shutdown();
         }
         // What came due since the reading waits for the rest of the last batch already.
@@ -243,7 +259,7 @@ impl Local {
         Ok([timer, limit].into_iter().flatten().min().filter(|tick| *tick != NEVER))
     }
 
-    /// The time of this turn.
+    /// The time of this turn; outside of a turn the time.
     pub(crate) fn time(&self) -> Tick {
         self.now()
     }
@@ -255,11 +271,27 @@ impl Local {
         }
     }
 
+    /// Does what a caller on this thread asks for. Outside of the loop's run its host has to know if there
+    /// is something to do since, or at another time than before; of a mere look it is not told.
+    pub(crate) fn visit<R>(&self, f: impl FnOnce(&Self) -> R) -> R {
+        if Mailbox::is_current(&self.shared.mailbox) {
+            return f(self);
+        }
+        let outlook = || (self.scheduler.is_idle(), self.next_deadline());
+        let before = outlook();
+        let result = f(self);
+        if outlook() != before {
+            self.shared.mailbox.notify();
+        }
+        result
+    }
+
     /// Runs turns until the loop was asked to end and has.
     pub(crate) fn run(&self) {
         let _held = Held::by(self);
         let _entered = self.scheduler.side.enter();
         self.forget_reading();
+        self.keep_pace();
         loop {
             let done = self.turn();
             if self.is_over() {

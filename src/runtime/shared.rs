@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::blocking::Pool;
-use super::clock::Clock;
+use super::clock::{Clock, Moment};
 use super::closing::EndRequest;
 use super::context::{self, Number};
 use super::event::Event;
@@ -19,6 +19,7 @@ use super::park;
 use super::watchdog::Busy;
 use crate::error::JoinError;
 use crate::id::{self, TaskId};
+use crate::scheduler::wheel::TimerKey;
 use crate::shutdown::{Plan, Shutdown, ShutdownReport};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 use crate::task::cell::{Label, Origin};
@@ -205,6 +206,30 @@ impl Shared {
         self.submit(task, home.is_some(), patience)
     }
 
+    /// Spawns, from any thread, a task that waits for a timer first. `make` gets the timer's key where it
+    /// can be armed here; else the future's first poll arms it, and does nothing else. If the task is not
+    /// taken it is ended here.
+    pub(crate) fn spawn_timed<F>(
+        &self,
+        deadline: Moment,
+        make: impl FnOnce(Option<TimerKey>) -> F,
+        location: &'static Location<'static>,
+    ) -> Join<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let home = context::home(&self.mailbox);
+        if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
+            let tick = deadline.on(&self.clock);
+            return local.spawn_timed(tick, |key| make(Some(key)), location);
+        }
+        let (owner, kind) = (self.mailbox.clone(), Kind::Timed);
+        let task = NewTask::new(make(None), (), origin(location), owner, kind);
+        self.submit(task, home.is_some(), Patience::Waits)
+            .unwrap_or_else(|(task, _)| task.end(JoinError::Closed))
+    }
+
     /// Hands a task to the loop, past the gate. At `home`, where the loop did not take it, it is refused.
     #[inline]
     fn submit<F: Future, L: Label>(
@@ -335,7 +360,7 @@ impl Shared {
         R: Send + 'static,
     {
         let home = context::home(&self.mailbox);
-        let home = home.filter(|local| !local.scheduler.awaits(id, &mut None));
+        let home = home.filter(|local| local.has_ended() || !local.scheduler.may_arrive(id));
         let mut round = None;
         let request = async move {
             poll_fn(|_| match this_loop().scheduler.awaits(id, &mut round) {
@@ -387,14 +412,10 @@ fn post<R: Send + 'static>(
     let task = NewTask::new(request, (), origin, mailbox.clone(), Kind::Control);
     match home {
         Some(local) if local.has_ended() => task.end(JoinError::Closed),
-        Some(local) => {
-            let join = {
-                let _entered = local.scheduler.side.enter();
-                task.run_here()
-            };
-            local.tell_host();
-            join
-        }
+        Some(local) => local.visit(|local| {
+            let _entered = local.scheduler.side.enter();
+            task.run_here()
+        }),
         None => task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)),
     }
 }
@@ -404,8 +425,7 @@ fn post<R: Send + 'static>(
 #[track_caller]
 pub(crate) fn tell(mailbox: &Arc<Mailbox>, f: impl FnOnce(&Local) + Send + 'static) {
     if let Some(local) = context::home(mailbox) {
-        f(&local);
-        return local.tell_host();
+        return local.visit(f);
     }
     let message = async move {
         if let Some(local) = context::current() {

@@ -122,17 +122,37 @@ impl Scheduler {
         for _ in 0..most {
             let Some(task) = self.side.take_in_new() else { return };
             let id = task.id();
-            self.serials.passed(id.as_u64());
             if host.takes_in() {
                 task.hold_place();
             }
             if host.cancels_new() {
                 task.request(Request::Cancel);
             }
-            let since = host.now();
-            self.enroll(task, since);
-            self.side.tally().spawned.add(1);
+            self.register(task, host);
             self.answer_deferred(id, host);
+        }
+    }
+
+    fn register(&self, task: Enrolled, host: &impl Host) {
+        self.serials.passed(task.id().as_u64());
+        let since = host.now();
+        self.enroll(task, since);
+        self.side.tally().spawned.add(1);
+    }
+
+    /// Polls a call for later the first time, which arms its timer and runs no code of the user's.
+    fn arm_call(&self, task: Enrolled, host: &impl Host) {
+        if host.takes_in() {
+            host.admitted();
+        }
+        if host.cancels_new() {
+            task.request(Request::Cancel);
+        }
+        match self.side.run_first(task, |task| self.register(task, host)) {
+            // It was asked to end in this very moment.
+            Ran::Dropped(ending, how) | Ran::Ended(ending, how) => self.retire(ending, how, host),
+            Ran::Pending => self.side.count(1),
+            Ran::Nothing | Ran::Asked(_) => {}
         }
     }
 
@@ -153,7 +173,11 @@ impl Scheduler {
                 None => self.side.take_in_control(),
             };
             let Some(request) = request else { return };
-            self.run_request(request, host);
+            if request.is_timed() {
+                self.arm_call(request, host);
+            } else {
+                self.run_request(request, host);
+            }
             left = left.saturating_sub(1 + self.intake.cost.take());
         }
     }
@@ -203,6 +227,11 @@ impl Scheduler {
         let waits = round.is_some_and(|round| !self.is_past(round));
         self.intake.awaited.set(round.filter(|_| waits).map(|round| (id.as_u64(), round)));
         waits
+    }
+
+    /// Whether a task that the loop does not know may be on its way.
+    pub(crate) fn may_arrive(&self, id: TaskId) -> bool {
+        !self.knows(id) && self.side.has_submissions()
     }
 
     /// Whether all new tasks of this round have been taken in.

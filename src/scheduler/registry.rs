@@ -11,7 +11,7 @@ use core::cell::RefCell;
 use super::alarm::Lent;
 use super::arena::{self, Arena};
 use super::index::Index;
-use crate::id::{NO_KEY, TaskId};
+use crate::id::{BY_NUMBER, TaskId};
 use crate::task::loop_side::Enrolled;
 use crate::task::run::Ending;
 use crate::tick::Tick;
@@ -106,7 +106,16 @@ impl Registry {
             self.remote
                 .find(id.as_u64(), |key| serial_of(&self.entries, key))
                 .map(|key| key as usize)
+                .or_else(|| self.find_by_number(id))
         })
+    }
+
+    /// Tasks of the loop's own are in no index: a number alone, as from another language, costs a look at
+    /// all of them.
+    #[cold]
+    fn find_by_number(&self, id: TaskId) -> Option<usize> {
+        let mut all = self.entries.iter().filter(|_| id.key() == BY_NUMBER);
+        all.find(|(_, entry)| entry.task.id() == id).map(|(place, _)| place)
     }
 
     pub(crate) fn get(&self, id: TaskId) -> Option<&Entry> {
@@ -153,10 +162,10 @@ impl Registry {
     }
 }
 
-/// The key for a place in the arena; the last number of all stands for "no key".
+/// The key for a place in the arena; the last two numbers of all are none.
 #[inline]
 fn key_of(place: usize) -> Option<u32> {
-    u32::try_from(place).ok().filter(|key| *key != NO_KEY)
+    u32::try_from(place).ok().filter(|key| *key < BY_NUMBER)
 }
 
 fn serial_of(entries: &Arena<Entry>, key: u32) -> u64 {
@@ -227,10 +236,10 @@ mod tests {
     }
 
     #[test]
-    fn keys_end_before_the_one_that_stands_for_none() {
-        let last = NO_KEY as usize - 1;
-        assert_eq!(key_of(last), Some(NO_KEY - 1));
-        for beyond in [last + 1, last + 2, usize::MAX] {
+    fn keys_end_before_those_that_stand_for_none() {
+        let last = BY_NUMBER as usize - 1;
+        assert_eq!(key_of(last), Some(BY_NUMBER - 1));
+        for beyond in [last + 1, last + 2, last + 3, usize::MAX] {
             assert_eq!(key_of(beyond), None, "{beyond}");
         }
     }

@@ -5,8 +5,12 @@ use super::arena;
 use super::wheel::{Step, TimerKey, Wheel};
 use super::{Done, Host, Scheduler};
 use crate::error::{contain, discard, forget_payload};
+use crate::task::cell::Origin;
+use crate::task::join::Join;
 use crate::tick::{NEVER, Tick};
+use core::future::Future;
 use core::mem;
+use core::panic::Location;
 use core::task::Waker;
 
 /// How much timer work is done between two batches of polls: one unit for each fired timer, and for each
@@ -124,6 +128,26 @@ impl Scheduler {
         self.side.lent_to(waker).map(Lent::to).or_else(|| self.host_waker.lent(waker))
     }
 
+    /// Spawns, on the loop's thread, a task that waits for a timer which is armed by now. `make` gets its
+    /// key.
+    pub(crate) fn spawn_timed<F: Future>(
+        &self,
+        deadline: Tick,
+        make: impl FnOnce(TimerKey) -> F,
+        location: &'static Location<'static>,
+        since: Tick,
+    ) -> Join<F::Output> {
+        let key = self.arm(deadline, Waker::noop()); // nobody's, until there is a task
+        let origin = Origin { serial: self.draw_serial(), location };
+        let (task, join) = self.side.spawn_idle(make(key), (), origin);
+        self.side.tally().spawned.add(1);
+        self.enroll(task, since);
+        if let Some(alarm) = self.timers.borrow_mut().payload_mut(key) {
+            *alarm = Alarm::Lent(Lent::to(join.id()));
+        }
+        join
+    }
+
     /// Has the timer wake `waker` instead. `None`: it has fired, or was cancelled.
     pub(crate) fn swap_waker(&self, key: TimerKey, waker: &Waker) -> Option<()> {
         let lent = self.lent(waker);
@@ -141,6 +165,11 @@ impl Scheduler {
         let armed = self.timers.borrow_mut().rearm(key, deadline);
         self.side.tally().timers_armed.add(armed.into());
         armed
+    }
+
+    /// Whether the timer has neither fired nor been cancelled.
+    pub(crate) fn is_armed(&self, key: TimerKey) -> bool {
+        self.timers.borrow_mut().payload_mut(key).is_some()
     }
 
     /// Cancels a timer, if it has not fired.

@@ -278,7 +278,7 @@ impl<F: Future, L: Label> Cell<F, L> {
                 unsafe { ptr::drop_in_place(stage.cast::<F>()) }
             });
         });
-        let outcome = match (dropped, outcome) {
+        let mut outcome = match (dropped, outcome) {
             (Ok(()), outcome) => outcome,
             (Err(second), Err(JoinError::Panicked(first))) => {
                 forget_payload(second);
@@ -289,9 +289,13 @@ impl<F: Future, L: Label> Cell<F, L> {
                 Err(JoinError::Panicked(payload))
             }
         };
-        let end = match &outcome {
+        let end = match &mut outcome {
             Ok(_) => End::Finished,
-            Err(JoinError::Panicked(_)) => End::Panicked,
+            Err(JoinError::Panicked(payload)) => {
+                // SAFETY: the caller's promise.
+                payload.set_task(unsafe { Subject::of(task) }.into());
+                End::Panicked
+            }
             Err(_) => End::Cancelled,
         };
         stage.with_mut(|stage| {

@@ -7,7 +7,7 @@ use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use core::task::{Context, Poll, Waker};
 
-use super::cell::Header;
+use super::cell::{Header, Subject};
 use super::courier::send_home;
 use super::mailbox::{Mailbox, release};
 use super::notes::EXPEDITED;
@@ -45,6 +45,11 @@ impl TaskRef {
 
     pub(crate) fn id(&self) -> TaskId {
         self.header().id()
+    }
+
+    pub(crate) fn subject(&self) -> Subject {
+        // SAFETY: this owns a reference.
+        unsafe { Subject::of(self.0) }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -206,7 +211,6 @@ impl<T> Join<T> {
     }
 
     /// Whether the outcome was taken before.
-    #[cfg(feature = "std")]
     pub(crate) fn is_taken(&self) -> bool {
         self.taken
     }

@@ -7,7 +7,6 @@
 
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::future::Future;
 use core::marker::PhantomData;
 use core::mem;
 use core::ptr::NonNull;
@@ -15,20 +14,21 @@ use core::task::Waker;
 
 use super::batch::Batch;
 use super::blocks::Blocks;
-use super::cell::{self, End, Header, Label, Origin, Room, Subject};
+use super::cell::{End, Header, Subject};
 use super::injection::Lane;
-use super::join::{self, Join, TaskRef};
+use super::join::{self, TaskRef};
 use super::mailbox::{Mailbox, Parked, Unpark, release};
-use super::notes::{ADOPTED, EXPEDITED, FOREIGN, GATED, LEFT, Notes, READY};
+use super::notes::{ADOPTED, EXPEDITED, FOREIGN, GATED, LEFT, TIMED};
 use super::queues::{self, Queues};
 use super::run::{Ending, Popped, Ran};
 use super::shuffle::Shuffle;
-use super::state::{CancelRequest, Request, State};
+use super::state::{CancelRequest, Request};
 use super::tally::Tally;
 use super::urgent;
 use super::waker::is_of;
 use crate::error::{JoinError, PanicPayload};
 use crate::id::{NO_KEY, TaskId};
+use crate::identity::TaskIdentity;
 use crate::sync::{self, Arc};
 
 /// The loop's side. Neither `Send` nor `Sync`; there is one for each mailbox.
@@ -67,6 +67,12 @@ pub(crate) struct Lost {
     pub(crate) payload: PanicPayload,
 }
 
+impl From<Subject> for TaskIdentity {
+    fn from(Subject { id, name, location }: Subject) -> Self {
+        Self::new(id, name, location)
+    }
+}
+
 impl Enrolled {
     #[inline]
     fn header(&self) -> &Header {
@@ -82,6 +88,11 @@ impl Enrolled {
     #[inline]
     pub(crate) fn set_key(&self, key: u32) {
         self.header().set_key(key);
+    }
+
+    /// Whether it is a call for later.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.header().notes.flags() & TIMED != 0
     }
 
     /// Whether it came by the injection stack, as what other threads spawn does.
@@ -160,28 +171,6 @@ impl LoopSide {
         })
     }
 
-    /// Makes a task that is ready at once, behind everything ready before it.
-    #[inline]
-    pub(crate) fn spawn<F: Future, L: Label>(
-        &self,
-        future: F,
-        label: L,
-        origin: Origin,
-    ) -> (Enrolled, Join<F::Output>) {
-        let layout = cell::Cell::<F, L>::LAYOUT;
-        let block = self.queues(|queues| queues.blocks.take(layout));
-        let room = block.map_or_else(|| Room::Fresh(self.mailbox.clone()), Room::Kept);
-        let notes = Notes::new(READY, ADOPTED);
-        let task = cell::Cell::allocate(future, label, origin, room, State::new(false), notes);
-        self.queues(|queues| {
-            queues.fence();
-            // SAFETY: on the loop's thread; the task has just been made, as one that is ready.
-            unsafe { queues.append(task) }
-        });
-        // SAFETY: of the two references one goes to the registry and one to the handle (I2).
-        (Enrolled(task), unsafe { Join::new(task) })
-    }
-
     /// Whether something came in that has not been handled. A hint.
     #[inline]
     pub(crate) fn has_arrivals(&self) -> bool {
@@ -222,11 +211,28 @@ impl LoopSide {
         (in_hand, self.mailbox.stack(Lane::New).has_any())
     }
 
-    /// What there is to say of each new task that waits to be taken in, in no particular order.
+    /// Whether anything waits to be taken in that may be a task.
+    pub(crate) fn has_submissions(&self) -> bool {
+        [Lane::New, Lane::Control].into_iter().any(|lane| {
+            let in_hand = self.queues(|queues| !queues.hand(lane).is_empty());
+            in_hand || self.mailbox.stack(lane).has_any()
+        })
+    }
+
+    /// What there is to say of each task that waits to be taken in, in no particular order.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = Subject> {
-        let in_hand = self.queues(|queues| queues.hand(Lane::New).cells());
-        // SAFETY: the cells are alive, as nothing is taken out while this is used: the caller runs no user code.
-        in_hand.chain(self.mailbox.stack(Lane::New).peek()).map(|task| unsafe { Subject::of(task) })
+        let lanes = [Lane::New, Lane::Control].into_iter();
+        let cells = lanes.flat_map(|lane| {
+            let in_hand = self.queues(|queues| queues.hand(lane).cells());
+            in_hand.chain(self.mailbox.stack(lane).peek())
+        });
+        cells.filter_map(|task| {
+            // SAFETY: the cells are alive, as nothing is taken out while this is used: the caller runs no
+            // user code. The notes of one that was pushed are the loop's (I4).
+            let is_task = unsafe { task.as_ref() }.notes.flags() & FOREIGN != 0;
+            // SAFETY: as above.
+            is_task.then(|| unsafe { Subject::of(task) })
+        })
     }
 
     /// Takes the next cell of a lane in, in the order in which they came.
@@ -262,11 +268,16 @@ impl LoopSide {
         Some(Enrolled(task))
     }
 
-    /// Takes the next request to the loop in: to be run at once, and kept in no registry.
+    /// Takes the next request to the loop in, to be run at once and kept in no registry, or a call for later,
+    /// to be polled once, so that its timer is armed.
     pub(crate) fn take_in_control(&self) -> Option<Enrolled> {
         let task = self.next(Lane::Control)?;
         // SAFETY: as in `take_in_new`.
-        let _ = unsafe { task.as_ref() }.state.take_in();
+        let header = unsafe { task.as_ref() };
+        let _ = header.state.take_in();
+        if header.notes.flags() & TIMED != 0 {
+            header.notes.set(ADOPTED);
+        }
         Some(Enrolled(task))
     }
 

@@ -28,6 +28,8 @@ pub(super) const FOREIGN: u8 = 1 << 5;
 pub(super) const EXPEDITED: u8 = 1 << 6;
 /// The task holds a place at the gate until it first runs, or ends.
 pub(super) const GATED: u8 = 1 << 7;
+/// A call for later: it is polled once when it is taken in, which arms its timer.
+pub(super) const TIMED: u8 = 1 << 2;
 
 /// How many polls the cell's own count holds.
 pub(super) const POLLS: u64 = u16::MAX as u64 + 1;

@@ -136,6 +136,23 @@ impl<'a> Asked<'a> {
 }
 
 impl LoopSide {
+    /// What tells the poll that is being made from those before it and after: the task's serial, and the
+    /// lower bits of its count of polls.
+    pub(crate) fn poll_number(&self) -> Option<(u64, u16)> {
+        let task = self.queues(|queues| queues.running())?;
+        // SAFETY: a task that is being run is alive (I3).
+        let header = unsafe { task.as_ref() };
+        Some((header.id().as_u64(), header.notes.polls()))
+    }
+
+    /// Runs a task that has just come in at once, after `register` has put it where it is found.
+    pub(crate) fn run_first(&self, task: Enrolled, register: impl FnOnce(Enrolled)) -> Ran<'_> {
+        let popped = Popped(task.0, self);
+        // It is alive until it is completed, which takes both an `Ending` and what is registered.
+        register(task);
+        popped.run()
+    }
+
     /// Polls a task that lives.
     #[inline(always)]
     fn poll<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {

@@ -1,5 +1,7 @@
 //! A task on its way to its loop from another thread.
 
+mod here;
+
 use core::future::Future;
 use core::marker::PhantomData;
 use core::mem;
@@ -11,7 +13,7 @@ use super::cell::{Cell, Header, Label, Origin, Room, unmake};
 use super::injection::Lane;
 use super::join::Join;
 use super::mailbox::{Mailbox, release};
-use super::notes::{FOREIGN, Notes};
+use super::notes::{FOREIGN, Notes, TIMED};
 use super::state::State;
 use crate::error::{JoinError, forget_payload};
 use crate::sync::Arc;
@@ -21,6 +23,8 @@ use crate::sync::Arc;
 pub(crate) enum Kind {
     /// A task like any other.
     Task,
+    /// A call for later, whose first poll arms its timer, and does nothing else.
+    Timed,
     /// A request to the loop itself, ahead of any backlog. Its future is ready at its first poll.
     Control,
 }
@@ -101,11 +105,12 @@ impl<F: Future, L: Label> NewTask<F, L> {
 
     /// For the makers above, and for [`refused`], which pushes nothing.
     fn allocate(future: F, label: L, origin: Origin, owner: Arc<Mailbox>, kind: Kind) -> Self {
-        let (lane, flag) = match kind {
+        let (lane, flags) = match kind {
             Kind::Task => (Lane::New, FOREIGN),
+            Kind::Timed => (Lane::Control, FOREIGN | TIMED),
             Kind::Control => (Lane::Control, 0),
         };
-        let notes = Notes::new(0, flag);
+        let notes = Notes::new(0, flags);
         let room = Room::Fresh(owner);
         let task = Cell::allocate(future, label, origin, room, State::new(true), notes);
         Self { task, lane, _type: PhantomData }

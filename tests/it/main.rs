@@ -9,6 +9,7 @@
 mod child;
 mod support;
 
+mod elapsed;
 mod embedding;
 mod endings;
 mod endings_timers;
@@ -17,6 +18,7 @@ mod groups;
 mod intervals;
 mod joining;
 mod regressions;
+mod second_time;
 mod seed;
 mod simulation;
 mod spawning;
@@ -24,6 +26,7 @@ mod start;
 mod stress;
 mod turns;
 mod wakers;
+mod yielding;
 
 mod blocking;
 mod capacity;
@@ -55,6 +58,7 @@ mod sleeping;
 mod sleeping_elsewhere;
 mod sleeping_order;
 mod timed_calls;
+mod timed_calls_late;
 mod timeouts;
 mod timeouts_elsewhere;
 mod virtual_time;

@@ -1,6 +1,7 @@
 //! What the scheduler asks of the loop, and tells it.
 
 use super::Local;
+use super::parking::Reading;
 use crate::error::{contain, forget_payload};
 use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
@@ -15,8 +16,13 @@ use crate::tick::Tick;
 impl Host for Local {
     #[inline]
     fn now(&self) -> Tick {
-        let now = self.now.get().unwrap_or_else(|| self.shared.clock.now());
-        self.now.set(Some(now));
+        if let Reading::Of(now) = self.now.get() {
+            return now;
+        }
+        let now = self.shared.clock.now();
+        if let Reading::Wanted = self.now.get() {
+            self.now.set(Reading::Of(now));
+        }
         now
     }
 

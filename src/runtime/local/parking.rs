@@ -7,6 +7,16 @@ use crate::runtime::patience::look;
 use crate::runtime::shared::Shared;
 use crate::tick::Tick;
 
+/// The time of a turn: read at most once in it, and only if somebody asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reading {
+    /// There is no turn: who asks reads the clock.
+    Outside,
+    /// Nobody has asked in this turn.
+    Wanted,
+    Of(Tick),
+}
+
 impl Local {
     /// The time now, for a timer that is made in a poll. It is good enough for the next turn, too, if
     /// that comes soon: to decide what is due an earlier time is never wrong, only late.
@@ -25,6 +35,12 @@ impl Local {
         self.read.set(None);
     }
 
+    /// The turn is over, and user code of other kinds may run, or time pass.
+    #[inline]
+    pub(crate) fn leave_turn(&self) {
+        self.now.set(Reading::Outside);
+    }
+
     /// Declares the loop asleep for its host. `false`: there is something to do.
     pub(crate) fn rest(&self) -> bool {
         self.scheduler.rest()
@@ -33,6 +49,12 @@ impl Local {
     /// Sleeps until something comes in or a deadline passes. The loop is idle.
     pub(crate) fn park(&self) {
         self.forget_reading();
+        self.leave_turn();
+        self.wait();
+        self.keep_pace();
+    }
+
+    fn wait(&self) {
         if self.shared.pool.is_awaited() {
             return self.sleep(None); // time is virtual, and does not pass a job by
         }

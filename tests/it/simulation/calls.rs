@@ -15,10 +15,6 @@ use super::model::{Blame, End, Model, NEVER, Waits};
 use super::program::{Script, Step, Via, When};
 use super::world::{Body, Output, afar, model, panic_as_planned, world};
 
-/// Up to here, in ticks, an `Instant` tells one deadline of virtual time from another: its ticks are
-/// those of the real clocks, which are so much more.
-const LAST_INSTANT: u64 = NEVER - (1 << 56);
-
 /// What a callback waits for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timed {
@@ -30,7 +26,7 @@ pub(crate) struct Timed {
 
 /// The deadline that an instant so long after the beginning stands for.
 pub(crate) fn deadline_of(tick: u128) -> u64 {
-    u64::try_from(tick).ok().filter(|tick| *tick <= LAST_INSTANT).unwrap_or(NEVER)
+    u64::try_from(tick).unwrap_or(NEVER)
 }
 
 // ───────────── the model ─────────────
@@ -52,6 +48,15 @@ impl Model {
         self.tasks[task].call = Some(Timed { next, period, yielded: true });
         self.tasks[task].repeats = next.is_some();
         self.sleep(task, deadline_of(at));
+        if self.tasks[task].known {
+            self.visit(|model| model.arm_call(task));
+        }
+    }
+
+    /// A callback for later is armed when it is handed in: here, or when it is taken in (M2).
+    pub(crate) fn arm_call(&mut self, task: usize) {
+        self.tasks[task].waits = Waits::Sleep;
+        self.poll_sleep(task);
     }
 
     /// Whether this poll of a repeated callback ends it, because a drain has begun (H7).
@@ -123,10 +128,10 @@ impl Model {
 /// Has the loop call back.
 pub(crate) fn call(script: Rc<Script>, when: When, via: Via) {
     // The order of polls that a seed draws cannot be told where some are unseen.
-    let (drawn, late) = model(|model| (model.drawn, model.now > LAST_INSTANT));
-    let when = if drawn || late { When::Soon } else { when };
+    let when = if model(|model| model.drawn) { When::Soon } else { when };
     let (handle, body) = world(|world| {
-        world.model.spawn(via == Via::Afar, script.output_panics);
+        let timed = !matches!(when, When::Soon | When::After(Some(0)));
+        world.model.spawn(via == Via::Afar, script.output_panics, timed);
         let body = world.record(script);
         (world.handle.clone(), body)
     });

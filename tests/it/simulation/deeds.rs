@@ -60,7 +60,7 @@ fn scripted(script: usize) -> Option<Rc<Script>> {
 /// Spawns a task that follows `script`.
 pub(crate) fn spawn(script: Rc<Script>, via: Via) {
     let (handle, body) = world(|world| {
-        world.model.spawn(via == Via::Afar, script.output_panics);
+        world.model.spawn(via == Via::Afar, script.output_panics, false);
         let body = world.record(script);
         (world.handle.clone(), body)
     });
@@ -121,18 +121,14 @@ pub(crate) fn cancel_by_id(task: usize, how: How, via: Via) {
         How::Abort => handle.abort(id),
         How::Within(grace) => handle.cancel_within(id, span(grace)),
     };
-    let is_sent = via == Via::Afar || model(|model| model.round_for(task).is_some());
+    let is_sent = via == Via::Afar || model(|model| model.may_arrive(task));
     if is_sent {
         model(|model| model.send_by_id(task, how));
         let pending = if via == Via::Afar { afar(request) } else { request() };
         return world(|world| world.pending.push(pending));
     }
     let truth = model(|model| {
-        let truth = if model.over { None } else { Some(model.ask_by_id(task, how)) };
-        if !model.over {
-            model.tell_host();
-        }
-        truth
+        if model.over { None } else { Some(model.visit(|model| model.ask_by_id(task, how))) }
     });
     let answer = match request().join() {
         Ok(request) => Some(answer_of(request)),
@@ -209,7 +205,6 @@ fn snapshot() {
         });
         let same = tasks.len() == truth.len() && seen.eq(truth.iter().copied());
         model.check(same, || format!("{tasks:?}, not {truth:?}"));
-        model.tell_host();
     });
 }
 

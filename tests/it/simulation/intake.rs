@@ -140,7 +140,13 @@ impl Model {
             match self.next(Lane::Control) {
                 Some(Entry::ById(task, how, place, _)) => self.take_in_request(task, how, place),
                 Some(Entry::Courier(task)) => self.lose(task),
-                _ => return,
+                Some(Entry::Task(task)) => {
+                    self.take_in_task(task);
+                    if self.phase == Phase::Cancelling {
+                        self.request(task, false, true);
+                    }
+                }
+                None => return,
             }
         }
     }
@@ -169,6 +175,15 @@ impl Model {
             (true, false) => Some(self.rounds),
             (false, false) => None,
         }
+    }
+
+    /// Whether a request by id on the loop's own thread is sent as well, because its task may be on its way.
+    pub(crate) fn may_arrive(&self, task: usize) -> bool {
+        let waits = |lane: Lane| {
+            let lane = lane as usize;
+            !self.hands[lane].entries.is_empty() || !self.lanes[lane].is_empty()
+        };
+        !self.over && !self.tasks[task].lives() && (waits(Lane::New) || waits(Lane::Control))
     }
 
     fn is_past(&self, round: u64) -> bool {

@@ -282,7 +282,10 @@ impl Model {
             return;
         }
         let lane = match entry {
-            Entry::Task(task) if !self.tasks[task].known => Lane::New,
+            Entry::Task(task) if !self.tasks[task].known && self.tasks[task].call.is_none() => {
+                Lane::New
+            }
+            Entry::Task(task) if !self.tasks[task].known => Lane::Control,
             Entry::Task(_) => Lane::Known,
             Entry::ById(..) | Entry::Courier(_) => Lane::Control,
         };

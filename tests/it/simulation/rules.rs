@@ -10,7 +10,7 @@ impl Model {
     // ───────────── spawns (P3, P4, P7) ─────────────
 
     /// A new task, which is taken or refused.
-    pub(crate) fn spawn(&mut self, afar: bool, output_panics: bool) {
+    pub(crate) fn spawn(&mut self, afar: bool, output_panics: bool, timed: bool) {
         let new = self.tasks.len();
         self.tasks.push(Task { handle: true, output_panics, ..Task::default() });
         let inside = !afar && self.inside() && self.phase < Phase::Aborting;
@@ -31,6 +31,9 @@ impl Model {
         } else {
             self.tasks[new].known = true;
             self.counts.spawned += 1;
+            if timed {
+                return; // it waits for a timer, which is armed at once
+            }
             self.left = self.left.min(self.ready.len());
             self.enqueue(new);
             let cleans_up = self.running.is_some_and(|task| self.tasks[task].is_requested());
@@ -39,6 +42,20 @@ impl Model {
             }
             self.tell_host();
         }
+    }
+
+    /// Something is asked for on the loop's thread: outside of the run the host is to know if there is
+    /// something to do since, or at another time (G2).
+    pub(crate) fn visit<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
+        let outlook = |model: &Self| {
+            (model.ready.is_empty() && model.urgent.is_empty(), model.next_deadline())
+        };
+        let before = outlook(self);
+        let result = f(self);
+        if outlook(self) != before {
+            self.tell_host();
+        }
+        result
     }
 
     /// Something was changed from outside of the run: the host is to know (G2).
@@ -119,8 +136,8 @@ impl Model {
             Some(0) => drop(self.request(task, true, local)),
             None => {}
             Some(grace) => {
-                self.abort_at(task, self.now.saturating_add(grace));
-                self.tell_host();
+                let at = self.now.saturating_add(grace);
+                self.visit(|model| model.abort_at(task, at));
             }
         }
         answer
@@ -205,15 +222,14 @@ impl Model {
     }
 
     pub(crate) fn reset(&mut self, task: usize, deadline: u64) {
-        let Nap { entry, timer, .. } = self.tasks[task].nap;
+        let timer = self.tasks[task].nap.timer;
         self.tasks[task].nap.deadline = deadline;
-        if let Some(timer) = timer {
-            self.timers.remove(&timer);
-            self.tasks[task].nap.timer = Some(self.arm(deadline, Timer::Nap(task)));
-        }
-        if entry {
-            self.tell_host();
-        }
+        self.visit(|model| {
+            if let Some(timer) = timer {
+                model.timers.remove(&timer);
+                model.tasks[task].nap.timer = Some(model.arm(deadline, Timer::Nap(task)));
+            }
+        });
     }
 
     pub(crate) fn wake_up(&mut self, task: usize) {

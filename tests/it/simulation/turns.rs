@@ -273,6 +273,7 @@ impl Model {
         let new = !std::mem::replace(&mut record.known, true);
         let (lives, requested) = (record.lives(), record.is_requested());
         let (ending, expedited) = (record.is_ending(), record.expedited);
+        let timed = new && record.call.is_some();
         // An entry that has outlived its task says nothing, unless another queue holds the task still.
         let counts = woken && (record.end.is_none() || record.ready || record.urgent);
         if new {
@@ -281,6 +282,11 @@ impl Model {
             self.counts.remote_wakes += u64::from(counts);
         }
         match () {
+            () if lives && timed && !requested => {
+                self.counts.polls += 1;
+                self.tasks[task].polls += 1;
+                self.arm_call(task);
+            }
             () if lives && requested && (ending || !woken || !expedited) => self.urge(task),
             () if lives && (requested || woken) => self.enqueue(task),
             () => {}
