@@ -55,6 +55,9 @@ impl core::error::Error for JoinError {}
 
 /// What a panic carried: its message where there is one, and the payload itself.
 ///
+/// Without `std` no panic is caught: it unwinds out of the turn, or whatever else ran the task's code, and
+/// has its payload there. What the handle then reports has no message and an empty payload.
+///
 /// # Examples
 ///
 /// ```
@@ -69,21 +72,29 @@ impl core::error::Error for JoinError {}
 /// # Ok(()) }
 /// # #[cfg(not(feature = "std"))] fn main() {}
 /// ```
-pub struct PanicPayload(Box<Caught>);
+pub struct PanicPayload(Payload);
 
+#[cfg(feature = "std")]
+type Payload = Box<Caught>;
+#[cfg(not(feature = "std"))]
+type Payload = ();
+
+#[cfg(feature = "std")]
 struct Caught {
     message: Option<Box<str>>,
-    payload: Payload,
+    /// It is `Send` and not `Sync`; behind a lock that nobody takes it is both.
+    payload: parking_lot::Mutex<Box<dyn Any + Send>>,
 }
 
-/// A payload is `Send` and not `Sync`; behind a lock that nobody takes it is both.
-#[cfg(feature = "std")]
-type Payload = parking_lot::Mutex<Box<dyn Any + Send>>;
-/// Without `std` nothing is caught, so no payload ever exists.
-#[cfg(not(feature = "std"))]
-type Payload = core::convert::Infallible;
-
 impl PanicPayload {
+    /// That of a panic that was not caught.
+    pub(crate) fn uncaught() -> Self {
+        #[cfg(feature = "std")]
+        return Self::new(Box::new(()));
+        #[cfg(not(feature = "std"))]
+        Self(())
+    }
+
     #[cfg(feature = "std")]
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
         let text = payload.downcast_ref::<&'static str>().copied();
@@ -96,7 +107,10 @@ impl PanicPayload {
     /// The message the panic was raised with, if its payload is a string.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
-        self.0.message.as_deref()
+        #[cfg(feature = "std")]
+        return self.0.message.as_deref();
+        #[cfg(not(feature = "std"))]
+        None
     }
 
     /// The payload itself, as `std::panic::catch_unwind` gives it.
@@ -120,7 +134,7 @@ impl PanicPayload {
         #[cfg(feature = "std")]
         return self.0.payload.into_inner();
         #[cfg(not(feature = "std"))]
-        match self.0.payload {}
+        Box::new(self.0)
     }
 
     /// Goes on with the panic on this thread, without calling the panic hook again.
@@ -153,11 +167,12 @@ impl PanicPayload {
 
 impl fmt::Debug for PanicPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PanicPayload").field("message", &self.0.message).finish_non_exhaustive()
+        f.debug_struct("PanicPayload").field("message", &self.message()).finish_non_exhaustive()
     }
 }
 
-/// Calls user code and catches its panic. Without `std` there is no catching: the call is plain.
+/// Calls user code and catches its panic. Without `std` there is no catching: the call is plain, and a
+/// panic unwinds through the caller.
 #[inline]
 pub(crate) fn contain<R>(user_code: impl FnOnce() -> R) -> Result<R, PanicPayload> {
     #[cfg(feature = "std")]

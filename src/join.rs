@@ -94,8 +94,8 @@ impl<T> JoinHandle<T> {
         if self.would_deadlock() {
             return Err(JoinError::WouldDeadlock);
         }
-        // Without a limit there is always an answer.
-        self.wait(None).unwrap_or(Err(JoinError::WouldDeadlock))
+        self.wait(None);
+        self.join.take() // without a limit there is always an answer
     }
 
     /// Waits for the task for at most `limit`, blocking the calling thread.
@@ -122,20 +122,13 @@ impl<T> JoinHandle<T> {
     /// ```
     #[cfg(feature = "std")]
     pub fn join_timeout(mut self, limit: Duration) -> Result<Result<T, JoinError>, Self> {
-        if let Some(outcome) = self.join.try_take() {
-            return Ok(outcome);
+        if !self.is_finished() && !limit.is_zero() {
+            if self.would_deadlock() {
+                return Ok(Err(JoinError::WouldDeadlock));
+            }
+            self.wait(Instant::now().checked_add(limit));
         }
-        if self.join.is_taken() {
-            return Ok(Err(JoinError::Closed));
-        }
-        if limit.is_zero() {
-            return Err(self);
-        }
-        if self.would_deadlock() {
-            return Ok(Err(JoinError::WouldDeadlock));
-        }
-        let deadline = Instant::now().checked_add(limit);
-        self.wait(deadline).ok_or(self)
+        if self.is_finished() { Ok(self.join.take()) } else { Err(self) }
     }
 
     /// Whether the task has ended. Once true, `join` does not block, from whichever thread.
@@ -298,18 +291,21 @@ impl<T> JoinHandle<T> {
 
     #[cfg(feature = "std")]
     fn would_deadlock(&self) -> bool {
-        !self.is_finished() && context::home(self.join.mailbox()).is_some()
+        !self.is_finished() && context::lives_here(self.join.mailbox())
     }
 
+    /// Blocks until the task has ended, or the deadline comes.
     #[cfg(feature = "std")]
-    fn wait(&mut self, deadline: Option<Instant>) -> Option<Result<T, JoinError>> {
-        if let Some(outcome) = self.join.try_take() {
-            return Some(outcome);
+    fn wait(&mut self, deadline: Option<Instant>) {
+        if !self.is_finished() {
+            park::wait(deadline, |waker| {
+                let waits = match waker {
+                    Some(waker) => self.join.leave_waker(waker),
+                    None => !self.join.is_done(),
+                };
+                if waits { Poll::Pending } else { Poll::Ready(()) }
+            });
         }
-        park::wait(deadline, |waker| match waker {
-            Some(waker) => self.join.poll(&mut Context::from_waker(waker)),
-            None => self.join.try_take().map_or(Poll::Pending, Poll::Ready),
-        })
     }
 }
 

@@ -21,7 +21,6 @@ pub(crate) use self::alarm::HostWaker;
 pub(crate) use self::host::{Activity, Details, Ended, Host};
 use self::registry::{Entry, Registry};
 use self::wheel::Wheel;
-use crate::error::JoinError;
 use crate::id::{Serials, TaskId};
 pub(crate) use crate::task::cell::Subject;
 use crate::task::cell::{End, Label, Origin};
@@ -29,6 +28,7 @@ use crate::task::join::{Join, TaskRef};
 use crate::task::loop_side::{Intake, LoopSide, News};
 use crate::task::run::{Ending, Ran};
 use crate::task::shuffle::Shuffle;
+use crate::task::spawn::{NewTask, Vacant};
 use crate::task::state::{CancelRequest, Request};
 use crate::tick::Tick;
 
@@ -72,17 +72,24 @@ impl Scheduler {
         self
     }
 
-    /// Spawns on the loop's thread.
+    /// A cell for a task that is spawned on the loop's thread.
+    #[inline]
+    pub(crate) fn vacant<F: Future, L: Label>(
+        &self,
+        label: L,
+        location: &'static Location<'static>,
+    ) -> Vacant<F, L> {
+        self.side.vacant(label, Origin { serial: self.serials.draw(), location })
+    }
+
+    /// Spawns what was made in such a cell.
     #[inline]
     pub(crate) fn spawn<F: Future, L: Label>(
         &self,
-        future: F,
-        label: L,
-        location: &'static Location<'static>,
+        task: NewTask<F, L>,
         since: Tick,
     ) -> Join<F::Output> {
-        let origin = Origin { serial: self.serials.draw(), location };
-        let (task, join) = self.side.spawn(future, label, origin);
+        let (task, join) = self.side.adopt(task);
         self.side.tally().spawned.add(1);
         self.registry.borrow_mut().insert(task, since);
         join
@@ -123,14 +130,7 @@ impl Scheduler {
                     host.admitted();
                 }
                 News::Control(task) => {
-                    let (ending, _) = match self.side.run_now(&task) {
-                        Ran::Ended(ending, end) | Ran::Dropped(ending, end) => (ending, end),
-                        // Control requests are ready at once; this is for the type's sake.
-                        Ran::Pending | Ran::Nothing | Ran::Asked(_) => {
-                            self.side.end(&task, JoinError::Closed)
-                        }
-                    };
-                    if let Some(lost) = ending.complete(task, &self.side) {
+                    if let Some(lost) = self.side.run_control(task) {
                         host.lost(lost);
                     }
                 }
@@ -282,20 +282,18 @@ impl Scheduler {
         let ids = self.registry.borrow().ids();
         for id in ids {
             // A destructor may spawn, wake and cancel, and may have ended nothing of ours.
-            let entry = self.registry.borrow_mut().remove(id);
-            if let Some(entry) = entry {
-                let _ = entry.task.request(Request::Abort);
-                // A job that runs on is not of this loop any more: its handle cannot say how it ends.
-                let pinned = entry.task.is_pinned();
-                let reason = if pinned { JoinError::Closed } else { JoinError::Cancelled };
+            let task =
+                self.registry.borrow().get(id).map(|entry| self.side.out_of_turn(&entry.task));
+            if let Some(task) = task {
                 if host.watches() {
-                    host.begins(entry.task.subject());
+                    host.begins(task.subject());
                 }
-                let (ending, how) = self.side.end(&entry.task, reason);
+                // It stays registered meanwhile: a panic that nobody catches leaves it to be told.
+                let (ending, how) = task.abort();
                 if host.watches() {
                     host.returns();
                 }
-                self.complete(ending, how, entry, host);
+                self.retire(ending, how, host);
             }
         }
     }

@@ -63,10 +63,8 @@ impl<'a> TaskBuilder<'a> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        match self.name {
-            Some(name) => self.handle.start(future, name, Location::caller()),
-            None => self.handle.spawn(future),
-        }
+        let (way, vacant) = self.handle.shared().open(self.name, Location::caller());
+        JoinHandle::new(self.handle.shared().spawn(way, vacant.fill(future)))
     }
 
     /// Spawns as [`Handle::spawn_with`] does.
@@ -77,8 +75,8 @@ impl<'a> TaskBuilder<'a> {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let Some(name) = self.name else { return self.handle.spawn_with(make) };
-        JoinHandle::new(self.handle.shared().spawn_with(make, name, Location::caller()))
+        let (way, vacant) = self.handle.shared().open_deferred(self.name, Location::caller());
+        JoinHandle::new(self.handle.shared().spawn(way, vacant.plant(make)))
     }
 
     /// Runs a blocking job as [`Handle::spawn_blocking`] does.
@@ -103,10 +101,8 @@ impl<'a> TaskBuilder<'a> {
     pub fn spawn_local<F: Future + 'static>(self, future: F) -> JoinHandle<F::Output> {
         let local = context::home(&self.handle.shared().mailbox)
             .expect("TaskBuilder::spawn_local was called on a thread where the loop does not live");
-        JoinHandle::new(match self.name {
-            Some(name) => local.spawn_local(future, name, Location::caller()),
-            None => local.spawn_local(future, (), Location::caller()),
-        })
+        let (taken, vacant) = local.open(self.name, Location::caller());
+        JoinHandle::new(local.spawn_local(taken, vacant.fill(future)))
     }
 }
 
@@ -163,7 +159,8 @@ impl LocalHandle {
     /// [`JoinError::Closed`](crate::JoinError::Closed).
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        JoinHandle::new(self.local.spawn_local(future, (), Location::caller()))
+        let (taken, vacant) = self.local.open((), Location::caller());
+        JoinHandle::new(self.local.spawn_local(taken, vacant.fill(future)))
     }
 }
 
@@ -212,7 +209,9 @@ fn here(caller: &str) -> Rc<Local> {
 /// ```
 #[track_caller]
 pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-    JoinHandle::new(here("spawn_local").spawn_inside(future, Location::caller()))
+    let local = here("spawn_local");
+    let (taken, vacant) = local.open((), Location::caller());
+    JoinHandle::new(local.spawn_inside(taken, vacant.fill(future)))
 }
 
 /// The handle of the loop that the caller is running on.

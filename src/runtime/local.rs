@@ -18,7 +18,7 @@ use super::parker::Parker;
 use super::patience::Patience;
 use super::shared::Shared;
 use super::watchdog::{Busy, Watchdog};
-use crate::error::discard;
+use crate::error::{JoinError, discard};
 use crate::handle::Handle;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::PanicHook;
@@ -28,7 +28,7 @@ use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
 use crate::task::mailbox::{Mailbox, Unpark};
-use crate::task::spawn::refused;
+use crate::task::spawn::{NewTask, Vacant};
 use crate::task::state::Request;
 use crate::tick::{NEVER, Tick};
 
@@ -146,53 +146,46 @@ impl Local {
         self.scheduler.side.is_entered() && self.phase.get() <= Phase::Draining
     }
 
-    /// Spawns on this thread, straight to the ready queue. The loop [accepts](Self::accepts).
+    /// Spawns on this thread, straight to the ready queue, what was made in a cell of the scheduler's.
     #[inline]
-    pub(crate) fn spawn<F: Future, L: Label>(
-        &self,
-        future: F,
-        label: L,
-        location: &'static Location<'static>,
-    ) -> Join<F::Output> {
-        let join = self.scheduler.spawn(future, label, location, self.now());
+    pub(crate) fn spawn<F: Future, L: Label>(&self, task: NewTask<F, L>) -> Join<F::Output> {
+        let join = self.scheduler.spawn(task, self.now());
         self.tell_host();
         join
     }
 
-    /// Spawns on this thread a future that cannot leave it. If it is not taken it is ended here.
-    pub(crate) fn spawn_local<F: Future, L: Label>(
+    /// Begins a spawn on this thread of a future that cannot leave it: a cell for it, and whether its task
+    /// will be taken.
+    #[inline]
+    pub(crate) fn open<F: Future, L: Label>(
         &self,
-        future: F,
         label: L,
         location: &'static Location<'static>,
-    ) -> Join<F::Output> {
+    ) -> (bool, Vacant<F, L>) {
         if self.accepts() {
-            return self.spawn(future, label, location);
+            return (true, self.scheduler.vacant(label, location));
         }
-        self.refuse(future, location)
+        let origin = Origin { serial: self.scheduler.draw_serial(), location };
+        (false, Vacant::refused(label, origin, self.shared.mailbox.clone()))
+    }
+
+    /// Spawns it, or ends it here if it is not taken.
+    pub(crate) fn spawn_local<F: Future, L: Label>(
+        &self,
+        taken: bool,
+        task: NewTask<F, L>,
+    ) -> Join<F::Output> {
+        if taken { self.spawn(task) } else { task.end(JoinError::Closed) }
     }
 
     /// The same from inside the run: nobody has to be told.
     #[inline]
-    pub(crate) fn spawn_inside<F: Future>(
+    pub(crate) fn spawn_inside<F: Future, L: Label>(
         &self,
-        future: F,
-        location: &'static Location<'static>,
+        taken: bool,
+        task: NewTask<F, L>,
     ) -> Join<F::Output> {
-        if self.accepts() {
-            return self.scheduler.spawn(future, (), location, self.now());
-        }
-        self.refuse(future, location)
-    }
-
-    #[inline(never)]
-    fn refuse<F: Future>(
-        &self,
-        future: F,
-        location: &'static Location<'static>,
-    ) -> Join<F::Output> {
-        let origin = Origin { serial: self.scheduler.draw_serial(), location };
-        refused(future, origin, self.shared.mailbox.clone())
+        if taken { self.scheduler.spawn(task, self.now()) } else { task.end(JoinError::Closed) }
     }
 
     /// One turn. The caller has entered.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::panic::Location;
+use std::rc::Rc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -18,9 +19,10 @@ use crate::id;
 use crate::shutdown::{Plan, Shutdown, ShutdownReport};
 use crate::sync::Arc;
 use crate::task::cell::{Label, Origin};
+use crate::task::deferred::Deferred;
 use crate::task::join::Join;
 use crate::task::mailbox::Mailbox;
-use crate::task::spawn::{Kind, NewTask, deferred, made};
+use crate::task::spawn::{Kind, NewTask, Vacant};
 
 /// One loop, as other threads know it.
 #[derive(Debug)]
@@ -46,6 +48,17 @@ pub(crate) enum Refusal {
 
 /// A submission's handle, or the task and why it was not taken.
 pub(crate) type Submitted<F, L> = Result<Join<<F as Future>::Output>, (NewTask<F, L>, Refusal)>;
+
+/// The way that a task goes which is being spawned.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// To the ready queue of the loop on this thread.
+    Here(Rc<Local>),
+    /// To a loop on another thread.
+    Elsewhere,
+    /// The loop on this thread takes nothing more.
+    Nowhere,
+}
 
 /// What a submission does at a full gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,40 +124,71 @@ impl Shared {
         self.closing.plan()
     }
 
-    /// Spawns from any thread; gives the future back if the loop takes nothing more.
+    /// Begins a spawn, from any thread: a cell for the future, and the way that its task will go.
     #[inline]
-    pub(crate) fn spawn<F, L>(
+    pub(crate) fn open<F, L>(
         &self,
-        future: F,
         label: L,
         location: &'static Location<'static>,
-        patience: Patience,
-    ) -> Submitted<F, L>
+    ) -> (Way, Vacant<F, L>)
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
         L: Label,
     {
-        let home = context::home(&self.mailbox);
-        if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
-            return Ok(local.spawn(future, label, location));
-        }
-        let task = NewTask::new(future, label, origin(location), self.mailbox.clone(), Kind::Task);
-        self.submit(task, home.is_some(), patience)
+        self.open_with(label, location, |label, origin, mailbox| {
+            Vacant::new(label, origin, mailbox, Kind::Task)
+        })
     }
 
-    /// Hands a task to the loop, past the gate. At `home`, where the loop did not take it, it is refused.
-    #[inline]
-    fn submit<F: Future, L: Label>(
+    /// The same for a future that is made on the loop's thread.
+    pub(crate) fn open_deferred<C, F, L>(
         &self,
+        label: L,
+        location: &'static Location<'static>,
+    ) -> (Way, Vacant<Deferred<C, F>, L>)
+    where
+        C: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+        L: Label,
+    {
+        self.open_with(label, location, Vacant::deferred)
+    }
+
+    #[inline]
+    fn open_with<F: Future, L: Label>(
+        &self,
+        label: L,
+        location: &'static Location<'static>,
+        elsewhere: impl FnOnce(L, Origin, Arc<Mailbox>) -> Vacant<F, L>,
+    ) -> (Way, Vacant<F, L>) {
+        let way = match context::home(&self.mailbox) {
+            Some(local) if local.accepts() => {
+                let vacant = local.scheduler.vacant(label, location);
+                return (Way::Here(local), vacant);
+            }
+            Some(_) => Way::Nowhere,
+            None => Way::Elsewhere,
+        };
+        (way, elsewhere(label, origin(location), self.mailbox.clone()))
+    }
+
+    /// Hands a task to the loop, past the gate; gives it back if the loop takes nothing more.
+    #[inline]
+    pub(crate) fn submit<F: Future, L: Label>(
+        &self,
+        way: Way,
         task: NewTask<F, L>,
-        home: bool,
         patience: Patience,
     ) -> Submitted<F, L>
     where
         F::Output: Send,
     {
-        if home || self.is_closed() {
+        if let Way::Here(local) = way {
+            return Ok(local.spawn(task));
+        }
+        if matches!(way, Way::Nowhere) || self.is_closed() {
             return Err((task, Refusal::Closed));
         }
         if let Some(gate) = &self.gate {
@@ -163,25 +207,17 @@ impl Shared {
         })
     }
 
-    /// The same for a future that is made on the loop's thread. If it is not taken it is ended here.
-    pub(crate) fn spawn_with<C, F, L>(
+    /// The same, for who waits for room; if the task is not taken it is ended here.
+    #[inline]
+    pub(crate) fn spawn<F: Future, L: Label>(
         &self,
-        make: C,
-        label: L,
-        location: &'static Location<'static>,
+        way: Way,
+        task: NewTask<F, L>,
     ) -> Join<F::Output>
     where
-        C: FnOnce() -> F + Send + 'static,
-        F: Future + 'static,
-        F::Output: Send + 'static,
-        L: Label,
+        F::Output: Send,
     {
-        let home = context::home(&self.mailbox);
-        if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
-            return local.spawn(made(make), label, location);
-        }
-        let task = deferred(make, label, origin(location), self.mailbox.clone());
-        self.submit(task, home.is_some(), Patience::Waits)
+        self.submit(way, task, Patience::Waits)
             .unwrap_or_else(|(task, _)| task.end(JoinError::Closed))
     }
 

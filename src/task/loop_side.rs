@@ -8,22 +8,29 @@
 use core::cell::Cell;
 use core::future::Future;
 use core::marker::PhantomData;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use core::task::Waker;
 
 use super::batch::Batch;
-use super::cell::{self, End, Header, Label, Origin, Room, Subject};
+#[cfg(any(test, fuzzing))]
+use super::cell::End;
+use super::cell::{self, Header, Label, Origin, Room, Subject};
 use super::injection::Chain;
 use super::join::{self, Join, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
 use super::notes::{ADOPTED, CONTROL, FOREIGN, LEFT, Notes, READY};
 use super::queues::{self, Queues};
-use super::run::{Ending, Popped, Ran};
+use super::run::Popped;
+#[cfg(any(test, fuzzing))]
+use super::run::{Ending, Ran};
 use super::shuffle::Shuffle;
+use super::spawn::{NewTask, Vacant};
 use super::state::{CancelRequest, Request, State};
 use super::tally::Tally;
 use super::waker::is_of;
-use crate::error::{JoinError, PanicPayload};
+#[cfg(any(test, fuzzing))]
+use crate::error::JoinError;
+use crate::error::PanicPayload;
 use crate::id::{NO_KEY, TaskId};
 use crate::sync::{self, Arc};
 
@@ -117,11 +124,6 @@ impl Enrolled {
         // SAFETY: this owns a reference.
         unsafe { TaskRef::new(self.0) }
     }
-
-    /// Whether the task's blocking job is running: then nothing but its end, or the loop's, ends it.
-    pub(crate) fn is_pinned(&self) -> bool {
-        self.header().state.load().is_pinned()
-    }
 }
 
 impl Intake {
@@ -174,19 +176,31 @@ impl LoopSide {
         })
     }
 
-    /// Makes a task that is ready at once, behind everything ready before it.
+    /// A cell for a task that is spawned on the loop's thread.
     #[inline]
-    pub(crate) fn spawn<F: Future, L: Label>(
-        &self,
-        future: F,
-        label: L,
-        origin: Origin,
-    ) -> (Enrolled, Join<F::Output>) {
+    pub(crate) fn vacant<F: Future, L: Label>(&self, label: L, origin: Origin) -> Vacant<F, L> {
         let layout = cell::Cell::<F, L>::LAYOUT;
         let block = self.queues(|queues| queues.blocks.take(layout));
         let room = block.map_or_else(|| Room::Fresh(self.mailbox.clone()), Room::Kept);
-        let notes = Notes::new(READY, ADOPTED);
-        let task = cell::Cell::allocate(future, label, origin, room, State::new(false), notes);
+        Vacant::allocate(label, origin, room, State::new(false), Notes::new(READY, ADOPTED))
+    }
+
+    /// Takes on what was made in a cell [of its own](Self::vacant): a task that is ready at once, behind
+    /// everything ready before it.
+    #[inline]
+    pub(crate) fn adopt<F: Future, L: Label>(
+        &self,
+        task: NewTask<F, L>,
+    ) -> (Enrolled, Join<F::Output>) {
+        let task = task.into_task();
+        // SAFETY: the maker's references.
+        let header = unsafe { task.as_ref() };
+        // PANICS: it cannot: nobody has made it for another way, or loop. It would be unsound here, so this
+        // is checked at all times.
+        assert!(
+            header.notes.standing() == READY && ptr::eq(&**header.owner(), &*self.mailbox),
+            "a task of another loop was adopted"
+        );
         self.queues(|queues| {
             queues.fence();
             // SAFETY: on the loop's thread; the task has just been made, as one that is ready.
@@ -194,6 +208,17 @@ impl LoopSide {
         });
         // SAFETY: of the two references one goes to the registry and one to the handle (I2).
         (Enrolled(task), unsafe { Join::new(task) })
+    }
+
+    /// Makes a task that is ready at once.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn spawn<F: Future, L: Label>(
+        &self,
+        future: F,
+        label: L,
+        origin: Origin,
+    ) -> (Enrolled, Join<F::Output>) {
+        self.adopt(self.vacant(label, origin).fill(future))
     }
 
     /// Takes what other threads pushed.
@@ -287,7 +312,7 @@ impl LoopSide {
         self.queues(|queues| queues.is_idle())
     }
 
-    /// The task that is being polled or dropped.
+    /// The task that is being polled, or whose future or output is being dropped.
     pub(crate) fn running(&self) -> Option<TaskId> {
         // SAFETY: a task that is being run is alive (I3).
         self.queues(|queues| queues.running()).map(|task| unsafe { task.as_ref() }.id())
@@ -307,7 +332,7 @@ impl LoopSide {
         unsafe { queues::wake(&self.mailbox, task.0) };
     }
 
-    /// A reference to the task that is being polled or dropped.
+    /// A reference to the same.
     pub(crate) fn running_task(&self) -> Option<TaskRef> {
         let task = self.queues(|queues| queues.running())?;
         // SAFETY: a task that is being run is alive (I3).
@@ -331,14 +356,21 @@ impl LoopSide {
         self.mailbox.park()
     }
 
-    /// Runs a task at once, whatever queue it is in.
-    pub(crate) fn run_now(&self, task: &Enrolled) -> Ran<'_> {
-        Popped(task.0, self).run()
+    /// A task to be run or ended at once, whatever queue it is in.
+    pub(crate) fn out_of_turn(&self, task: &Enrolled) -> Popped<'_> {
+        Popped(task.0, self)
     }
 
-    /// Ends a task that has not ended, wherever it is; `reason` is what its handle will say.
+    /// Runs a task at once.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn run_now(&self, task: &Enrolled) -> Ran<'_> {
+        self.out_of_turn(task).run()
+    }
+
+    /// Ends a task that has not ended.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn end(&self, task: &Enrolled, reason: JoinError) -> (Ending<'_>, End) {
-        Popped(task.0, self).end(reason)
+        self.out_of_turn(task).end(reason)
     }
 
     /// Gives the loop's reference to a finished task back, or leaves it to the entry in the injection

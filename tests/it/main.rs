@@ -15,6 +15,8 @@ mod executor;
 mod groups;
 mod intervals;
 mod joining;
+mod large;
+mod outputs;
 mod regressions;
 mod seed;
 mod simulation;
