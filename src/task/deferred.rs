@@ -34,17 +34,17 @@ enum Step {
 }
 
 impl<C, F> Deferred<C, F> {
-    /// Makes `place` one whose future `make` will make.
+    /// Where the closure of one at `place` is to be written, which is marked as being there.
     ///
     /// # Safety
     ///
     /// `place` is valid for a write.
     #[inline]
-    pub(super) unsafe fn write(place: *mut Self, make: C) {
+    pub(super) unsafe fn begin(place: *mut Self) -> *mut C {
         // SAFETY: the caller's promise.
         unsafe { (&raw mut (*place).step).write(Step::Closure) };
-        // SAFETY: the caller's promise; each part begins where the union does.
-        unsafe { ptr::write((&raw mut (*place).parts).cast::<C>(), make) };
+        // SAFETY: the caller's promise. Each part begins where the union does.
+        unsafe { &raw mut (*place).parts }.cast()
     }
 }
 
@@ -106,17 +106,17 @@ pub(crate) struct Called<C> {
 }
 
 impl<C> Called<C> {
-    /// Makes `place` one that will call `f`.
+    /// Where the closure of one at `place` is to be written, which is marked as being there.
     ///
     /// # Safety
     ///
     /// `place` is valid for a write.
     #[inline]
-    pub(super) unsafe fn write(place: *mut Self, f: C) {
+    pub(super) unsafe fn begin(place: *mut Self) -> *mut C {
         // SAFETY: the caller's promise.
         unsafe { (&raw mut (*place).waits).write(true) };
         // SAFETY: the caller's promise.
-        unsafe { ptr::write((&raw mut (*place).f).cast::<C>(), f) };
+        unsafe { &raw mut (*place).f }.cast()
     }
 }
 

@@ -122,7 +122,9 @@ where
         // SAFETY: as in `fill`.
         let place = unsafe { Cell::<Deferred<C, F>, L>::place(task) };
         // SAFETY: as in `fill`.
-        unsafe { Deferred::write(place, make) };
+        let place = unsafe { Deferred::begin(place) };
+        // SAFETY: as in `fill`.
+        unsafe { ptr::write(place, make) };
         NewTask { task, _type: PhantomData }
     }
 }
@@ -139,7 +141,9 @@ where
         // SAFETY: as in `fill`.
         let place = unsafe { Cell::<Called<C>, L>::place(task) };
         // SAFETY: as in `fill`.
-        unsafe { Called::write(place, f) };
+        let place = unsafe { Called::begin(place) };
+        // SAFETY: as in `fill`.
+        unsafe { ptr::write(place, f) };
         NewTask { task, _type: PhantomData }
     }
 }

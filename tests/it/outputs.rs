@@ -81,7 +81,8 @@ fn j5_a_chain_of_outputs_goes_on_behind_a_panic() {
         let value = join_ok(last);
         drop(side);
         drop(value);
-        assert_eq!(drops.all(), (0..1_000).rev().collect::<Vec<_>>());
+        let rest = (0..999).rev().chain([999]); // what owns the handle goes on when theirs have gone
+        assert_eq!(drops.all(), rest.collect::<Vec<_>>());
     });
 }
 
@@ -144,8 +145,9 @@ fn p5_the_current_task_in_a_destructor_is_the_one_whose_future_or_output_goes() 
         let outer = side.handle().spawn(async move {
             drop(late); // it is brought home, later
             log.push(("before", current_task()));
-            sideloop::yield_now().await;
-            sideloop::yield_now().await;
+            while log.all().len() < 4 {
+                sideloop::yield_now().await;
+            }
             log.push(("after", current_task()));
         });
         let third = outer.id();
