@@ -76,8 +76,9 @@ pub struct PanicPayload(Payload);
 
 #[cfg(feature = "std")]
 type Payload = Box<Caught>;
+/// There is none, and it takes no memory.
 #[cfg(not(feature = "std"))]
-type Payload = ();
+type Payload = Box<()>;
 
 #[cfg(feature = "std")]
 struct Caught {
@@ -92,7 +93,7 @@ impl PanicPayload {
         #[cfg(feature = "std")]
         return Self::new(Box::new(()));
         #[cfg(not(feature = "std"))]
-        Self(())
+        Self(Box::new(()))
     }
 
     #[cfg(feature = "std")]
@@ -134,7 +135,7 @@ impl PanicPayload {
         #[cfg(feature = "std")]
         return self.0.payload.into_inner();
         #[cfg(not(feature = "std"))]
-        Box::new(self.0)
+        self.0
     }
 
     /// Goes on with the panic on this thread, without calling the panic hook again.

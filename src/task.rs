@@ -54,6 +54,7 @@ pub(crate) mod state;
 pub(crate) mod tally;
 pub(crate) mod waker;
 
+mod adoption;
 mod blocks;
 mod courier;
 mod notes;

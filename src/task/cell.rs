@@ -213,12 +213,16 @@ impl<F: Future, L: Label> Cell<F, L> {
         // SAFETY: the block is new or was given back, of the cell's layout, and nobody else's.
         unsafe { cell.write(header) };
         let task = cell.cast::<Self>().as_ptr();
+        // SAFETY: as above: the place is in the block.
+        let place = unsafe { &raw mut (*task).label };
         // SAFETY: as above.
-        unsafe { (&raw mut (*task).label).write(label) };
+        unsafe { place.write(label) };
         #[cfg(loom)] // whose cells have more in them than their value
-        // SAFETY: as above.
-        unsafe {
-            (&raw mut (*task).stage).write(UnsafeCell::new(Stage { vacant: () }));
+        {
+            // SAFETY: as above.
+            let place = unsafe { &raw mut (*task).stage };
+            // SAFETY: as above.
+            unsafe { place.write(UnsafeCell::new(Stage { vacant: () })) };
         }
         cell
     }

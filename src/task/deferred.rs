@@ -42,7 +42,9 @@ impl<C, F> Deferred<C, F> {
     #[inline]
     pub(super) unsafe fn begin(place: *mut Self) -> *mut C {
         // SAFETY: the caller's promise.
-        unsafe { (&raw mut (*place).step).write(Step::Closure) };
+        let step = unsafe { &raw mut (*place).step };
+        // SAFETY: the caller's promise.
+        unsafe { step.write(Step::Closure) };
         // SAFETY: the caller's promise. Each part begins where the union does.
         unsafe { &raw mut (*place).parts }.cast()
     }
@@ -73,8 +75,9 @@ impl<C: FnOnce() -> F, F: Future> Future for Deferred<C, F> {
         }
         // PANICS: if it is polled again after its closure has panicked.
         assert!(this.step == Step::Future, "polled after a panic");
+        let future = (&raw mut this.parts).cast::<F>();
         // SAFETY: the step says that the future is there.
-        let future = unsafe { &mut *(&raw mut this.parts).cast::<F>() };
+        let future = unsafe { &mut *future };
         // SAFETY: it is pinned with this one, and dropped in place.
         unsafe { Pin::new_unchecked(future) }.poll(cx)
     }
@@ -82,11 +85,12 @@ impl<C: FnOnce() -> F, F: Future> Future for Deferred<C, F> {
 
 impl<C, F> Drop for Deferred<C, F> {
     fn drop(&mut self) {
+        let parts = &raw mut self.parts;
         match self.step {
             // SAFETY: the step says what is there.
-            Step::Closure => unsafe { ManuallyDrop::drop(&mut self.parts.make) },
+            Step::Closure => unsafe { ptr::drop_in_place(parts.cast::<C>()) },
             // SAFETY: as above; it is dropped where it was polled.
-            Step::Future => unsafe { ManuallyDrop::drop(&mut self.parts.future) },
+            Step::Future => unsafe { ptr::drop_in_place(parts.cast::<F>()) },
             Step::Neither => {}
         }
     }
@@ -114,7 +118,9 @@ impl<C> Called<C> {
     #[inline]
     pub(super) unsafe fn begin(place: *mut Self) -> *mut C {
         // SAFETY: the caller's promise.
-        unsafe { (&raw mut (*place).waits).write(true) };
+        let waits = unsafe { &raw mut (*place).waits };
+        // SAFETY: the caller's promise.
+        unsafe { waits.write(true) };
         // SAFETY: the caller's promise.
         unsafe { &raw mut (*place).f }.cast()
     }

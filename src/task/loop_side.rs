@@ -6,30 +6,22 @@
 //! has its outcome in place and waits for the registry to let it go.
 
 use core::cell::Cell;
-use core::future::Future;
 use core::marker::PhantomData;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use core::task::Waker;
 
 use super::batch::Batch;
-#[cfg(any(test, fuzzing))]
-use super::cell::End;
-use super::cell::{self, Header, Label, Origin, Room, Subject};
+use super::cell::{Header, Subject};
 use super::injection::Chain;
-use super::join::{self, Join, TaskRef};
+use super::join::{self, TaskRef};
 use super::mailbox::{Mailbox, Unpark, release};
-use super::notes::{ADOPTED, CONTROL, FOREIGN, LEFT, Notes, READY};
+use super::notes::{ADOPTED, CONTROL, FOREIGN, LEFT};
 use super::queues::{self, Queues};
 use super::run::Popped;
-#[cfg(any(test, fuzzing))]
-use super::run::{Ending, Ran};
 use super::shuffle::Shuffle;
-use super::spawn::{NewTask, Vacant};
-use super::state::{CancelRequest, Request, State};
+use super::state::{CancelRequest, Request};
 use super::tally::Tally;
 use super::waker::is_of;
-#[cfg(any(test, fuzzing))]
-use crate::error::JoinError;
 use crate::error::PanicPayload;
 use crate::id::{NO_KEY, TaskId};
 use crate::sync::{self, Arc};
@@ -176,51 +168,6 @@ impl LoopSide {
         })
     }
 
-    /// A cell for a task that is spawned on the loop's thread.
-    #[inline]
-    pub(crate) fn vacant<F: Future, L: Label>(&self, label: L, origin: Origin) -> Vacant<F, L> {
-        let layout = cell::Cell::<F, L>::LAYOUT;
-        let block = self.queues(|queues| queues.blocks.take(layout));
-        let room = block.map_or_else(|| Room::Fresh(self.mailbox.clone()), Room::Kept);
-        Vacant::allocate(label, origin, room, State::new(false), Notes::new(READY, ADOPTED))
-    }
-
-    /// Takes on what was made in a cell [of its own](Self::vacant): a task that is ready at once, behind
-    /// everything ready before it.
-    #[inline]
-    pub(crate) fn adopt<F: Future, L: Label>(
-        &self,
-        task: NewTask<F, L>,
-    ) -> (Enrolled, Join<F::Output>) {
-        let task = task.into_task();
-        // SAFETY: the maker's references.
-        let header = unsafe { task.as_ref() };
-        // PANICS: it cannot: nobody has made it for another way, or loop. It would be unsound here, so this
-        // is checked at all times.
-        assert!(
-            header.notes.standing() == READY && ptr::eq(&**header.owner(), &*self.mailbox),
-            "a task of another loop was adopted"
-        );
-        self.queues(|queues| {
-            queues.fence();
-            // SAFETY: on the loop's thread; the task has just been made, as one that is ready.
-            unsafe { queues.append(task) }
-        });
-        // SAFETY: of the two references one goes to the registry and one to the handle (I2).
-        (Enrolled(task), unsafe { Join::new(task) })
-    }
-
-    /// Makes a task that is ready at once.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn spawn<F: Future, L: Label>(
-        &self,
-        future: F,
-        label: L,
-        origin: Origin,
-    ) -> (Enrolled, Join<F::Output>) {
-        self.adopt(self.vacant(label, origin).fill(future))
-    }
-
     /// Takes what other threads pushed.
     #[inline]
     pub(crate) fn take_all(&self) -> Intake {
@@ -359,18 +306,6 @@ impl LoopSide {
     /// A task to be run or ended at once, whatever queue it is in.
     pub(crate) fn out_of_turn(&self, task: &Enrolled) -> Popped<'_> {
         Popped(task.0, self)
-    }
-
-    /// Runs a task at once.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn run_now(&self, task: &Enrolled) -> Ran<'_> {
-        self.out_of_turn(task).run()
-    }
-
-    /// Ends a task that has not ended.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn end(&self, task: &Enrolled, reason: JoinError) -> (Ending<'_>, End) {
-        self.out_of_turn(task).end(reason)
     }
 
     /// Gives the loop's reference to a finished task back, or leaves it to the entry in the injection

@@ -124,9 +124,10 @@ impl Control<'_> {
         let Self(task, side) = self;
         mem::forget(self);
         // SAFETY: a request is alive until it is completed, here.
-        if !unsafe { task.as_ref() }.notes.has_ended() {
+        let header = unsafe { task.as_ref() };
+        if !header.notes.has_ended() {
             // SAFETY: it has not ended, and is on its loop's thread.
-            let _ = unsafe { (task.as_ref().vtable().end)(task, JoinError::Closed) };
+            let _ = unsafe { (header.vtable().end)(task, JoinError::Closed) };
         }
         Ending(task, PhantomData).complete(Enrolled(task), side)
     }

@@ -134,13 +134,9 @@ fn p5_the_current_task_in_a_destructor_is_the_one_whose_future_or_output_goes() 
         let first = detached.id();
         detached.detach();
         join_ok(side.handle().call(|| ()));
-        let late = side.handle().spawn({
-            let output = Witness(seen.clone(), "late");
-            async move { output }
-        });
-        while !late.is_finished() {
-            thread::yield_now();
-        }
+        let output = Witness(seen.clone(), "late");
+        let late = side.handle().spawn(async move { output });
+        join_ok(side.handle().call(|| ()));
         let (second, log) = (late.id(), seen.clone());
         let outer = side.handle().spawn(async move {
             drop(late); // it is brought home, later

@@ -108,11 +108,7 @@ impl Model {
         while let Some(news) = intake.next(&self.side) {
             match news {
                 News::Spawned(task) => self.live.borrow_mut().push(task),
-                News::Control(task) => {
-                    if let Ran::Ended(ending, _) = self.side.run_now(&task) {
-                        drop(ending.complete(task, &self.side));
-                    }
-                }
+                News::Control(task) => drop(self.side.run_control(task)),
             }
         }
     }

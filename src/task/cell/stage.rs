@@ -201,8 +201,7 @@ impl<F: Future, L: Label> Cell<F, L> {
             // SAFETY: by I5 the stage is an outcome, and nobody writes it meanwhile.
             match unsafe { &*stage.cast::<Outcome<F::Output>>() } {
                 Ok(_) => !needs_drop::<F::Output>(),
-                Err(JoinError::Panicked(_)) => !needs_drop::<PanicPayload>(),
-                Err(_) => true,
+                Err(error) => !matches!(error, JoinError::Panicked(_)),
             }
         })
     }
