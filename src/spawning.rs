@@ -251,7 +251,8 @@ pub fn try_current() -> Option<Handle> {
     context::current().map(|local| local.handle())
 }
 
-/// The id of the task that is being polled or dropped, on the loop that the caller is running on.
+/// The id of the task that is being polled, or whose future or output is being dropped, on the loop that the
+/// caller is running on.
 ///
 /// `None` outside of a loop, in a hook, and in the future of a `block_on`, which is not a task.
 ///
