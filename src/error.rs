@@ -89,6 +89,9 @@ impl core::error::Error for JoinError {}
 
 /// What a panic carried: its message where there is one, and the payload itself.
 ///
+/// Without `std` no panic is caught: it unwinds out of the turn, or whatever else ran the task's code, and
+/// has its payload there. What the handle then reports has no message and an empty payload.
+///
 /// # Examples
 ///
 /// ```
@@ -103,23 +106,32 @@ impl core::error::Error for JoinError {}
 /// # Ok(()) }
 /// # #[cfg(not(feature = "std"))] fn main() {}
 /// ```
-pub struct PanicPayload(Box<Caught>);
+pub struct PanicPayload(Payload);
 
+#[cfg(feature = "std")]
+type Payload = Box<Caught>;
+/// There is none, and it takes no memory.
+#[cfg(not(feature = "std"))]
+type Payload = Box<()>;
+
+#[cfg(feature = "std")]
 struct Caught {
     message: Option<Box<str>>,
-    payload: Payload,
+    /// It is `Send` and not `Sync`; behind a lock that nobody takes it is both.
+    payload: parking_lot::Mutex<Box<dyn Any + Send>>,
     /// Whose panic it was, if it was a task's.
     task: Option<TaskIdentity>,
 }
 
-/// A payload is `Send` and not `Sync`; behind a lock that nobody takes it is both.
-#[cfg(feature = "std")]
-type Payload = parking_lot::Mutex<Box<dyn Any + Send>>;
-/// Without `std` nothing is caught, so no payload ever exists.
-#[cfg(not(feature = "std"))]
-type Payload = core::convert::Infallible;
-
 impl PanicPayload {
+    /// That of a panic that was not caught.
+    pub(crate) fn uncaught() -> Self {
+        #[cfg(feature = "std")]
+        return Self::new(Box::new(()));
+        #[cfg(not(feature = "std"))]
+        Self(Box::new(()))
+    }
+
     #[cfg(feature = "std")]
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
         let text = payload.downcast_ref::<&'static str>().copied();
@@ -129,19 +141,30 @@ impl PanicPayload {
         Self(Box::new(Caught { message, payload: parking_lot::Mutex::new(payload), task: None }))
     }
 
-    /// Notes whose panic it was.
+    /// Notes whose panic it was. Without `std` there is nothing to note it in.
     pub(crate) fn set_task(&mut self, task: TaskIdentity) {
-        self.0.task = Some(task);
+        #[cfg(feature = "std")]
+        {
+            self.0.task = Some(task);
+        }
+        #[cfg(not(feature = "std"))]
+        drop(task);
     }
 
     fn task(&self) -> Option<&TaskIdentity> {
-        self.0.task.as_ref()
+        #[cfg(feature = "std")]
+        return self.0.task.as_ref();
+        #[cfg(not(feature = "std"))]
+        None
     }
 
     /// The message the panic was raised with, if its payload is a string.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
-        self.0.message.as_deref()
+        #[cfg(feature = "std")]
+        return self.0.message.as_deref();
+        #[cfg(not(feature = "std"))]
+        None
     }
 
     /// The payload itself, as `std::panic::catch_unwind` gives it.
@@ -165,7 +188,7 @@ impl PanicPayload {
         #[cfg(feature = "std")]
         return self.0.payload.into_inner();
         #[cfg(not(feature = "std"))]
-        match self.0.payload {}
+        self.0
     }
 
     /// Goes on with the panic on this thread, without calling the panic hook again.
@@ -198,11 +221,12 @@ impl PanicPayload {
 
 impl fmt::Debug for PanicPayload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PanicPayload").field("message", &self.0.message).finish_non_exhaustive()
+        f.debug_struct("PanicPayload").field("message", &self.message()).finish_non_exhaustive()
     }
 }
 
-/// Calls user code and catches its panic. Without `std` there is no catching: the call is plain.
+/// Calls user code and catches its panic. Without `std` there is no catching: the call is plain, and a
+/// panic unwinds through the caller.
 #[inline]
 pub(crate) fn contain<R>(user_code: impl FnOnce() -> R) -> Result<R, PanicPayload> {
     #[cfg(feature = "std")]

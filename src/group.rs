@@ -79,7 +79,9 @@ impl<T: 'static> TaskGroup<T> {
         F: Future<Output = T> + Send + 'static,
         T: Send,
     {
-        self.adopt(self.handle.spawn(future))
+        let shared = self.handle.shared();
+        let (way, vacant) = shared.open((), Location::caller());
+        self.adopt(JoinHandle::new(shared.spawn(way, vacant.fill(future))))
     }
 
     /// Spawns a member as [`Handle::spawn_with`] does: the future itself need not be `Send`.
@@ -135,7 +137,8 @@ impl<T: 'static> TaskGroup<T> {
     pub fn spawn_local<F: Future<Output = T> + 'static>(&self, future: F) -> TaskId {
         let local = context::home(&self.handle.shared().mailbox)
             .expect("TaskGroup::spawn_local was called on a thread where the loop does not live");
-        self.adopt(JoinHandle::new(local.spawn_local(future, (), Location::caller())))
+        let (taken, vacant) = local.open((), Location::caller());
+        self.adopt(JoinHandle::new(local.spawn_local(taken, vacant.fill(future))))
     }
 
     /// Waits for the next member to end; `None` when the group is empty.

@@ -14,10 +14,11 @@ use crate::id::TaskId;
 use crate::join::JoinHandle;
 use crate::runtime::context;
 use crate::runtime::guards::cancel_within;
-use crate::runtime::shared::{Patience, Refusal, Shared, Shield};
+use crate::runtime::shared::{Patience, Refusal, Shared};
 use crate::shutdown::Shutdown;
 use crate::spawning::TaskBuilder;
 use crate::task::cell::Label;
+use crate::task::spawn::NewTask;
 use crate::task::state::{CancelRequest, Request};
 
 /// A loop, from any thread: spawns, calls, cancels by id, asks it to end.
@@ -78,7 +79,8 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.start(future, (), Location::caller())
+        let (way, vacant) = self.shared.open((), Location::caller());
+        JoinHandle::new(self.shared.spawn(way, vacant.fill(future)))
     }
 
     /// Starts the future that `make` makes: the future itself need not be `Send`.
@@ -110,7 +112,8 @@ impl Handle {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        JoinHandle::new(self.shared.spawn_with(make, (), Location::caller(), Shield::Bare))
+        let (way, vacant) = self.shared.open_deferred((), Location::caller());
+        JoinHandle::new(self.shared.spawn(way, vacant.plant(make)))
     }
 
     /// Starts `future` like [`Handle::spawn`], or gives it back.
@@ -141,10 +144,10 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        match self.shared.spawn(future, (), Location::caller(), Patience::Tries) {
+        let (way, vacant) = self.shared.open((), Location::caller());
+        match self.shared.submit(way, vacant.fill(future), Patience::Tries) {
             Ok(join) => Ok(JoinHandle::new(join)),
-            Err((task, Refusal::Closed)) => Err(SpawnError::Closed(task.into_future())),
-            Err((task, Refusal::Full)) => Err(SpawnError::Full(task.into_future())),
+            Err((task, why)) => give_back(task, why),
         }
     }
 
@@ -168,7 +171,8 @@ impl Handle {
         C: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        self.start(async move { f() }, (), Location::caller())
+        let (way, vacant) = self.shared.open((), Location::caller());
+        JoinHandle::new(self.shared.spawn(way, vacant.plant_call(f)))
     }
 
     /// Begins a task with a name.
@@ -336,8 +340,8 @@ impl Handle {
         F::Output: Send + 'static,
         L: Label,
     {
-        let taken = self.shared.spawn(future, label, location, Patience::Waits);
-        JoinHandle::new(taken.unwrap_or_else(|(task, _)| self.shared.end_refused(task)))
+        let (way, vacant) = self.shared.open(label, location);
+        JoinHandle::new(self.shared.spawn(way, vacant.fill(future)))
     }
 }
 
@@ -354,6 +358,18 @@ impl Hash for Handle {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.shared).hash(state);
     }
+}
+
+/// The future of a task that was refused. On its own, so that who spawns needs no room for it.
+#[inline(never)]
+fn give_back<F: Future, L: Label>(
+    task: NewTask<F, L>,
+    why: Refusal,
+) -> Result<JoinHandle<F::Output>, SpawnError<F>> {
+    Err(match why {
+        Refusal::Closed => SpawnError::Closed(task.into_future()),
+        Refusal::Full => SpawnError::Full(task.into_future()),
+    })
 }
 
 impl fmt::Debug for Handle {

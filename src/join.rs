@@ -97,8 +97,8 @@ impl<T> JoinHandle<T> {
         if self.would_deadlock() {
             return Err(JoinError::WouldDeadlock);
         }
-        // Without a limit there is always an answer.
-        self.wait(None).unwrap_or(Err(JoinError::WouldDeadlock))
+        self.wait(None);
+        self.join.take() // without a limit there is always an answer
     }
 
     /// Waits for the task for at most `limit`, blocking the calling thread.
@@ -125,15 +125,13 @@ impl<T> JoinHandle<T> {
     /// ```
     #[cfg(feature = "std")]
     pub fn join_timeout(mut self, limit: Duration) -> Result<Result<T, JoinError>, Self> {
-        self = match self.try_join() {
-            Err(running) if !limit.is_zero() => running,
-            answer => return answer,
-        };
-        if self.would_deadlock() {
-            return Ok(Err(JoinError::WouldDeadlock));
+        if !self.is_finished() && !limit.is_zero() {
+            if self.would_deadlock() {
+                return Ok(Err(JoinError::WouldDeadlock));
+            }
+            self.wait(Instant::now().checked_add(limit));
         }
-        let deadline = Instant::now().checked_add(limit);
-        self.wait(deadline).ok_or(self)
+        self.try_join()
     }
 
     /// The task's result if it has ended, or the handle back. Never waits, on whichever thread.
@@ -157,10 +155,7 @@ impl<T> JoinHandle<T> {
     /// assert_eq!(task.try_join().unwrap().unwrap(), 42);
     /// ```
     pub fn try_join(mut self) -> Result<Result<T, JoinError>, Self> {
-        if let Some(outcome) = self.join.try_take() {
-            return Ok(outcome);
-        }
-        if self.join.is_taken() { Ok(Err(JoinError::Closed)) } else { Err(self) }
+        if self.is_finished() { Ok(self.join.take()) } else { Err(self) }
     }
 
     /// Whether the task has ended. Once true, `join` does not block, from whichever thread.
@@ -325,7 +320,7 @@ impl<T> JoinHandle<T> {
     #[cfg(feature = "std")]
     pub(crate) fn would_deadlock(&self) -> bool {
         !self.is_finished()
-            && (context::home(self.join.mailbox()).is_some() || context::is_own_job(self.id()))
+            && (context::lives_here(self.join.mailbox()) || context::is_own_job(self.id()))
     }
 
     /// What a poll that found nothing says where nothing can come before this thread goes on.
@@ -334,15 +329,18 @@ impl<T> JoinHandle<T> {
         context::is_held(self.join.mailbox(), self.id()) && !self.is_finished()
     }
 
+    /// Blocks until the task has ended, or the deadline comes.
     #[cfg(feature = "std")]
-    fn wait(&mut self, deadline: Option<Instant>) -> Option<Result<T, JoinError>> {
-        if let Some(outcome) = self.join.try_take() {
-            return Some(outcome);
+    fn wait(&mut self, deadline: Option<Instant>) {
+        if !self.is_finished() {
+            park::wait(deadline, |waker| {
+                let waits = match waker {
+                    Some(waker) => self.join.leave_waker(waker),
+                    None => !self.join.is_done(),
+                };
+                if waits { Poll::Pending } else { Poll::Ready(()) }
+            });
         }
-        park::wait(deadline, |waker| match waker {
-            Some(waker) => self.join.poll(&mut Context::from_waker(waker)),
-            None => self.join.try_take().map_or(Poll::Pending, Poll::Ready),
-        })
     }
 }
 

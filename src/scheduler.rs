@@ -25,7 +25,6 @@ pub(crate) use self::host::{Activity, Details, Ended, Host};
 use self::intake::Intake;
 use self::registry::{Entry, Registry};
 use self::wheel::Wheel;
-use crate::error::JoinError;
 use crate::id::{Serials, TaskId};
 pub(crate) use crate::task::cell::Subject;
 use crate::task::cell::{End, Label, Origin};
@@ -34,6 +33,7 @@ use crate::task::loop_side::{Enrolled, LoopSide};
 use crate::task::mailbox::{Mailbox, Parked};
 use crate::task::run::{Ending, Ran};
 use crate::task::shuffle::Shuffle;
+use crate::task::spawn::{NewTask, Vacant};
 use crate::task::state::{CancelRequest, Request};
 use crate::tick::Tick;
 
@@ -82,17 +82,24 @@ impl Scheduler {
         self
     }
 
-    /// Spawns on the loop's thread.
+    /// A cell for a task that is spawned on the loop's thread.
+    #[inline]
+    pub(crate) fn vacant<F: Future, L: Label>(
+        &self,
+        label: L,
+        location: &'static Location<'static>,
+    ) -> Vacant<F, L> {
+        self.side.vacant(label, Origin { serial: self.serials.draw(), location })
+    }
+
+    /// Spawns what was made in such a cell.
     #[inline]
     pub(crate) fn spawn<F: Future, L: Label>(
         &self,
-        future: F,
-        label: L,
-        location: &'static Location<'static>,
+        task: NewTask<F, L>,
         since: Tick,
     ) -> Join<F::Output> {
-        let origin = Origin { serial: self.serials.draw(), location };
-        let (task, join) = self.side.spawn(future, label, origin);
+        let (task, join) = self.side.adopt(task);
         self.side.tally().spawned.add(1);
         self.enroll(task, since);
         join
@@ -323,31 +330,21 @@ impl Scheduler {
     pub(crate) fn end_all(&self, host: &impl Host) {
         for id in self.ids() {
             // A destructor may spawn, wake and cancel, and may have ended nothing of ours.
-            let (entry, is_untidy) = {
-                let mut registry = self.registry.borrow_mut();
-                (registry.remove(id), registry.is_untidy())
-            };
-            if is_untidy {
-                self.tidy_registry();
-            }
-            if let Some(entry) = entry {
-                if !entry.task.is_ending() {
-                    let _ = entry.task.request(Request::Abort);
-                }
-                if entry.task.give_place_up() {
+            let task =
+                self.registry.borrow().get(id).map(|entry| self.side.out_of_turn(&entry.task));
+            if let Some(task) = task {
+                if task.give_place_up() {
                     host.admitted();
                 }
-                // A job that runs on is not of this loop any more: its handle cannot say how it ends.
-                let pinned = entry.task.is_pinned();
-                let reason = if pinned { JoinError::Closed } else { JoinError::Cancelled };
                 if host.watches() {
-                    host.begins(entry.task.subject());
+                    host.begins(task.subject());
                 }
-                let (ending, how) = self.side.end(&entry.task, reason);
+                // It stays registered meanwhile: a panic that nobody catches leaves it to be told.
+                let (ending, how) = task.abort();
                 if host.watches() {
                     host.returns();
                 }
-                self.complete(ending, how, entry, host);
+                self.retire(ending, how, host);
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::join::JoinHandle;
 use crate::runtime::blocking::current_job;
 use crate::runtime::context;
 use crate::runtime::local::Local;
-use crate::runtime::shared::{Refusal, Shield};
+use crate::runtime::shared::Refusal;
 
 /// A task that is about to be spawned, with what it is to be called. Made by [`Handle::task`].
 ///
@@ -64,10 +64,8 @@ impl<'a> TaskBuilder<'a> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        match self.name {
-            Some(name) => self.handle.start(future, name, Location::caller()),
-            None => self.handle.spawn(future),
-        }
+        let (way, vacant) = self.handle.shared().open(self.name, Location::caller());
+        JoinHandle::new(self.handle.shared().spawn(way, vacant.fill(future)))
     }
 
     /// Spawns as [`Handle::spawn_with`] does.
@@ -78,13 +76,8 @@ impl<'a> TaskBuilder<'a> {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let Some(name) = self.name else { return self.handle.spawn_with(make) };
-        JoinHandle::new(self.handle.shared().spawn_with(
-            make,
-            name,
-            Location::caller(),
-            Shield::Bare,
-        ))
+        let (way, vacant) = self.handle.shared().open_deferred(self.name, Location::caller());
+        JoinHandle::new(self.handle.shared().spawn(way, vacant.plant(make)))
     }
 
     /// Spawns the future that `make` makes, guarded from this call on: as [`Handle::spawn_with`], but a
@@ -118,7 +111,8 @@ impl<'a> TaskBuilder<'a> {
     {
         let make = move || make(CancelGuard::new());
         let (shared, location) = (self.handle.shared(), Location::caller());
-        JoinHandle::new(shared.spawn_with(make, self.name, location, Shield::Guarded))
+        let (way, vacant) = shared.open_deferred(self.name, location);
+        JoinHandle::new(shared.spawn(way, vacant.plant(make).guarded()))
     }
 
     /// Runs a blocking job as [`Handle::spawn_blocking`] does.
@@ -143,10 +137,8 @@ impl<'a> TaskBuilder<'a> {
     pub fn spawn_local<F: Future + 'static>(self, future: F) -> JoinHandle<F::Output> {
         let local = context::home(&self.handle.shared().mailbox)
             .expect("TaskBuilder::spawn_local was called on a thread where the loop does not live");
-        JoinHandle::new(match self.name {
-            Some(name) => local.spawn_local(future, name, Location::caller()),
-            None => local.spawn_local(future, (), Location::caller()),
-        })
+        let (taken, vacant) = local.open(self.name, Location::caller());
+        JoinHandle::new(local.spawn_local(taken, vacant.fill(future)))
     }
 }
 
@@ -203,7 +195,8 @@ impl LocalHandle {
     /// dropped and the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        JoinHandle::new(self.local.spawn_local(future, (), Location::caller()))
+        let (taken, vacant) = self.local.open((), Location::caller());
+        JoinHandle::new(self.local.spawn_local(taken, vacant.fill(future)))
     }
 }
 
@@ -257,7 +250,9 @@ fn here(caller: &str) -> Rc<Local> {
 /// ```
 #[track_caller]
 pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-    JoinHandle::new(here("spawn_local").spawn_inside(future, Location::caller()))
+    let local = here("spawn_local");
+    let (taken, vacant) = local.open((), Location::caller());
+    JoinHandle::new(local.spawn_inside(taken, vacant.fill(future)))
 }
 
 /// The handle of the loop that the caller is running on, or that its blocking job was spawned on.
@@ -302,8 +297,8 @@ pub fn try_current() -> Option<Handle> {
     here.or_else(|| context::job_of().map(Handle::new))
 }
 
-/// The id of the task that is being polled or dropped, on the loop that the caller is running on; or of the
-/// blocking job that the caller is.
+/// The id of the task that is being polled, or whose future or output is being dropped, on the loop that the
+/// caller is running on; or of the blocking job that the caller is.
 ///
 /// `None` outside of a loop, in a hook, and in the future of a `block_on`, which is not a task.
 ///

@@ -180,6 +180,26 @@ mod real {
     std::thread_local! {
         /// The loop whose run the thread is inside: the address of its mailbox, or null.
         static CURRENT: core::cell::Cell<*const ()> = const { core::cell::Cell::new(core::ptr::null()) };
+
+        /// What waits on this thread until the output that is dropped on it is gone.
+        static LATE: core::cell::Cell<*const ()> = const { core::cell::Cell::new(core::ptr::null()) };
+    }
+
+    /// What waits until the output that this thread is dropping is gone; null if it drops none.
+    ///
+    /// Without `std` the answer is always null: nothing belongs to a thread.
+    pub(crate) fn late<T>() -> *const T {
+        #[cfg(feature = "std")]
+        return LATE.get().cast();
+        #[cfg(not(feature = "std"))]
+        core::ptr::null()
+    }
+
+    pub(crate) fn set_late<T>(late: *const T) {
+        #[cfg(feature = "std")]
+        LATE.set(late.cast());
+        #[cfg(not(feature = "std"))]
+        let _ = late;
     }
 
     /// The loop whose run this thread is inside, as the address of its mailbox; null for none.
@@ -282,6 +302,15 @@ mod modelled {
 
     thread_local! {
         static CURRENT: core::cell::Cell<*const ()> = core::cell::Cell::new(core::ptr::null());
+        static LATE: core::cell::Cell<*const ()> = core::cell::Cell::new(core::ptr::null());
+    }
+
+    pub(crate) fn late<T>() -> *const T {
+        LATE.with(core::cell::Cell::get).cast()
+    }
+
+    pub(crate) fn set_late<T>(late: *const T) {
+        LATE.with(|own| own.set(late.cast()));
     }
 
     pub(crate) fn current() -> *const () {

@@ -105,7 +105,8 @@ where
         };
         // PANICS: it cannot: it is there, and a poll of its own is not within this one.
         let future = this.future.take().expect("what is to be spawned");
-        Poll::Ready(match this.shared.spawn(future, (), this.location, patience) {
+        let (way, vacant) = this.shared.open((), this.location);
+        Poll::Ready(match this.shared.submit(way, vacant.fill(future), patience) {
             Ok(join) => Ok(JoinHandle::new(join)),
             Err((task, Refusal::Closed)) => Err(SpawnError::Closed(task.into_future())),
             Err((task, Refusal::Full)) => Err(SpawnError::Full(task.into_future())),

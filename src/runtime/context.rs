@@ -96,6 +96,9 @@ std::thread_local! {
     /// How many calls on this thread keep something from going on until they return: blocking drives of
     /// a loop inside of another's run, and jobs.
     static HOLDS: Cell<u32> = const { Cell::new(0) };
+    /// The [bare](crate::bare) loops that live on this thread, by address; without a destructor, as above.
+    static BARE: RefCell<ManuallyDrop<Vec<*const ()>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 
     /// What ends the loops that are left when the thread ends.
     static LEFT: Left = const { Left };
@@ -128,6 +131,29 @@ impl Drop for Left {
 #[inline]
 pub(crate) fn home(mailbox: &Arc<Mailbox>) -> Option<Rc<Local>> {
     find(Mailbox::address(mailbox))
+}
+
+/// Whether the loop with this mailbox lives on this thread, bare or not: then nothing of it runs while the
+/// thread blocks.
+pub(crate) fn lives_here(mailbox: &Arc<Mailbox>) -> bool {
+    let bare = || BARE.with(|bare| bare.borrow().contains(&Mailbox::address(mailbox)));
+    home(mailbox).is_some() || bare()
+}
+
+/// A bare loop begins to live on this thread.
+pub(crate) fn move_in_bare(mailbox: &Arc<Mailbox>) {
+    BARE.with(|bare| bare.borrow_mut().push(Mailbox::address(mailbox)));
+}
+
+/// Its life is over.
+pub(crate) fn move_out_bare(mailbox: &Arc<Mailbox>) {
+    BARE.with(|bare| {
+        let mut bare = bare.borrow_mut();
+        bare.retain(|address| *address != Mailbox::address(mailbox));
+        if bare.is_empty() {
+            **bare = Vec::new(); // as in `move_out`
+        }
+    });
 }
 
 /// The loop whose run this thread is inside.

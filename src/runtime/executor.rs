@@ -110,7 +110,8 @@ impl Executor {
     /// Spawns a future that need not be `Send`. It is first polled in a turn, never in this call.
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        JoinHandle::new(self.local.spawn_local(future, (), Location::caller()))
+        let (taken, vacant) = self.local.open((), Location::caller());
+        JoinHandle::new(self.local.spawn_local(taken, vacant.fill(future)))
     }
 
     /// Runs the loop until `future` is ready, blocking the thread when nothing is.

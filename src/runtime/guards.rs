@@ -135,3 +135,36 @@ pub(crate) fn cancel_within(task: TaskRef, grace: Duration) -> CancelRequest {
     }
     answer
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::runtime::context;
+    use crate::{CancelGuard, Executor, current_task};
+
+    /// Makes a guard when it goes, and lets it outlive its task.
+    struct Output;
+
+    impl Drop for Output {
+        fn drop(&mut self) {
+            assert!(current_task().is_some());
+            let guard = CancelGuard::new();
+            assert!(!guard.is_requested());
+            std::mem::forget(guard.requested());
+        }
+    }
+
+    /// M6: the task is gone, so nobody would forget what was kept for it.
+    #[test]
+    fn nothing_is_kept_of_guards_that_outputs_make() {
+        let mut executor = Executor::new();
+        for late in [false, true] {
+            let task = executor.spawn_local(async { Output });
+            let kept = late.then_some(task);
+            executor.run_until_idle();
+            drop(kept);
+            executor.run_until_idle();
+        }
+        let local = context::home(&executor.handle().shared().mailbox).expect("it lives here");
+        assert_eq!(local.guards.kept.borrow().len(), 0);
+    }
+}

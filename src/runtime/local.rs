@@ -25,6 +25,7 @@ use super::parker::Parker;
 use super::patience::Patience;
 use super::shared::{Refusal, Shared};
 use super::watchdog::{Busy, Watchdog};
+use crate::error::JoinError;
 use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
@@ -36,7 +37,7 @@ use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
 use crate::task::mailbox::{Mailbox, Unpark};
-use crate::task::spawn::refused;
+use crate::task::spawn::{NewTask, Vacant};
 use crate::tick::{NEVER, Tick};
 
 /// After more polls than this the time is asked for anew.
@@ -151,15 +152,10 @@ impl Local {
         self.closed.get()
     }
 
-    /// Spawns on this thread, straight to the ready queue. The loop [accepts](Self::accepts).
+    /// Spawns on this thread, straight to the ready queue, what was made in a cell of the scheduler's.
     #[inline]
-    pub(crate) fn spawn<F: Future, L: Label>(
-        &self,
-        future: F,
-        label: L,
-        location: &'static Location<'static>,
-    ) -> Join<F::Output> {
-        let join = self.scheduler.spawn(future, label, location, self.now());
+    pub(crate) fn spawn<F: Future, L: Label>(&self, task: NewTask<F, L>) -> Join<F::Output> {
+        let join = self.scheduler.spawn(task, self.now());
         if self.shared.is_closed() {
             self.spawned_late(join.id());
         }
@@ -177,41 +173,44 @@ impl Local {
         self.visit(|local| local.scheduler.spawn_timed(deadline, make, location, local.now()))
     }
 
-    /// Spawns on this thread a future that cannot leave it. If it is not taken it is ended here.
-    pub(crate) fn spawn_local<F: Future + 'static, L: Label>(
+    /// Begins a spawn on this thread of a future that cannot leave it: a cell for it, and whether its task
+    /// will be taken.
+    #[inline]
+    pub(crate) fn open<F: Future, L: Label>(
         &self,
-        future: F,
         label: L,
         location: &'static Location<'static>,
-    ) -> Join<F::Output> {
+    ) -> (bool, Vacant<F, L>) {
         if self.accepts() {
-            return self.spawn(future, label, location);
+            return (true, self.scheduler.vacant(label, location));
         }
-        self.refuse(future, location)
+        (false, Vacant::refused(label, self.origin(location), self.shared.mailbox.clone()))
+    }
+
+    /// Spawns it, or ends it here if it is not taken.
+    pub(crate) fn spawn_local<F: Future + 'static, L: Label>(
+        &self,
+        taken: bool,
+        task: NewTask<F, L>,
+    ) -> Join<F::Output> {
+        if taken {
+            return self.spawn(task);
+        }
+        self.shared.refusal(Refusal::Closed);
+        self.end_refused(task, |task| task.end(JoinError::Closed))
     }
 
     /// The same from inside the run: nobody has to be told.
     #[inline]
-    pub(crate) fn spawn_inside<F: Future + 'static>(
+    pub(crate) fn spawn_inside<F: Future + 'static, L: Label>(
         &self,
-        future: F,
-        location: &'static Location<'static>,
+        taken: bool,
+        task: NewTask<F, L>,
     ) -> Join<F::Output> {
-        if self.shared.is_closed() {
-            return self.spawn_local(future, (), location);
+        if !taken || self.shared.is_closed() {
+            return self.spawn_local(taken, task);
         }
-        self.scheduler.spawn(future, (), location, self.now())
-    }
-
-    #[inline(never)]
-    fn refuse<F: Future + 'static>(
-        &self,
-        future: F,
-        location: &'static Location<'static>,
-    ) -> Join<F::Output> {
-        self.shared.refusal(Refusal::Closed);
-        let (origin, owner) = (self.origin(location), self.shared.mailbox.clone());
-        self.end_refused(future, |future| refused(future, origin, owner))
+        self.scheduler.spawn(task, self.now())
     }
 
     /// Has `end` drop what was not taken.
@@ -221,8 +220,8 @@ impl Local {
         R: 'static,
     {
         self.refusals.end(task, end).unwrap_or_else(|| {
-            let origin = self.origin(Location::caller());
-            refused(pending(), origin, self.shared.mailbox.clone())
+            let (origin, owner) = (self.origin(Location::caller()), self.shared.mailbox.clone());
+            Vacant::refused((), origin, owner).fill(pending()).end(JoinError::Closed)
         })
     }
 

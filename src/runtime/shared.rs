@@ -23,9 +23,10 @@ use crate::scheduler::wheel::TimerKey;
 use crate::shutdown::{Plan, Shutdown, ShutdownReport};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 use crate::task::cell::{Label, Origin};
+use crate::task::deferred::Deferred;
 use crate::task::join::Join;
 use crate::task::mailbox::Mailbox;
-use crate::task::spawn::{Kind, NewTask, deferred, made};
+use crate::task::spawn::{Kind, NewTask, Vacant};
 
 /// One loop, as other threads know it.
 #[derive(Debug)]
@@ -54,13 +55,6 @@ pub(crate) enum Refusal {
     Full,
 }
 
-/// Whether a task is guarded before its first poll.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shield {
-    Bare,
-    Guarded,
-}
-
 /// A submission's handle, or the task and why it was not taken.
 pub(crate) type Submitted<F, L> = Result<Join<<F as Future>::Output>, (NewTask<F, L>, Refusal)>;
 
@@ -71,6 +65,17 @@ struct Refused {
     closed: AtomicUsize,
     /// For want of room.
     full: AtomicUsize,
+}
+
+/// The way that a task goes which is being spawned.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// To the ready queue of the loop on this thread.
+    Here(Rc<Local>),
+    /// To a loop on another thread.
+    Elsewhere,
+    /// The loop on this thread takes nothing more.
+    Nowhere,
 }
 
 /// What a submission does at the gate.
@@ -184,26 +189,21 @@ impl Shared {
         self.request.plan()
     }
 
-    /// Spawns from any thread; gives the future back if the loop takes nothing more.
+    /// Begins a spawn, from any thread: a cell for the future, and the way that its task will go.
     #[inline]
-    pub(crate) fn spawn<F, L>(
+    pub(crate) fn open<F, L>(
         &self,
-        future: F,
         label: L,
         location: &'static Location<'static>,
-        patience: Patience,
-    ) -> Submitted<F, L>
+    ) -> (Way, Vacant<F, L>)
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
         L: Label,
     {
-        let home = context::home(&self.mailbox);
-        if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
-            return Ok(local.spawn(future, label, location));
-        }
-        let task = NewTask::new(future, label, origin(location), self.mailbox.clone(), Kind::Task);
-        self.submit(task, home.is_some(), patience)
+        self.open_with(label, location, |label, origin, mailbox| {
+            Vacant::new(label, origin, mailbox, Kind::Task)
+        })
     }
 
     /// Spawns, from any thread, a task that waits for a timer first. `make` gets the timer's key where it
@@ -224,24 +224,59 @@ impl Shared {
             let tick = deadline.on(&self.clock);
             return local.spawn_timed(tick, |key| make(Some(key)), location);
         }
-        let (owner, kind) = (self.mailbox.clone(), Kind::Timed);
-        let task = NewTask::new(make(None), (), origin(location), owner, kind);
-        self.submit(task, home.is_some(), Patience::Waits)
-            .unwrap_or_else(|(task, _)| task.end(JoinError::Closed))
+        let way = if home.is_some() { Way::Nowhere } else { Way::Elsewhere };
+        let vacant = Vacant::new((), origin(location), self.mailbox.clone(), Kind::Timed);
+        self.spawn(way, vacant.fill(make(None)))
     }
 
-    /// Hands a task to the loop, past the gate. At `home`, where the loop did not take it, it is refused.
-    #[inline]
-    fn submit<F: Future, L: Label>(
+    /// The same for a future that is made on the loop's thread.
+    pub(crate) fn open_deferred<C, F, L>(
         &self,
+        label: L,
+        location: &'static Location<'static>,
+    ) -> (Way, Vacant<Deferred<C, F>, L>)
+    where
+        C: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+        L: Label,
+    {
+        self.open_with(label, location, Vacant::deferred)
+    }
+
+    #[inline]
+    fn open_with<F: Future, L: Label>(
+        &self,
+        label: L,
+        location: &'static Location<'static>,
+        elsewhere: impl FnOnce(L, Origin, Arc<Mailbox>) -> Vacant<F, L>,
+    ) -> (Way, Vacant<F, L>) {
+        let way = match context::home(&self.mailbox) {
+            Some(local) if local.accepts() => {
+                let vacant = local.scheduler.vacant(label, location);
+                return (Way::Here(local), vacant);
+            }
+            Some(_) => Way::Nowhere,
+            None => Way::Elsewhere,
+        };
+        (way, elsewhere(label, origin(location), self.mailbox.clone()))
+    }
+
+    /// Hands a task to the loop, past the gate; gives it back if the loop takes nothing more.
+    #[inline]
+    pub(crate) fn submit<F: Future, L: Label>(
+        &self,
+        way: Way,
         task: NewTask<F, L>,
-        home: bool,
         patience: Patience,
     ) -> Submitted<F, L>
     where
         F::Output: Send,
     {
-        if home || self.is_closed() {
+        if let Way::Here(local) = way {
+            return Ok(local.spawn(task));
+        }
+        if matches!(way, Way::Nowhere) || self.is_closed() {
             self.give_back(patience);
             return Err((task, self.refusal(Refusal::Closed)));
         }
@@ -306,35 +341,17 @@ impl Shared {
         }
     }
 
-    /// The same for a future that is made on the loop's thread, guarded from the beginning or not. If it is
-    /// not taken it is ended here.
-    pub(crate) fn spawn_with<C, F, L>(
+    /// The same, for who waits for room; if the task is not taken it is ended here.
+    #[inline]
+    pub(crate) fn spawn<F: Future + 'static, L: Label>(
         &self,
-        make: C,
-        label: L,
-        location: &'static Location<'static>,
-        shield: Shield,
+        way: Way,
+        task: NewTask<F, L>,
     ) -> Join<F::Output>
     where
-        C: FnOnce() -> F + Send + 'static,
-        F: Future + 'static,
-        F::Output: Send + 'static,
-        L: Label,
+        F::Output: Send,
     {
-        let home = context::home(&self.mailbox);
-        if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
-            let join = local.spawn(made(make), label, location);
-            if shield == Shield::Guarded {
-                join.task().guard();
-            }
-            return join;
-        }
-        let mut task = deferred(make, label, origin(location), self.mailbox.clone());
-        if shield == Shield::Guarded {
-            task = task.guarded();
-        }
-        self.submit(task, home.is_some(), Patience::Waits)
-            .unwrap_or_else(|(task, _)| self.end_refused(task))
+        self.submit(way, task, Patience::Waits).unwrap_or_else(|(task, _)| self.end_refused(task))
     }
 
     /// Ends a task that was not taken.

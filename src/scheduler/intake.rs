@@ -13,7 +13,6 @@ use alloc::collections::{BTreeMap, VecDeque};
 use core::cell::{Cell, RefCell};
 
 use super::{Host, Scheduler};
-use crate::error::JoinError;
 use crate::id::TaskId;
 use crate::task::injection::Lane;
 use crate::task::loop_side::Enrolled;
@@ -184,18 +183,15 @@ impl Scheduler {
 
     /// Runs one, or defers it.
     fn run_request(&self, request: Enrolled, host: &impl Host) {
-        let ending = match self.side.run_now(&request) {
-            Ran::Ended(ending, _) | Ran::Dropped(ending, _) => ending,
-            Ran::Pending | Ran::Nothing | Ran::Asked(_) => match self.intake.awaited.take() {
-                Some((serial, round)) => {
-                    return self.intake.deferred.borrow_mut().add(serial, round, request);
-                }
-                // All others are ready at once; this is for the type's sake.
-                None => self.side.end(&request, JoinError::Closed).0,
-            },
-        };
-        if let Some(lost) = ending.complete(request, &self.side) {
-            host.lost(lost);
+        let awaited = &self.intake.awaited;
+        match self.side.run_control(request, || awaited.get().is_some()) {
+            Ok(None) => {}
+            Ok(Some(lost)) => host.lost(lost),
+            Err(request) => {
+                // PANICS: it cannot: only a request that says for which task it waits is given back.
+                let (serial, round) = awaited.take().expect("it waits for a task");
+                self.intake.deferred.borrow_mut().add(serial, round, request);
+            }
         }
     }
 

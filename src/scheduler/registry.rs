@@ -137,6 +137,7 @@ impl Registry {
         if ending.is_of(&entry.task) { self.take(id.key() as usize) } else { None }
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn remove(&mut self, id: TaskId) -> Option<Entry> {
         self.take(self.find(id)?)
     }

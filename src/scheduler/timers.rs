@@ -17,9 +17,6 @@ use core::task::Waker;
 /// that is filed anew or put in order. A short list is put in order whole, if any unit is left.
 const TIMER_BUDGET: usize = 256;
 
-/// How often the end of a loop looks for timers that were armed by the drop of others.
-const ROUNDS: usize = 64;
-
 impl Scheduler {
     /// 2. Deadlines that passed. One timer at a time: its waker is user code.
     #[inline]

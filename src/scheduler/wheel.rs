@@ -181,6 +181,7 @@ impl<T> Wheel<T> {
         self.entries.is_empty()
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -158,6 +158,7 @@ mod tests {
     use super::*;
     use crate::task::cell::{Cell, Origin, Room};
     use crate::task::notes::Notes;
+    use crate::task::spawn::Vacant;
     use crate::task::state::State;
 
     /// As many words as the largest block that is kept has for a future.
@@ -186,8 +187,8 @@ mod tests {
     fn ended<F: Future>(future: F, owner: &Arc<Mailbox>) -> (NonNull<Header>, Layout) {
         let origin = Origin { serial: 1, location: Location::caller() };
         let (room, notes) = (Room::Fresh(owner.clone()), Notes::new(0, 0));
-        let block = Cell::allocate(future, (), origin, room, State::new(false), notes);
-        (block, Cell::<F, ()>::LAYOUT)
+        let vacant = Vacant::allocate((), origin, room, State::new(false), notes);
+        (vacant.fill(future).into_task(), Cell::<F, ()>::LAYOUT)
     }
 
     fn mailbox() -> Arc<Mailbox> {

@@ -4,12 +4,13 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use core::task::{Context, Poll, Waker};
 
 use super::cell::{Header, Subject};
 use super::courier::send_home;
-use super::mailbox::{Mailbox, release};
+use super::mailbox::{Mailbox, Releasing, release};
+#[cfg(feature = "std")]
 use super::notes::EXPEDITED;
 use super::state::{CancelRequest, Detached, Request, Route, Then};
 use super::urgent;
@@ -211,6 +212,7 @@ impl<T> Join<T> {
     }
 
     /// Whether the outcome was taken before.
+    #[cfg(all(test, feature = "std", not(loom)))]
     pub(crate) fn is_taken(&self) -> bool {
         self.taken
     }
@@ -230,41 +232,58 @@ impl<T> Join<T> {
         unsafe { TaskRef::new(self.task) }
     }
 
-    /// The outcome, if the task is done and it has not been taken.
+    /// Whether the outcome is there to be taken.
     #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.taken && self.is_done()
+    }
+
+    /// The outcome, if the task is done and it has not been taken.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn try_take(&mut self) -> Option<Result<T, JoinError>> {
-        if self.taken || !self.is_done() {
-            return None;
-        }
+        // SAFETY: the condition.
+        if self.is_ready() { Some(unsafe { self.read_out() }) } else { None }
+    }
+
+    /// The outcome; `Closed` if it is not there, or not any more.
+    pub(crate) fn take(&mut self) -> Result<T, JoinError> {
+        // SAFETY: the condition.
+        if self.is_ready() { unsafe { self.read_out() } } else { Err(JoinError::Closed) }
+    }
+
+    /// # Safety
+    ///
+    /// The outcome [is there](Self::is_ready).
+    #[inline]
+    unsafe fn read_out(&mut self) -> Result<T, JoinError> {
         self.taken = true;
         let mut place = MaybeUninit::<Result<T, JoinError>>::uninit();
         let take = self.header().vtable().take;
         // SAFETY: with `DONE` and `JOIN` the outcome is the handle's (I5); `taken` makes it once;
         // the place has the type that the task was made with.
         unsafe { take(self.task, place.as_mut_ptr().cast()) };
-        // SAFETY: `take` has filled it.
-        Some(unsafe { place.assume_init() })
+        // SAFETY: `take` has filled it. Not `assume_init`, whose frame would hold another copy.
+        unsafe { ptr::read(place.as_ptr().cast()) }
     }
 
     /// The outcome, or the promise to wake `cx` when it is there. After it was given: `Closed`.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        match self.try_take() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => self.wait(cx),
+        if self.is_ready() {
+            // SAFETY: the condition.
+            return Poll::Ready(unsafe { self.read_out() });
         }
+        self.wait(cx)
     }
 
     #[inline(never)] // so that a join of what has ended saves no registers for it
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        if self.taken {
-            return Poll::Ready(Err(JoinError::Closed));
-        }
-        if self.register(cx.waker()) {
-            return Poll::Pending;
-        }
-        // PANICS: it cannot: the task is done, and the outcome was not taken.
-        Poll::Ready(self.try_take().expect("a finished task has an outcome"))
+        if self.leave_waker(cx.waker()) { Poll::Pending } else { Poll::Ready(self.take()) }
+    }
+
+    /// Leaves `waker` with the task if there is something to wait for.
+    pub(crate) fn leave_waker(&mut self, waker: &Waker) -> bool {
+        !self.taken && self.register(waker)
     }
 
     /// Leaves `waker` with the task. `false`: it is done, nobody will wake.
@@ -320,9 +339,8 @@ impl<T> Join<T> {
             // SAFETY: the reference went with the flag, and was the last (I2).
             Detached::Last => unsafe { free(self.task) },
             Detached::HasWaker => {
+                let _reference = Releasing(self.task); // the handle's
                 self.empty_slot();
-                // SAFETY: the handle's reference ends here.
-                unsafe { release(self.task) };
             }
             Detached::HasOutcome => self.leave_outcome(),
         }

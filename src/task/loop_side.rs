@@ -14,19 +14,19 @@ use core::task::Waker;
 
 use super::batch::Batch;
 use super::blocks::Blocks;
-use super::cell::{End, Header, Subject};
+use super::cell::{Header, Subject};
 use super::injection::Lane;
 use super::join::{self, TaskRef};
 use super::mailbox::{Mailbox, Parked, Unpark, release};
-use super::notes::{ADOPTED, EXPEDITED, FOREIGN, GATED, LEFT, TIMED};
+use super::notes::{ADOPTED, CONTROL, EXPEDITED, FOREIGN, GATED, LEFT};
 use super::queues::{self, Queues};
-use super::run::{Ending, Popped, Ran};
+use super::run::Popped;
 use super::shuffle::Shuffle;
 use super::state::{CancelRequest, Request};
 use super::tally::Tally;
 use super::urgent;
 use super::waker::is_of;
-use crate::error::{JoinError, PanicPayload};
+use crate::error::PanicPayload;
 use crate::id::{NO_KEY, TaskId};
 use crate::identity::TaskIdentity;
 use crate::sync::{self, Arc};
@@ -92,7 +92,7 @@ impl Enrolled {
 
     /// Whether it is a call for later.
     pub(crate) fn is_timed(&self) -> bool {
-        self.header().notes.flags() & TIMED != 0
+        self.header().notes.flags() & (CONTROL | FOREIGN) == CONTROL | FOREIGN
     }
 
     /// Whether it came by the injection stack, as what other threads spawn does.
@@ -104,11 +104,6 @@ impl Enrolled {
     /// The task was taken in, and holds a place at the gate until it first runs, or ends.
     pub(crate) fn hold_place(&self) {
         self.header().notes.set(GATED);
-    }
-
-    /// The task is about to end: it gives its place at the gate up. `false`: it has none.
-    pub(crate) fn give_place_up(&self) -> bool {
-        self.header().notes.give_place_up()
     }
 
     pub(crate) fn subject(&self) -> Subject {
@@ -126,16 +121,6 @@ impl Enrolled {
     pub(crate) fn task(&self) -> TaskRef {
         // SAFETY: this owns a reference.
         unsafe { TaskRef::new(self.0) }
-    }
-
-    /// Whether a request ends the task at its next suspension.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.header().state.load().is_ending()
-    }
-
-    /// Whether the task's blocking job is running: then nothing but its end, or the loop's, ends it.
-    pub(crate) fn is_pinned(&self) -> bool {
-        self.header().state.load().is_pinned()
     }
 }
 
@@ -275,7 +260,7 @@ impl LoopSide {
         // SAFETY: as in `take_in_new`.
         let header = unsafe { task.as_ref() };
         let _ = header.state.take_in();
-        if header.notes.flags() & TIMED != 0 {
+        if header.notes.flags() & FOREIGN != 0 {
             header.notes.set(ADOPTED);
         }
         Some(Enrolled(task))
@@ -367,7 +352,7 @@ impl LoopSide {
         self.queues(|queues| queues.is_idle())
     }
 
-    /// The task that is being polled or dropped.
+    /// The task that is being polled, or whose future or output is being dropped.
     pub(crate) fn running(&self) -> Option<TaskId> {
         // SAFETY: a task that is being run is alive (I3).
         self.queues(|queues| queues.running()).map(|task| unsafe { task.as_ref() }.id())
@@ -387,7 +372,7 @@ impl LoopSide {
         unsafe { queues::wake(&self.mailbox, task.0) };
     }
 
-    /// A reference to the task that is being polled or dropped.
+    /// A reference to the same.
     pub(crate) fn running_task(&self) -> Option<TaskRef> {
         let task = self.queues(|queues| queues.running())?;
         // SAFETY: a task that is being run is alive (I3).
@@ -411,14 +396,9 @@ impl LoopSide {
         self.mailbox.park()
     }
 
-    /// Runs a task at once, whatever queue it is in.
-    pub(crate) fn run_now(&self, task: &Enrolled) -> Ran<'_> {
-        Popped(task.0, self).run()
-    }
-
-    /// Ends a task that has not ended, wherever it is; `reason` is what its handle will say.
-    pub(crate) fn end(&self, task: &Enrolled, reason: JoinError) -> (Ending<'_>, End) {
-        Popped(task.0, self).end(reason)
+    /// A task to be run or ended at once, whatever queue it is in.
+    pub(crate) fn out_of_turn(&self, task: &Enrolled) -> Popped<'_> {
+        Popped(task.0, self)
     }
 
     /// Gives the loop's reference to a finished task back, or leaves it to the entry in the injection

@@ -289,6 +289,19 @@ pub(super) unsafe fn release(task: NonNull<Header>) {
     }
 }
 
+/// Gives one reference back when it is dropped: after what is called meanwhile, also by its panic. Whoever
+/// makes one owns the reference, and does not use it again.
+#[derive(Debug)]
+pub(super) struct Releasing(pub(super) NonNull<Header>);
+
+impl Drop for Releasing {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the reference was the maker's.
+        unsafe { release(self.0) };
+    }
+}
+
 impl Mailbox {
     /// A new mailbox; `unpark` ends the loop's sleep.
     pub(super) fn new(unpark: Unpark) -> Self {

@@ -14,7 +14,7 @@ use super::blocks::Blocks;
 use super::cell::Header;
 use super::injection::{Hand, Lane};
 use super::mailbox::Mailbox;
-use super::notes::{ADOPTED, EXPEDITED, READY, URGENT};
+use super::notes::{ADOPTED, BROKEN, EXPEDITED, READY, URGENT};
 use super::shuffle::Shuffle;
 use super::urgent::Urgent;
 
@@ -43,7 +43,7 @@ pub(super) struct Queues {
     hands: [Hand; 3],
     /// How many wakes there were since they were last counted.
     wakes: u32,
-    /// The task whose future is being polled or dropped.
+    /// The task whose future is being polled, or whose future or output is being dropped.
     running: Option<NonNull<Header>>,
     /// Overflows of the poll counts, by serial: one per 2^16 polls. Taken out while it is changed, as that
     /// allocates and frees.
@@ -143,6 +143,27 @@ impl Queues {
     #[inline]
     pub(super) fn finish(&mut self) {
         self.running = None;
+    }
+
+    /// A panic has unwound out of the task's code: what is left of its end is for the next turn (I10).
+    #[cold]
+    pub(super) fn unwound(&mut self, task: NonNull<Header>) {
+        self.running = None;
+        // SAFETY: a task that is being run is alive (I3).
+        let notes = &unsafe { task.as_ref() }.notes;
+        notes.stand(notes.standing() | BROKEN);
+        // There is room for each task; without it this one is ended with its loop.
+        if notes.flags() & URGENT == 0 && self.urgent.push(task) {
+            notes.set(URGENT);
+        }
+    }
+
+    /// From here on the code of this task is run; returns whose was before.
+    pub(super) fn replace_running(
+        &mut self,
+        task: Option<NonNull<Header>>,
+    ) -> Option<NonNull<Header>> {
+        mem::replace(&mut self.running, task)
     }
 
     /// Begins a turn: what is spawned from here on is first polled in a later one.

@@ -17,6 +17,8 @@ mod executor;
 mod groups;
 mod intervals;
 mod joining;
+mod large;
+mod outputs;
 mod regressions;
 mod second_time;
 mod seed;
