@@ -92,8 +92,6 @@ pub(crate) struct Task {
     pub(crate) id: u64,
     /// The loop knows it.
     pub(crate) known: bool,
-    /// The loop is ending it, and has struck it off its list.
-    pub(crate) struck: bool,
     pub(crate) end: Option<End>,
     pub(crate) ready: bool,
     pub(crate) urgent: bool,
@@ -113,6 +111,8 @@ pub(crate) struct Task {
     pub(crate) foreign_wakes: u64,
     pub(crate) waits: Waits,
     pub(crate) nap: Nap,
+    /// It was handed in as a callback for later.
+    pub(crate) timed: bool,
     /// What a callback waits for, which is polled unseen.
     pub(crate) call: Option<Timed>,
     /// It is a repeated callback: it ends when a drain begins, and gives nothing.
@@ -135,7 +135,12 @@ impl Task {
     }
 
     pub(crate) fn lives(&self) -> bool {
-        self.known && !self.struck && self.end.is_none()
+        self.known && self.end.is_none()
+    }
+
+    /// Whether its future has neither given its outcome nor begun to be dropped.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.end.is_none() && self.result.is_none()
     }
 
     /// Whether it waits to be taken in.
@@ -282,12 +287,9 @@ impl Model {
             return;
         }
         let lane = match entry {
-            Entry::Task(task) if !self.tasks[task].known && self.tasks[task].call.is_none() => {
-                Lane::New
-            }
-            Entry::Task(task) if !self.tasks[task].known => Lane::Control,
-            Entry::Task(_) => Lane::Known,
-            Entry::ById(..) | Entry::Courier(_) => Lane::Control,
+            Entry::Task(task) if self.tasks[task].known => Lane::Known,
+            Entry::Task(task) if !self.tasks[task].timed => Lane::New,
+            Entry::Task(_) | Entry::ById(..) | Entry::Courier(_) => Lane::Control,
         };
         let lane = &mut self.lanes[lane as usize];
         let first = lane.is_empty();

@@ -12,7 +12,7 @@ impl Model {
     /// A new task, which is taken or refused.
     pub(crate) fn spawn(&mut self, afar: bool, output_panics: bool, timed: bool) {
         let new = self.tasks.len();
-        self.tasks.push(Task { handle: true, output_panics, ..Task::default() });
+        self.tasks.push(Task { handle: true, output_panics, timed, ..Task::default() });
         let inside = !afar && self.inside() && self.phase < Phase::Aborting;
         let taken = self.phase < Phase::Ended && (self.plan.is_none() || inside);
         if !taken {
@@ -69,7 +69,7 @@ impl Model {
 
     pub(crate) fn enqueue(&mut self, task: usize) {
         let record = &mut self.tasks[task];
-        if record.end.is_none() && !record.ready {
+        if record.is_suspended() && !record.ready {
             record.ready = true;
             self.ready.push_back(task);
         }
@@ -77,7 +77,7 @@ impl Model {
 
     pub(crate) fn urge(&mut self, task: usize) {
         let record = &mut self.tasks[task];
-        if record.lives() && !record.urgent {
+        if record.known && record.is_suspended() && !record.urgent {
             (record.urgent, record.expedited) = (true, true);
             self.urgent.push_back(task);
         }
@@ -380,13 +380,12 @@ impl Model {
         if self.tasks[task].result.is_some() {
             return;
         }
-        self.tasks[task].result = Some(End::Cancelled);
-        if self.refusing {
+        if std::mem::take(&mut self.refusing) {
             self.tasks[task].result = Some(End::Closed);
-            self.refusing = false;
             self.nested += 1;
         } else {
             self.go_on(Some(Run::Drop(task)));
+            self.tasks[task].result.get_or_insert(End::Cancelled);
         }
     }
 

@@ -100,7 +100,6 @@ impl Model {
                         if !self.tasks[task].is_ending() {
                             self.request(task, true, true);
                         }
-                        self.tasks[task].struck = true;
                         Run::Drop(task)
                     })
                 }
