@@ -16,7 +16,7 @@ use crate::id::TaskId;
 use crate::runtime::{context, park};
 use crate::task::join::Join;
 #[cfg(feature = "std")]
-use crate::task::join::TaskRef;
+use crate::task::join::{TaskRef, fails};
 use crate::task::state::{CancelRequest, Request};
 
 /// The handle to a task and to its result.
@@ -323,10 +323,10 @@ impl<T> JoinHandle<T> {
             && (context::lives_here(self.join.mailbox()) || context::is_own_job(self.id()))
     }
 
-    /// What a poll that found nothing says where nothing can come before this thread goes on.
+    /// Whether the task has not ended, and cannot before this thread goes on, whoever is woken then.
     #[cfg(feature = "std")]
     fn would_wait_for_ever(&self) -> bool {
-        context::is_held(self.join.mailbox(), self.id()) && !self.is_finished()
+        !self.is_finished() && context::is_held(self.join.mailbox(), self.id())
     }
 
     /// Blocks until the task has ended, or the deadline comes.
@@ -349,12 +349,11 @@ impl<T> Future for JoinHandle<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.join.poll(cx);
         #[cfg(feature = "std")]
-        if polled.is_pending() && self.would_wait_for_ever() {
-            return Poll::Ready(Err(JoinError::WouldDeadlock));
+        if self.would_wait_for_ever() {
+            return fails(JoinError::WouldDeadlock);
         }
-        polled
+        self.join.poll(cx)
     }
 }
 

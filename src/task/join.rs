@@ -189,6 +189,14 @@ unsafe impl<T: Send> Sync for Join<T> {}
 
 impl<T> Unpin for Join<T> {}
 
+/// What a poll says instead of a value. A function of its own: without optimisation each place where this is
+/// made has room for a whole outcome in its frame.
+#[cold]
+#[inline(never)]
+pub(crate) fn fails<T>(reason: JoinError) -> Poll<Result<T, JoinError>> {
+    Poll::Ready(Err(reason))
+}
+
 impl<T> Join<T> {
     /// # Safety
     ///
@@ -269,16 +277,21 @@ impl<T> Join<T> {
     /// The outcome, or the promise to wake `cx` when it is there. After it was given: `Closed`.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        if self.is_ready() {
-            // SAFETY: the condition.
-            return Poll::Ready(unsafe { self.read_out() });
+        if !self.is_ready() {
+            if self.waits(cx) {
+                return Poll::Pending;
+            }
+            if !self.is_ready() {
+                return fails(JoinError::Closed);
+            }
         }
-        self.wait(cx)
+        // SAFETY: the condition. Here alone, because each frame may hold a copy.
+        Poll::Ready(unsafe { self.read_out() })
     }
 
     #[inline(never)] // so that a join of what has ended saves no registers for it
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        if self.leave_waker(cx.waker()) { Poll::Pending } else { Poll::Ready(self.take()) }
+    fn waits(&mut self, cx: &Context<'_>) -> bool {
+        self.leave_waker(cx.waker())
     }
 
     /// Leaves `waker` with the task if there is something to wait for.
