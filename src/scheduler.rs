@@ -15,7 +15,7 @@ mod timers;
 pub(crate) mod wheel;
 
 use alloc::vec::Vec;
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::future::Future;
 use core::panic::Location;
 
@@ -57,8 +57,6 @@ pub(crate) struct Scheduler {
     serials: Serials,
     /// What the order of each batch is drawn from, if it is drawn.
     shuffle: Option<RefCell<Shuffle>>,
-    /// All timers are being forgotten, and none is armed meanwhile.
-    disarms: Cell<bool>,
 }
 
 impl Scheduler {
@@ -72,7 +70,6 @@ impl Scheduler {
             host_waker: HostWaker::default(),
             serials: Serials::default(),
             shuffle: None,
-            disarms: Cell::new(false),
         }
     }
 

@@ -17,6 +17,9 @@ use core::task::Waker;
 /// that is filed anew or put in order. A short list is put in order whole, if any unit is left.
 const TIMER_BUDGET: usize = 256;
 
+/// How often the end of a loop looks for timers that were armed by the drop of others.
+const ROUNDS: usize = 64;
+
 impl Scheduler {
     /// 2. Deadlines that passed. One timer at a time: its waker is user code.
     #[inline]
@@ -65,20 +68,22 @@ impl Scheduler {
         }
     }
 
-    /// Forgets all timers that there are, one by one: dropping a waker is user code. Timers that it arms come
-    /// to nothing, or there could be no end of them (H9).
+    /// Forgets all timers, one by one: dropping a waker is user code, and may arm another timer. Those that
+    /// come so are forgotten after the ones that were there, and leaked if that never ends (H9).
     pub(crate) fn disarm_all(&self) {
-        if self.timers.borrow().is_empty() {
-            return;
+        for _ in 0..ROUNDS {
+            let Some(mut all) = self.take_timers() else { return };
+            while let Step::Fired(alarm) = all.step(NEVER, &mut usize::MAX.clone()) {
+                discard(alarm);
+            }
         }
+        mem::forget(self.take_timers());
+    }
+
+    fn take_timers(&self) -> Option<Wheel<Alarm>> {
         let fresh = Wheel::new(0);
-        let before = self.disarms.replace(true);
-        let mut all = self.timers.borrow_mut().replace(fresh);
-        let mut unbounded = usize::MAX;
-        while let Step::Fired(alarm) = all.step(NEVER, &mut unbounded) {
-            discard(alarm);
-        }
-        self.disarms.set(before);
+        let mut timers = self.timers.borrow_mut();
+        (!timers.is_empty()).then(|| timers.replace(fresh))
     }
 
     /// Arms a timer that wakes `waker`.
@@ -90,12 +95,11 @@ impl Scheduler {
         armed.unwrap_or_else(|alarm| self.arm_with_room(deadline, alarm))
     }
 
-    /// An allocator is user code: it may come back here, and take the room. While all timers are being
-    /// forgotten the wheel has no room, and gets none.
+    /// An allocator is user code: it may come back here, and take the room.
     #[cold]
     #[inline(never)]
     fn arm_with_room(&self, deadline: Tick, mut alarm: Alarm) -> TimerKey {
-        while !self.disarms.get() {
+        loop {
             arena::widen(&self.timers, Wheel::arena);
             let armed = self.timers.borrow_mut().arm(deadline, alarm);
             match armed {
@@ -103,8 +107,6 @@ impl Scheduler {
                 Err(back) => alarm = back,
             }
         }
-        discard(alarm);
-        TimerKey::STALE
     }
 
     #[cold]

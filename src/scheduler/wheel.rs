@@ -154,11 +154,6 @@ impl Place {
     const FRESH: Self = Self { level: FRESH, slot: 0 };
 }
 
-impl TimerKey {
-    /// The key of no timer.
-    pub(crate) const STALE: Self = Self { slot: NONE, serial: 0 };
-}
-
 impl<T> Wheel<T> {
     /// An empty wheel whose clock stands at `start`.
     pub(crate) fn new(start: u64) -> Self {
