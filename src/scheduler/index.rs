@@ -7,8 +7,9 @@
 //! serial.
 //!
 //! A table grows and shrinks without a pause: the new one is made [outside](Index::wanted) of the registry's
-//! borrow, and each insertion and removal moves a few entries over, which leave tombstones in the old one. The old table is empty before another change is due: it has at most four entries for
-//! each insertion that fits into the new one.
+//! borrow, and each insertion and removal moves a few entries over, which leave tombstones in the old one. The
+//! old table is empty before another change is due: it has at most four entries for each insertion that fits
+//! into the new one.
 
 #[cfg(any(test, fuzzing))]
 mod invariants;

@@ -1,5 +1,6 @@
 //! What a clean-up may do, what is refused and counted, and that what comes late is asked like the rest.
 
+use std::collections::HashSet;
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -327,8 +328,10 @@ fn many_are_asked_in_pieces() {
         let first = executor.turn();
         assert!(!first.idle && !first.ended, "{first:?}");
         let report = executor.run();
-        let ids: Vec<_> = report.cancelled.iter().map(|task| task.id).collect();
-        assert_eq!(ids[..1_000], tasks);
+        // In no order: one turn ends a task that was asked, the next polls one that was ready.
+        let ids: HashSet<_> = report.cancelled.iter().map(|task| task.id).collect();
+        assert_eq!(ids.len(), report.cancelled.len(), "each once");
+        assert!(tasks.iter().all(|id| ids.contains(id)));
     });
 }
 
