@@ -4,6 +4,7 @@ use super::{Arena, Lack, Room};
 
 impl<T> Arena<T> {
     /// Puts a value in, with whatever is lacking for it.
+    #[cfg(test)]
     pub(crate) fn put(&mut self, value: T) -> usize {
         let mut value = value;
         loop {
