@@ -116,7 +116,7 @@ impl Scheduler {
     fn enroll_with_room(&self, mut task: Enrolled, since: Tick) {
         loop {
             registry::make_room(&self.registry);
-            self.side.provide_for(self.live() + registry::PAGE);
+            self.provide();
             let enrolled = self.registry.borrow_mut().insert(task, since);
             let Err(back) = enrolled else { return };
             task = back;
@@ -127,7 +127,14 @@ impl Scheduler {
     #[inline(never)]
     fn tidy_registry(&self) {
         registry::tidy(&self.registry);
-        self.side.provide_for(self.live() + registry::PAGE);
+        self.provide();
+    }
+
+    /// Has the urgent queue have room for each task that the registry has a place for, also where most of its
+    /// places are free by now: they are taken again without coming here.
+    fn provide(&self) {
+        let places = self.registry.borrow().places();
+        self.side.provide_for(places + registry::PAGE);
     }
 
     /// The number of the next task that is spawned on the loop's thread.
@@ -150,7 +157,7 @@ impl Scheduler {
     fn run_batch(&self, host: &impl Host, batch: usize, done: &mut Done) {
         self.side.tally().ready.set(self.side.ready());
         if self.side.begin_batch(batch) {
-            self.side.provide_for(self.live() + registry::PAGE);
+            self.provide();
         }
         if let Some(shuffle) = &self.shuffle {
             self.side.draw_batch(&mut shuffle.borrow_mut());

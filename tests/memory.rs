@@ -105,6 +105,35 @@ fn a_few_timers_that_live_on_keep_a_page_each_at_most() {
     });
 }
 
+/// Also where the urgent queue was emptied, and then the registry's gaps were filled.
+#[test]
+fn a_request_takes_no_memory_whatever_has_come_and_gone() {
+    check("tasks in gaps", |executor, used| {
+        let spawn = |executor: &mut Executor, many: usize| -> Vec<JoinHandle<()>> {
+            (0..many).map(|_| executor.spawn_local(pending::<()>())).collect()
+        };
+        let all = spawn(executor, MANY).into_iter();
+        executor.run_until_idle();
+        let (kept, gone): (Vec<_>, Vec<_>) = all.partition(|task| task.id().as_u64() % 64 == 0);
+        for task in gone {
+            task.abort();
+        }
+        executor.run_until_idle();
+        executor.turn();
+        let again = spawn(executor, MANY - kept.len());
+        executor.run_until_idle();
+        executor.block_on(async {
+            let before = used();
+            for task in kept.iter().chain(&again) {
+                task.abort();
+            }
+            assert_eq!(used(), before, "a request took memory");
+        });
+        drop((kept, again));
+        executor.run_until_idle();
+    });
+}
+
 /// M6: tasks of the loop's own thread: registry, queues, cells.
 #[test]
 fn a_burst_of_tasks_leaves_nothing() {

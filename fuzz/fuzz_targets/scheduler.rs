@@ -9,6 +9,7 @@ mod simulation {
     mod deeds;
     pub(crate) mod drive;
     mod endings;
+    mod intake;
     mod model;
     mod outcomes;
     pub(crate) mod program;

@@ -24,12 +24,13 @@ pub(super) fn put<T>(value: T, mut open: impl FnMut(&mut dyn FnMut(&mut Vec<T>))
     }
 }
 
-/// Gives memory back that the list does not need any more.
+/// Gives memory back that the list does not need any more: all of it, if the list is empty.
 pub(super) fn thin<T>(mut open: impl FnMut(&mut dyn FnMut(&mut Vec<T>))) {
     let (mut wanted, mut room) = (None, Vec::new());
     open(&mut |list| {
-        let much = list.capacity() > 4 && list.len() * 4 <= list.capacity();
-        wanted = much.then_some(list.len() * 2);
+        let (len, room) = (list.len(), list.capacity());
+        let much = if len == 0 { room > 0 } else { room > 4 && len * 4 <= room };
+        wanted = much.then_some(len * 2);
     });
     if let Some(wanted) = wanted {
         room = Vec::with_capacity(wanted);

@@ -15,12 +15,14 @@
 //! time. It may be 64 times as much: where each page has one value left. The bitmaps and the table of
 //! pages, 16 bytes for 64 places, are made anew when they are four times as large as needed.
 
+mod directory;
+
 use alloc::boxed::Box;
-use alloc::vec;
-use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::mem;
 use core::ops::{Index, IndexMut};
+
+use self::directory::Directory;
 
 /// How many places a word tells of, and a page has.
 pub(super) const BITS: usize = u64::BITS as usize;
@@ -44,20 +46,12 @@ pub(crate) struct Arena<T> {
     /// The free place that is in neither, whose page is there; else [`NOWHERE`].
     last: usize,
     len: usize,
+    /// How many pages there are.
+    pages: usize,
     /// No page is there from this one on.
     top: usize,
     /// What is to be freed.
     spare: Option<Room<T>>,
-}
-
-/// The pages, and what is known of them.
-#[derive(Debug)]
-pub(crate) struct Directory<T> {
-    /// One for each word. None is there where all places are free, but for the first and the one in hand.
-    pages: Vec<Option<Box<Page<T>>>>,
-    /// The lowest level has a bit for each place, set where it is free; each other level has a bit for
-    /// each word below, set where that is not zero. The last level has one word.
-    free: Vec<Vec<u64>>,
 }
 
 /// What an arena lacks, or would do with instead of what it has.
@@ -109,74 +103,6 @@ impl<T> Room<T> {
     }
 }
 
-impl<T> Directory<T> {
-    const fn empty() -> Self {
-        Self { pages: Vec::new(), free: Vec::new() }
-    }
-
-    /// One of so many pages, of which none is there.
-    fn new(pages: usize) -> Self {
-        let (mut free, mut below) = (vec![vec![u64::MAX; pages]], pages);
-        while below > 1 {
-            let words = below.div_ceil(BITS);
-            let mut level = vec![u64::MAX; words];
-            if below % BITS != 0 {
-                level[words - 1] = (1 << (below % BITS)) - 1;
-            }
-            free.push(level);
-            below = words;
-        }
-        let mut all = Vec::new();
-        all.resize_with(pages, || None);
-        Self { pages: all, free }
-    }
-
-    fn len(&self) -> usize {
-        self.pages.len()
-    }
-
-    /// The lowest word that is not zero.
-    fn lowest(&self) -> Option<usize> {
-        if self.free.last()?[0] == 0 {
-            return None;
-        }
-        // Where a word has a bit, the word below it has one, too.
-        let down = |at: usize, level: &Vec<u64>| at * BITS + level[at].trailing_zeros() as usize;
-        Some(self.free[1..].iter().rev().fold(0, down))
-    }
-
-    /// Makes a word zero, and says what it was.
-    fn take(&mut self, word: usize) -> u64 {
-        let mut at = word;
-        let taken = mem::take(&mut self.free[0][at]);
-        for level in &mut self.free[1..] {
-            let word = &mut level[at / BITS];
-            *word &= !(1 << (at % BITS));
-            if *word != 0 {
-                break;
-            }
-            at /= BITS;
-        }
-        taken
-    }
-
-    /// Sets bits of a word; what it is then.
-    #[inline]
-    fn set(&mut self, word: usize, bits: u64) -> u64 {
-        let (mut at, mut bits) = (word, bits);
-        for level in &mut self.free {
-            let word = &mut level[at];
-            let was = *word;
-            *word |= bits;
-            if was != 0 {
-                break;
-            }
-            (bits, at) = (1 << (at % BITS), at / BITS);
-        }
-        self.free[0][word]
-    }
-}
-
 impl<T> Arena<T> {
     pub(crate) const fn new() -> Self {
         Self {
@@ -185,6 +111,7 @@ impl<T> Arena<T> {
             hand_at: 0,
             last: NOWHERE,
             len: 0,
+            pages: 0,
             top: 0,
             spare: None,
         }
@@ -196,6 +123,11 @@ impl<T> Arena<T> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// So many values it holds before it lacks anything.
+    pub(crate) fn places(&self) -> usize {
+        self.pages * BITS
     }
 
     /// Puts a value into the place that was freed last, or else into one of the lowest that are free, and
@@ -257,6 +189,7 @@ impl<T> Arena<T> {
             Room::Page(page) => {
                 let at = self.directory.lowest()?;
                 self.directory.pages[at] = Some(page);
+                self.pages += 1;
                 self.top = self.top.max(at + 1);
                 None
             }
@@ -335,7 +268,9 @@ impl<T> Arena<T> {
 
     /// Puts a page aside whose places are all free.
     fn give_up(&mut self, at: usize) {
-        self.spare = self.directory.pages[at].take().map(Room::Page);
+        let page = self.directory.pages[at].take();
+        self.pages -= usize::from(page.is_some());
+        self.spare = page.map(Room::Page);
         while self.top > 0 && self.directory.pages[self.top - 1].is_none() {
             self.top -= 1;
         }

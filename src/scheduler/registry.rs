@@ -16,7 +16,7 @@ use crate::task::loop_side::Enrolled;
 use crate::task::run::Ending;
 use crate::tick::Tick;
 
-/// For so many tasks more there is room in the registry, after room was made.
+/// For so many tasks more there may be room in the registry, after room was made.
 pub(super) const PAGE: usize = arena::BITS;
 
 /// One task and when the loop came to know it: 16 bytes.
@@ -73,6 +73,11 @@ impl Default for Registry {
 impl Registry {
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// So many tasks it holds before it lacks anything.
+    pub(crate) fn places(&self) -> usize {
+        self.entries.places()
     }
 
     /// Whether there is something to be [freed](tidy).

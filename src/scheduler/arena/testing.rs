@@ -4,6 +4,7 @@ use super::{Arena, Lack, Room};
 
 impl<T> Arena<T> {
     /// Puts a value in, with whatever is lacking for it.
+    #[cfg(test)]
     pub(crate) fn put(&mut self, value: T) -> usize {
         let mut value = value;
         loop {
@@ -39,6 +40,7 @@ impl<T> Arena<T> {
     /// Panics where something is not as the arena's head says.
     pub(crate) fn check_invariants(&self) {
         let Self { directory, hand, hand_at, last, len, top, .. } = self;
+        assert_eq!(self.places(), self.pages().0 * super::BITS, "how many places there are");
         let is_free = |place: usize| {
             let (at, bit) = (place / super::BITS, place % super::BITS);
             let in_hand = at == *hand_at && hand >> bit & 1 == 1;

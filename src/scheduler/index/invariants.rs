@@ -8,6 +8,7 @@ impl Index {
     }
 
     /// Does what its owner does before an insertion and after a removal.
+    #[cfg(test)]
     pub(crate) fn tidy(&mut self) {
         if let Some(slots) = self.wanted() {
             drop(self.add(Self::make(slots)));

@@ -164,8 +164,15 @@ impl Pair {
         let Some((future, origin)) = self.new_task(script) else { return };
         self.world.lock().oracle.spawn();
         let (task, join) = self.side.spawn(future, (), origin);
-        self.enrolled.push(Some(task));
+        self.enrolled.push(None);
+        self.enroll(self.enrolled.len() - 1, task);
         self.world.lock().joins.push(Some(join));
+    }
+
+    /// Keeps a task that has not ended. As with the registry, there is room in the urgent queue for each.
+    fn enroll(&mut self, at: usize, task: Enrolled) {
+        self.enrolled[at] = Some(task);
+        self.side.provide_for(self.enrolled.len());
     }
 
     /// Does something inside of the loop's run.
@@ -238,7 +245,7 @@ impl Pair {
                 };
                 match task {
                     Some(task) if is_control => self.run_now(at, task),
-                    Some(task) => self.enrolled[at] = Some(task),
+                    Some(task) => self.enroll(at, task),
                     None => {}
                 }
             }
