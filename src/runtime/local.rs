@@ -168,9 +168,17 @@ impl Local {
         &self,
         deadline: Tick,
         make: impl FnOnce(TimerKey) -> F,
+        at_once: bool,
         location: &'static Location<'static>,
     ) -> Join<F::Output> {
-        self.visit(|local| local.scheduler.spawn_timed(deadline, make, location, local.now()))
+        self.visit(|local| {
+            let scheduler = &local.scheduler;
+            let join = scheduler.spawn_timed(deadline, make, at_once, location, local.now());
+            if local.shared.is_closed() {
+                local.spawned_late(join.id());
+            }
+            join
+        })
     }
 
     /// Begins a spawn on this thread of a future that cannot leave it: a cell for it, and whether its task

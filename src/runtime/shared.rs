@@ -213,6 +213,7 @@ impl Shared {
         &self,
         deadline: Moment,
         make: impl FnOnce(Option<TimerKey>) -> F,
+        at_once: bool,
         location: &'static Location<'static>,
     ) -> Join<F::Output>
     where
@@ -222,7 +223,7 @@ impl Shared {
         let home = context::home(&self.mailbox);
         if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
             let tick = deadline.on(&self.clock);
-            return local.spawn_timed(tick, |key| make(Some(key)), location);
+            return local.spawn_timed(tick, |key| make(Some(key)), at_once, location);
         }
         let way = if home.is_some() { Way::Nowhere } else { Way::Elsewhere };
         let vacant = Vacant::new((), origin(location), self.mailbox.clone(), Kind::Timed);

@@ -139,13 +139,17 @@ impl Scheduler {
         self.side.tally().spawned.add(1);
     }
 
-    /// Polls a call for later the first time, which arms its timer and runs no code of the user's.
+    /// Polls a call for later the first time, which arms its timer and runs no code of the user's. One that
+    /// was asked to end is urgent instead, or will be.
     fn arm_call(&self, task: Enrolled, host: &impl Host) {
         if host.takes_in() {
             host.admitted();
         }
         if host.cancels_new() {
             task.request(Request::Cancel);
+        }
+        if task.is_requested() {
+            return self.register(task, host);
         }
         match self.side.run_first(task, |task| self.register(task, host)) {
             // It was asked to end in this very moment.

@@ -128,17 +128,22 @@ impl Scheduler {
     }
 
     /// Spawns, on the loop's thread, a task that waits for a timer which is armed by now. `make` gets its
-    /// key.
+    /// key. It is polled when that fires, or `at_once` as well.
     pub(crate) fn spawn_timed<F: Future>(
         &self,
         deadline: Tick,
         make: impl FnOnce(TimerKey) -> F,
+        at_once: bool,
         location: &'static Location<'static>,
         since: Tick,
     ) -> Join<F::Output> {
         let key = self.arm(deadline, Waker::noop()); // nobody's, until there is a task
         let origin = Origin { serial: self.draw_serial(), location };
-        let (task, join) = self.side.spawn_idle(make(key), (), origin);
+        let (task, join) = if at_once {
+            self.side.adopt(self.side.vacant((), origin).fill(make(key)))
+        } else {
+            self.side.spawn_idle(make(key), (), origin)
+        };
         self.side.tally().spawned.add(1);
         self.enroll(task, since);
         if let Some(alarm) = self.timers.borrow_mut().payload_mut(key) {

@@ -90,6 +90,11 @@ impl Enrolled {
         self.header().set_key(key);
     }
 
+    /// Whether the task was asked to end.
+    pub(crate) fn is_requested(&self) -> bool {
+        self.header().state.load().is_requested()
+    }
+
     /// Whether it is a call for later.
     pub(crate) fn is_timed(&self) -> bool {
         self.header().notes.flags() & (CONTROL | FOREIGN) == CONTROL | FOREIGN
@@ -259,9 +264,13 @@ impl LoopSide {
         let task = self.next(Lane::Control)?;
         // SAFETY: as in `take_in_new`.
         let header = unsafe { task.as_ref() };
-        let _ = header.state.take_in();
+        let old = header.state.take_in();
         if header.notes.flags() & FOREIGN != 0 {
             header.notes.set(ADOPTED);
+            if old.is_requested() {
+                // SAFETY: on the loop's thread, and the task lives.
+                unsafe { urgent::urge(&self.mailbox, task) };
+            }
         }
         Some(Enrolled(task))
     }

@@ -112,7 +112,8 @@ impl Handle {
         let first = self.shared().clock.now_instant().checked_add(period);
         let location = Location::caller();
         let mut drain = self.draining();
-        Ok(self.start_at(first, location, move |sleep| async move {
+        // Polled at once, to be told when a drain begins.
+        Ok(self.start_at(first, true, location, move |sleep| async move {
             let mut interval = Interval::begun(first, period, sleep);
             let next = |cx: &mut Context<'_>| match Pin::new(&mut drain).poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
@@ -131,7 +132,7 @@ impl Handle {
         C: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        self.start_at(at, Location::caller(), move |mut sleep| async move {
+        self.start_at(at, false, Location::caller(), move |mut sleep| async move {
             (&mut sleep).await; // by reference: a future that is moved to be awaited is stored twice
             f()
         })
@@ -143,6 +144,7 @@ impl Handle {
     fn start_at<F>(
         &self,
         at: Option<Instant>,
+        at_once: bool,
         location: &'static Location<'static>,
         make: impl FnOnce(Sleep) -> F,
     ) -> JoinHandle<F::Output>
@@ -158,6 +160,6 @@ impl Handle {
                 None => Sleep::at(at),
             })
         };
-        JoinHandle::new(self.shared().spawn_timed(deadline, make, location))
+        JoinHandle::new(self.shared().spawn_timed(deadline, make, at_once, location))
     }
 }

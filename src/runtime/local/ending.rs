@@ -41,11 +41,11 @@ impl Local {
         let now = self.now();
         if self.phase.get() == Phase::Running {
             self.phase.set(Phase::Draining);
+            // Requests that were made before this one come first.
+            self.scheduler.take_in_some(self, self.batch);
             if now < plan.cancel_at.min(plan.abort_at) {
                 self.shared.draining.happen();
             }
-            // Requests that were made before this one come first.
-            self.scheduler.take_in_some(self, self.batch);
         }
         let cancels = plan.cancel_at <= plan.abort_at;
         if self.phase.get() == Phase::Draining && cancels && plan.cancel_at <= now {

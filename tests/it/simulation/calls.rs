@@ -35,6 +35,7 @@ impl Model {
     /// The task that was just spawned is a callback.
     pub(crate) fn call_later(&mut self, when: When) {
         let (task, now) = (self.tasks.len() - 1, u128::from(self.now));
+        self.tasks[task].is_callback = true;
         let at = match when {
             When::Soon | When::After(Some(0)) => return,
             When::After(None) => u128::MAX,
@@ -49,7 +50,13 @@ impl Model {
         self.tasks[task].repeats = next.is_some();
         self.sleep(task, deadline_of(at));
         if self.tasks[task].known {
-            self.visit(|model| model.arm_call(task));
+            self.visit(|model| {
+                model.arm_call(task);
+                if next.is_some() {
+                    model.left = model.left.min(model.ready.len());
+                    model.enqueue(task); // to be told when a drain begins
+                }
+            });
         }
     }
 
@@ -66,10 +73,17 @@ impl Model {
             self.note("repeated callback that ends with a drain");
             self.count_poll(task);
             self.tasks[task].result = Some(End::Finished);
-        } else if repeats && !self.repeated.contains(&task) {
-            self.repeated.push(task);
+        } else {
+            self.told_of_drain(task);
         }
         repeats && self.draining
+    }
+
+    /// From its first poll on a repeated callback is told when a drain begins.
+    pub(crate) fn told_of_drain(&mut self, task: usize) {
+        if self.tasks[task].repeats && !self.repeated.contains(&task) {
+            self.repeated.push(task);
+        }
     }
 
     /// Whether this poll only waits: then it is made here.

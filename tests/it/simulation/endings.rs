@@ -13,10 +13,10 @@ impl Model {
         if self.phase == Phase::Running {
             self.phase = Phase::Draining;
             self.stage = Stage::Batch;
+            self.take_in();
             if self.now < cancel.min(abort) {
                 self.begin_drain();
             }
-            self.take_in();
         }
         if self.phase == Phase::Draining && cancel <= abort && cancel <= self.now {
             self.phase = Phase::Cancelling;

@@ -111,6 +111,10 @@ pub(crate) struct Task {
     pub(crate) foreign_wakes: u64,
     pub(crate) waits: Waits,
     pub(crate) nap: Nap,
+    /// Its future is being dropped.
+    pub(crate) dropped: bool,
+    /// It is a callback, of which nothing outlives the poll that it ends in.
+    pub(crate) is_callback: bool,
     /// It was handed in as a callback for later.
     pub(crate) timed: bool,
     /// What a callback waits for, which is polled unseen.
@@ -138,9 +142,9 @@ impl Task {
         self.known && self.end.is_none()
     }
 
-    /// Whether its future has neither given its outcome nor begun to be dropped.
-    pub(crate) fn is_suspended(&self) -> bool {
-        self.end.is_none() && self.result.is_none()
+    /// Whether its future has not begun to be dropped.
+    pub(crate) fn has_future(&self) -> bool {
+        self.end.is_none() && !self.dropped
     }
 
     /// Whether it waits to be taken in.

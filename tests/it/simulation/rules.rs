@@ -31,15 +31,15 @@ impl Model {
         } else {
             self.tasks[new].known = true;
             self.counts.spawned += 1;
+            let cleans_up = self.running.is_some_and(|task| self.tasks[task].is_requested());
+            if !self.to_ask.is_empty() && !cleans_up {
+                self.to_ask.push_back(new);
+            }
             if timed {
                 return; // it waits for a timer, which is armed at once
             }
             self.left = self.left.min(self.ready.len());
             self.enqueue(new);
-            let cleans_up = self.running.is_some_and(|task| self.tasks[task].is_requested());
-            if !self.to_ask.is_empty() && !cleans_up {
-                self.to_ask.push_back(new);
-            }
             self.tell_host();
         }
     }
@@ -69,7 +69,7 @@ impl Model {
 
     pub(crate) fn enqueue(&mut self, task: usize) {
         let record = &mut self.tasks[task];
-        if record.is_suspended() && !record.ready {
+        if record.has_future() && !record.ready {
             record.ready = true;
             self.ready.push_back(task);
         }
@@ -77,7 +77,7 @@ impl Model {
 
     pub(crate) fn urge(&mut self, task: usize) {
         let record = &mut self.tasks[task];
-        if record.known && record.is_suspended() && !record.urgent {
+        if record.known && record.has_future() && !record.urgent {
             (record.urgent, record.expedited) = (true, true);
             self.urgent.push_back(task);
         }
@@ -377,16 +377,18 @@ impl Model {
     }
 
     pub(crate) fn begin_drop(&mut self, task: usize) {
-        if self.tasks[task].result.is_some() {
-            return;
+        if self.tasks[task].result.is_none() {
+            let refused = std::mem::take(&mut self.refusing);
+            self.nested += usize::from(refused);
+            if !refused {
+                self.go_on(Some(Run::Drop(task)));
+            }
+            let result = if refused { End::Closed } else { End::Cancelled };
+            self.tasks[task].result.get_or_insert(result);
         }
-        if std::mem::take(&mut self.refusing) {
-            self.tasks[task].result = Some(End::Closed);
-            self.nested += 1;
-        } else {
-            self.go_on(Some(Run::Drop(task)));
-            self.tasks[task].result.get_or_insert(End::Cancelled);
-        }
+        let record = &mut self.tasks[task];
+        let in_poll = matches!(record.result, Some(End::Finished | End::Panicked(Blame::Poll)));
+        record.dropped = !(record.is_callback && in_poll);
     }
 
     /// The destructor is done, or panics.

@@ -285,6 +285,7 @@ impl Model {
                 self.counts.polls += 1;
                 self.tasks[task].polls += 1;
                 self.arm_call(task);
+                self.told_of_drain(task);
             }
             () if lives && requested && (ending || !woken || !expedited) => self.urge(task),
             () if lives && (requested || woken) => self.enqueue(task),
