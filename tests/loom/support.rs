@@ -186,9 +186,7 @@ impl Model {
     fn end_all(&self) {
         loop {
             let Some(task) = self.live.borrow_mut().pop() else { return };
-            let _ = task.request(crate::task::state::Request::Abort);
-            let reason = if task.is_pinned() { JoinError::Closed } else { JoinError::Cancelled };
-            let (ending, _) = self.side.end(&task, reason);
+            let (ending, _) = self.side.out_of_turn(&task).abort();
             drop(ending.complete(task, &self.side));
         }
     }
