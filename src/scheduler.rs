@@ -299,9 +299,10 @@ impl Scheduler {
         self.side.is_idle()
     }
 
-    /// Declares the loop asleep for its host. `false`: there is something to do.
+    /// Declares the loop asleep for its host. `false`: there is something to do, and nobody calls the hook for
+    /// it. What has come since it was declared calls the hook, like all that ends a sleep (W3).
     pub(crate) fn rest(&self) -> bool {
-        self.side.park() == Parked::Asleep
+        self.side.park() != Parked::Awake
     }
 
     /// How many tasks have not ended.

@@ -72,6 +72,8 @@ pub(crate) mod fixed {
 /// for acquire and release (loom#180), and knows this fence. Elsewhere the accesses are enough.
 #[inline(always)]
 pub(crate) fn order_for_models() {
+    // ORDERING: SeqCst, paired with the same fence of the other side, `park` with `ring`: of the two reads
+    // behind them one at least sees the write before the other's fence.
     #[cfg(loom)]
     loom::sync::atomic::fence(Ordering::SeqCst);
 }

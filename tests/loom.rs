@@ -107,15 +107,18 @@ mod floor {
         }
     }
     pub(crate) mod scheduler {
+        pub(crate) mod arena;
+        pub(crate) mod mix;
         pub(crate) mod wheel;
     }
 
     pub(crate) mod error;
     pub(crate) mod id;
+    pub(crate) mod identity;
     pub(crate) mod sync;
     pub(crate) mod task;
 }
-pub(crate) use floor::{error, group, id, runtime, sync, task};
+pub(crate) use floor::{error, group, id, identity, runtime, scheduler, sync, task};
 
 #[path = "loom/closing.rs"]
 mod closing;

@@ -234,7 +234,7 @@ impl<F: Future, L: Label> NewTask<F, L> {
     }
 
     /// As [`NewTask::push`], with `stop` between the push and the notification: for models.
-    #[cfg(loom)]
+    #[cfg(all(test, loom))]
     pub(crate) fn push_stopped(
         self,
         mailbox: &Arc<Mailbox>,

@@ -1,13 +1,16 @@
 //! Joining and cancelling against completion.
 
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc as StdArc;
+use std::task::{Context, Poll};
 
 use loom::thread;
 
 use crate::error::JoinError;
 use crate::support::{Drops, Model, Until, block_on, spawn_remote, thread_waker};
 use crate::task::state::{CancelRequest, Request};
-use std::task::Context;
 
 /// J1: a join that registers its waker while the task completes is answered.
 ///
@@ -96,14 +99,20 @@ fn cancel_against_completion() {
     });
 }
 
-/// C6, C7: two cancels race for a parked loop's idle task: one is told `Requested`, and it ends.
+/// C6, C7: two cancels race for a parked loop's idle task: one is told `Requested`, and it ends, not
+/// polled again.
 ///
 /// Faults: `both_requested`, `request_not_pushed`, `run_ignores_requests`.
 #[test]
 fn two_cancels_race() {
     loom::model(|| {
         let model = Model::new();
-        let join = model.spawn(std::future::pending::<()>());
+        let polls = Rc::new(Cell::new(0));
+        let count = Rc::clone(&polls);
+        let join = model.spawn(poll_fn(move |_| {
+            count.set(count.get() + 1);
+            Poll::<()>::Pending
+        }));
         model.turn();
         let (one, two) = (join.task(), join.task());
         let first = thread::spawn(move || one.request(Request::Cancel));
@@ -113,6 +122,7 @@ fn two_cancels_race() {
         let requested =
             answers.iter().filter(|answer| **answer == CancelRequest::Requested).count();
         assert_eq!(requested, 1, "{answers:?}");
+        assert_eq!(polls.get(), 1, "it was polled");
         drop(join);
         model.turn();
         model.close();

@@ -28,6 +28,14 @@ pub(crate) fn origin() -> Origin {
     Origin { serial: id::draw(), location: Location::caller() }
 }
 
+/// As `loom::model`, with at most so many preemptions: for a model that would take minutes with more.
+pub(crate) fn within(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    let most = builder.preemption_bound.map_or(preemptions, |set| set.min(preemptions));
+    builder.preemption_bound = Some(most);
+    builder.check(f);
+}
+
 /// The loop, on the thread of the model that made it.
 pub(crate) struct Model {
     pub(crate) side: LoopSide,
@@ -186,9 +194,7 @@ impl Model {
     fn end_all(&self) {
         loop {
             let Some(task) = self.live.borrow_mut().pop() else { return };
-            let _ = task.request(crate::task::state::Request::Abort);
-            let reason = if task.is_pinned() { JoinError::Closed } else { JoinError::Cancelled };
-            let (ending, _) = self.side.end(&task, reason);
+            let (ending, _) = self.side.out_of_turn(&task).abort();
             drop(ending.complete(task, &self.side));
         }
     }

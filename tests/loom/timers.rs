@@ -6,7 +6,7 @@ use std::task::Waker;
 use loom::thread;
 
 use crate::error::JoinError;
-use crate::floor::scheduler::wheel::{Step, Wheel};
+use crate::scheduler::wheel::{Step, TimerKey, Wheel};
 use crate::support::{Model, Until, origin};
 use crate::task::spawn::{Kind, NewTask};
 
@@ -25,6 +25,18 @@ fn wheel() -> Wheel<Waker> {
     std::thread::spawn(|| Wheel::new(0)).join().expect("it is made")
 }
 
+/// Arms a timer, with whatever its wheel lacks for it.
+fn arm(wheel: &Mutex<Wheel<Waker>>, deadline: u64, mut waker: Waker) -> TimerKey {
+    let mut wheel = wheel.lock().expect("plain");
+    loop {
+        match wheel.arm(deadline, waker) {
+            Ok(key) => return key,
+            Err(back) => waker = back,
+        }
+        wheel.arena().widen();
+    }
+}
+
 /// M6, M7: a timer's key is dropped on another thread while the loop fires that timer, arms another
 /// one in its place, and ends: the key cancels its own timer or none, and nothing is left.
 ///
@@ -36,7 +48,7 @@ fn key_dropped_elsewhere() {
         let wheel = StdArc::new(Mutex::new(wheel()));
         let (first, waker) = sleeper(&model);
         let (second, later) = sleeper(&model);
-        let key = wheel.lock().expect("plain").arm(10, waker);
+        let key = arm(&wheel, 10, waker);
         let (mailbox, there) = (model.mailbox(), StdArc::clone(&wheel));
         let dropper = thread::spawn(move || {
             let cancel = async move {
@@ -58,7 +70,7 @@ fn key_dropped_elsewhere() {
         };
         model.turn();
         let fired = fire(10);
-        let _key = wheel.lock().expect("plain").arm(20, later);
+        let _key = arm(&wheel, 20, later);
         model.turn();
         assert_eq!(first.is_done(), fired);
         assert!(fire(20), "the other timer was cancelled");

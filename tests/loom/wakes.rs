@@ -5,7 +5,7 @@ use std::sync::Arc as StdArc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use crate::support::{Model, Until, origin, spawn_remote};
+use crate::support::{Model, Until, origin, spawn_remote, within};
 use crate::sync::Arc;
 use crate::task::mailbox::Parked;
 use crate::task::spawn::{Kind, NewTask};
@@ -53,7 +53,8 @@ fn wake_against_poll() {
 /// Faults: `take_in_relaxed`, `wake_of_queued_publishes_nothing`.
 #[test]
 fn coalesced_wake_is_visible() {
-    loom::model(|| {
+    // Three threads that all push or look at the stacks: three preemptions would take minutes.
+    within(2, || {
         let model = Model::new();
         let data = numbers();
         let (join, waker) = waiting(&model, data.clone());
