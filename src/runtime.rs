@@ -5,6 +5,7 @@ pub(crate) mod builder;
 pub(crate) mod clock;
 pub(crate) mod closing;
 pub(crate) mod context;
+pub(crate) mod control;
 pub(crate) mod event;
 pub(crate) mod executor;
 pub(crate) mod gate;

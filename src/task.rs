@@ -43,6 +43,7 @@ pub(crate) mod cell;
 #[cfg(all(any(test, fuzzing), not(loom)))]
 pub(crate) mod choices;
 pub(crate) mod deferred;
+pub(crate) mod enrolled;
 pub(crate) mod injection;
 pub(crate) mod join;
 pub(crate) mod loop_side;

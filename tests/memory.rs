@@ -24,13 +24,13 @@ static ALLOCATOR: Counting = Counting;
 // SAFETY: every call goes to the system's allocator with the same arguments.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        USED.fetch_add(layout.size().cast_signed(), Ordering::Relaxed);
+        USED.fetch_add(isize::try_from(layout.size()).expect("a size"), Ordering::Relaxed);
         // SAFETY: the caller's promise is the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        USED.fetch_sub(layout.size().cast_signed(), Ordering::Relaxed);
+        USED.fetch_sub(isize::try_from(layout.size()).expect("a size"), Ordering::Relaxed);
         // SAFETY: the caller's promise; the place came from `System`.
         unsafe { System.dealloc(place, layout) }
     }
@@ -85,7 +85,7 @@ fn a_burst_of_timers_leaves_nothing() {
     for reverse in [false, true] {
         check("timers", |executor, used| {
             let mut all = armed(executor, MANY);
-            assert!(used() > 48 * MANY.cast_signed(), "they take room");
+            assert!(used() > 48 * MANY.X, "they take room");
             if reverse {
                 all.reverse();
             }
@@ -141,7 +141,7 @@ fn a_burst_of_tasks_leaves_nothing() {
         let all: Vec<JoinHandle<()>> =
             (0..MANY).map(|_| executor.spawn_local(pending::<()>())).collect();
         executor.run_until_idle();
-        assert!(used() > 100 * MANY.cast_signed(), "they take room");
+        assert!(used() > 100 * MANY.X, "they take room");
         for task in &all {
             task.abort();
         }

@@ -13,8 +13,8 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 pub(crate) use self::record::Record;
+use super::control::tell;
 use super::local::Local;
-use super::shared::tell;
 use crate::error::discard;
 use crate::id::TaskId;
 use crate::scheduler::wheel::TimerKey;

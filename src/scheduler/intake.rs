@@ -14,8 +14,8 @@ use core::cell::{Cell, RefCell};
 
 use super::{Host, Scheduler};
 use crate::id::TaskId;
+use crate::task::enrolled::Enrolled;
 use crate::task::injection::Lane;
-use crate::task::loop_side::Enrolled;
 use crate::task::run::Ran;
 use crate::task::state::Request;
 

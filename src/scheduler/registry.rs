@@ -12,7 +12,7 @@ use super::alarm::Lent;
 use super::arena::{self, Arena};
 use super::index::Index;
 use crate::id::{BY_NUMBER, TaskId};
-use crate::task::loop_side::Enrolled;
+use crate::task::enrolled::Enrolled;
 use crate::task::run::Ending;
 use crate::tick::Tick;
 

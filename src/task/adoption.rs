@@ -4,8 +4,9 @@ use core::future::Future;
 use core::ptr;
 
 use super::cell::{Cell, Label, Origin, Room};
+use super::enrolled::Enrolled;
 use super::join::Join;
-use super::loop_side::{Enrolled, LoopSide};
+use super::loop_side::LoopSide;
 use super::notes::{ADOPTED, Notes, READY};
 use super::spawn::{NewTask, Vacant};
 use super::state::State;

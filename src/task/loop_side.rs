@@ -15,14 +15,14 @@ use core::task::Waker;
 use super::batch::Batch;
 use super::blocks::Blocks;
 use super::cell::{Header, Subject};
+use super::enrolled::Enrolled;
 use super::injection::Lane;
-use super::join::{self, TaskRef};
+use super::join::TaskRef;
 use super::mailbox::{Mailbox, Parked, Unpark, release};
-use super::notes::{ADOPTED, CONTROL, EXPEDITED, FOREIGN, GATED, LEFT};
+use super::notes::{ADOPTED, EXPEDITED, FOREIGN, LEFT};
 use super::queues::{self, Queues};
 use super::run::Popped;
 use super::shuffle::Shuffle;
-use super::state::{CancelRequest, Request};
 use super::tally::Tally;
 use super::urgent;
 use super::waker::is_of;
@@ -54,12 +54,6 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// A task that the loop knows: the loop's reference. Let go by being completed; merely dropped, it
-/// leaks the task, which is safe and a bug.
-#[must_use]
-#[derive(Debug)]
-pub(crate) struct Enrolled(pub(super) NonNull<Header>);
-
 /// A panic that no handle will report.
 #[derive(Debug)]
 pub(crate) struct Lost {
@@ -70,62 +64,6 @@ pub(crate) struct Lost {
 impl From<Subject> for TaskIdentity {
     fn from(Subject { id, name, location }: Subject) -> Self {
         Self::new(id, name, location)
-    }
-}
-
-impl Enrolled {
-    #[inline]
-    fn header(&self) -> &Header {
-        // SAFETY: I2: this owns the loop's reference.
-        unsafe { self.0.as_ref() }
-    }
-
-    #[inline]
-    pub(crate) fn id(&self) -> TaskId {
-        self.header().id()
-    }
-
-    #[inline]
-    pub(crate) fn set_key(&self, key: u32) {
-        self.header().set_key(key);
-    }
-
-    /// Whether the task was asked to end.
-    pub(crate) fn is_requested(&self) -> bool {
-        self.header().state.load().is_requested()
-    }
-
-    /// Whether it is a call for later.
-    pub(crate) fn is_timed(&self) -> bool {
-        self.header().notes.flags() & (CONTROL | FOREIGN) == CONTROL | FOREIGN
-    }
-
-    /// Whether it came by the injection stack, as what other threads spawn does.
-    #[inline]
-    pub(crate) fn is_foreign(&self) -> bool {
-        self.header().notes.flags() & FOREIGN != 0
-    }
-
-    /// The task was taken in, and holds a place at the gate until it first runs, or ends.
-    pub(crate) fn hold_place(&self) {
-        self.header().notes.set(GATED);
-    }
-
-    pub(crate) fn subject(&self) -> Subject {
-        // SAFETY: I2: this owns the loop's reference.
-        unsafe { Subject::of(self.0) }
-    }
-
-    /// Asks the task to end.
-    pub(crate) fn request(&self, what: Request) -> CancelRequest {
-        // SAFETY: this owns a reference.
-        unsafe { join::request(self.0, what) }
-    }
-
-    /// Another reference to the task.
-    pub(crate) fn task(&self) -> TaskRef {
-        // SAFETY: this owns a reference.
-        unsafe { TaskRef::new(self.0) }
     }
 }
 

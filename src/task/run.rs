@@ -9,8 +9,9 @@ use core::ptr::NonNull;
 use core::task::Context;
 
 use super::cell::{End, Header, Subject};
+use super::enrolled::Enrolled;
 use super::join;
-use super::loop_side::{Enrolled, LoopSide, Lost, lose};
+use super::loop_side::{LoopSide, Lost, lose};
 use super::mailbox::Mailbox;
 use super::notes::{EXPEDITED, LEFT};
 use super::queues::Queues;
@@ -393,38 +394,4 @@ impl Ending<'_> {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use alloc::boxed::Box;
-    use core::future::pending;
-    use core::panic::Location;
-
-    use super::*;
-    use crate::task::cell::Origin;
-    use crate::task::state::CancelRequest;
-
-    /// The wrong reference given back would be unsound.
-    #[test]
-    fn an_ending_is_that_of_its_own_task_and_of_what_was_asked_of_it() {
-        let side = LoopSide::new(Box::new(|| ()));
-        let _entered = side.enter();
-        let origin = |serial| Origin { serial, location: Location::caller() };
-        let tasks = [1, 2].map(|serial| side.spawn(pending::<()>(), (), origin(serial)).0);
-        assert_eq!(tasks[0].request(Request::Cancel), CancelRequest::Requested);
-        let endings = tasks.each_ref().map(|task| side.end(task, JoinError::Cancelled).0);
-        let requests = |how| endings.each_ref().map(|ending| ending.request(how));
-        assert_eq!(requests(End::Cancelled), [Some(Request::Cancel), None]);
-        assert_eq!(requests(End::Finished), [None, None], "its value won");
-        for (at, ending) in endings.iter().enumerate() {
-            assert_eq!(tasks.each_ref().map(|task| ending.is_of(task)), [at == 0, at == 1]);
-        }
-        for (ending, task) in endings.into_iter().zip(tasks) {
-            assert!(ending.complete(task, &side).is_none());
-        }
-        side.resume();
-        side.begin_batch(usize::MAX);
-        let mut batch = side.batch();
-        while let Some(popped) = batch.next() {
-            assert!(matches!(popped.run(), Ran::Nothing));
-        }
-    }
-}
+mod tests;

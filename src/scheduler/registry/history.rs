@@ -16,8 +16,9 @@ use crate::error::JoinError;
 use crate::id::{NO_KEY, TaskId};
 use crate::task::cell::Origin;
 use crate::task::choices::{self, Choose};
+use crate::task::enrolled::Enrolled;
 use crate::task::injection::Lane;
-use crate::task::loop_side::{Enrolled, LoopSide};
+use crate::task::loop_side::LoopSide;
 use crate::task::run::{Ending, Ran};
 use crate::task::spawn::{Kind, NewTask};
 

@@ -10,8 +10,9 @@ use std::sync::mpsc;
 use super::Packed;
 use crate::error::JoinError;
 use crate::task::cell::{End, Origin};
+use crate::task::enrolled::Enrolled;
 use crate::task::join::Join;
-use crate::task::loop_side::{Enrolled, LoopSide};
+use crate::task::loop_side::LoopSide;
 use crate::task::run::{Popped, Ran};
 
 // X1: the panic of a clone too many is its task's, and its task's alone.

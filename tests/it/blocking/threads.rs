@@ -139,7 +139,10 @@ fn join_timeout_is_not_held_up_by_what_is_stuck() {
         let stuck: [fn(&LoopThread, Latch); 2] = [
             |side, until| {
                 let (begun, is_stuck) = mpsc::channel();
-                let call = move || drop((begun.send(()), until.wait()));
+                let call = move || {
+                    begun.send(()).expect("somebody waits");
+                    until.wait();
+                };
                 side.handle().call(call).detach();
                 is_stuck.recv().expect("it runs");
             },
@@ -199,7 +202,10 @@ fn the_hook_of_a_watchdog_is_waited_for() {
 fn a_detached_loop_lives_until_it_is_shut_down() {
     limited(|| {
         let (tell, told) = mpsc::channel();
-        let side = Builder::new().on_stop(move || drop(tell.send(()))).start().expect("starts");
+        let side = Builder::new()
+            .on_stop(move || tell.send(()).expect("somebody waits"))
+            .start()
+            .expect("starts");
         let handle = side.handle().clone();
         let held = hold(&handle);
         side.detach();

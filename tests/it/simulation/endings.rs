@@ -1,7 +1,7 @@
 //! The model's way to its end: from phase to phase (H1, H7, H8).
 
-use super::model::Model;
-use super::turns::{Drive, Phase, Stage, Then};
+use super::model::{Blame, End, Model};
+use super::turns::{Drive, Phase, Run, Stage, Then};
 
 /// So many are asked to end in each turn, or a batch of them.
 const ASKED: usize = 256;
@@ -78,5 +78,32 @@ impl Model {
         }
         self.stage =
             if self.over { Stage::Outside } else { Stage::Ending(self.live(), Then::Close) };
+    }
+
+    pub(crate) fn begin_drop(&mut self, task: usize) {
+        if self.tasks[task].result.is_none() {
+            let refused = std::mem::take(&mut self.refusing);
+            self.nested += usize::from(refused);
+            if !refused {
+                self.go_on(Some(Run::Drop(task)));
+            }
+            let result = if refused { End::Closed } else { End::Cancelled };
+            self.tasks[task].result.get_or_insert(result);
+        }
+        let record = &mut self.tasks[task];
+        let in_poll = matches!(record.result, Some(End::Finished | End::Panicked(Blame::Poll)));
+        record.dropped = !(record.is_callback && in_poll);
+    }
+
+    /// The destructor is done, or panics.
+    pub(crate) fn end_drop(&mut self, task: usize, panics: bool) {
+        let result = self.tasks[task].result.take();
+        self.nested -= usize::from(result == Some(End::Closed));
+        let end = match result {
+            Some(End::Panicked(Blame::Poll)) => End::Panicked(Blame::Poll),
+            _ if panics => End::Panicked(Blame::Drop),
+            other => other.unwrap_or(End::Closed),
+        };
+        self.complete(task, end);
     }
 }

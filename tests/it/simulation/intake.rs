@@ -39,13 +39,13 @@ impl Model {
     }
 
     /// Whether new tasks are in hand, and whether any are on their way.
-    fn new(&self) -> (bool, bool) {
+    fn new_tasks(&self) -> (bool, bool) {
         let lane = Lane::New as usize;
         (!self.hands[lane].entries.is_empty(), !self.lanes[lane].is_empty())
     }
 
     pub(crate) fn has_new(&self) -> bool {
-        self.new() != (false, false)
+        self.new_tasks() != (false, false)
     }
 
     /// The first stage of a turn.
@@ -169,7 +169,7 @@ impl Model {
 
     /// The round until which a request by id waits, if it has to.
     pub(crate) fn round_for(&self, task: usize) -> Option<u64> {
-        match self.new() {
+        match self.new_tasks() {
             _ if self.tasks[task].lives() => None,
             (_, true) => Some(self.rounds + 1),
             (true, false) => Some(self.rounds),
@@ -187,7 +187,7 @@ impl Model {
     }
 
     fn is_past(&self, round: u64) -> bool {
-        self.rounds > round || (self.rounds == round && !self.new().0)
+        self.rounds > round || (self.rounds == round && !self.new_tasks().0)
     }
 
     /// A request by id is sent: the place of its answer.

@@ -1,7 +1,7 @@
 //! The model's rules: what each deed does to each task, and what it answers.
 
 use super::model::{
-    Answer, Blame, End, Entry, Joiner, Model, NEVER, Nap, Output, Protection, Task, Timer, Waits,
+    Answer, End, Entry, Joiner, Model, NEVER, Nap, Output, Protection, Task, Timer, Waits,
 };
 use super::program::{How, Shut};
 use super::turns::{Drive, Phase, Run};
@@ -374,32 +374,5 @@ impl Model {
         self.counts.polls += 1;
         self.tasks[task].polls += 1;
         self.tasks[task].waits = Waits::Nothing;
-    }
-
-    pub(crate) fn begin_drop(&mut self, task: usize) {
-        if self.tasks[task].result.is_none() {
-            let refused = std::mem::take(&mut self.refusing);
-            self.nested += usize::from(refused);
-            if !refused {
-                self.go_on(Some(Run::Drop(task)));
-            }
-            let result = if refused { End::Closed } else { End::Cancelled };
-            self.tasks[task].result.get_or_insert(result);
-        }
-        let record = &mut self.tasks[task];
-        let in_poll = matches!(record.result, Some(End::Finished | End::Panicked(Blame::Poll)));
-        record.dropped = !(record.is_callback && in_poll);
-    }
-
-    /// The destructor is done, or panics.
-    pub(crate) fn end_drop(&mut self, task: usize, panics: bool) {
-        let result = self.tasks[task].result.take();
-        self.nested -= usize::from(result == Some(End::Closed));
-        let end = match result {
-            Some(End::Panicked(Blame::Poll)) => End::Panicked(Blame::Poll),
-            _ if panics => End::Panicked(Blame::Drop),
-            other => other.unwrap_or(End::Closed),
-        };
-        self.complete(task, end);
     }
 }

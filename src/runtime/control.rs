@@ -1,0 +1,105 @@
+//! Requests to a loop: what it is to do itself, ahead of any backlog.
+
+use std::future::{Future, poll_fn};
+use std::panic::Location;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::context;
+use super::local::Local;
+use super::shared::{Shared, origin};
+use crate::error::JoinError;
+use crate::id::TaskId;
+use crate::sync::Arc;
+use crate::task::join::Join;
+use crate::task::mailbox::Mailbox;
+use crate::task::spawn::{Kind, NewTask};
+
+impl Shared {
+    /// As [`Shared::control`], once the loop knows the task, which may be on its way still, or cannot come.
+    #[track_caller]
+    pub(crate) fn control_of<R>(
+        &self,
+        id: TaskId,
+        f: impl FnOnce(&Local) -> R + Send + 'static,
+    ) -> Join<R>
+    where
+        R: Send + 'static,
+    {
+        let home = context::home(&self.mailbox);
+        let home = home.filter(|local| local.has_ended() || !local.scheduler.may_arrive(id));
+        let mut round = None;
+        let request = async move {
+            poll_fn(|_| match this_loop().scheduler.awaits(id, &mut round) {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            })
+            .await;
+            f(&this_loop())
+        };
+        post(&self.mailbox, home, request)
+    }
+
+    /// Has the loop run `f` ahead of any backlog, or here if this is its thread.
+    #[track_caller]
+    pub(crate) fn control<R>(&self, f: impl FnOnce(&Local) -> R + Send + 'static) -> Join<R>
+    where
+        R: Send + 'static,
+    {
+        control(&self.mailbox, f)
+    }
+}
+
+/// Has the loop of this mailbox run `f` ahead of any backlog, or here if this is its thread.
+#[track_caller]
+pub(crate) fn control<R>(
+    mailbox: &Arc<Mailbox>,
+    f: impl FnOnce(&Local) -> R + Send + 'static,
+) -> Join<R>
+where
+    R: Send + 'static,
+{
+    post(mailbox, context::home(mailbox), async move { f(&this_loop()) })
+}
+
+/// The loop that runs a control request.
+fn this_loop() -> Rc<Local> {
+    // PANICS: it cannot: control requests run inside their loop's run.
+    context::current().expect("a control request runs on its loop")
+}
+
+/// Hands a control request to the loop of this mailbox, or runs it here if this is its `home`.
+#[track_caller]
+fn post<R: Send + 'static>(
+    mailbox: &Arc<Mailbox>,
+    home: Option<Rc<Local>>,
+    request: impl Future<Output = R> + Send + 'static,
+) -> Join<R> {
+    let origin = origin(Location::caller());
+    let task = NewTask::new(request, (), origin, mailbox.clone(), Kind::Control);
+    match home {
+        Some(local) if local.has_ended() => task.end(JoinError::Closed),
+        Some(local) => local.visit(|local| {
+            let _entered = local.scheduler.side.enter();
+            task.run_here()
+        }),
+        None => task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)),
+    }
+}
+
+/// Tells the loop of this mailbox something, ahead of any backlog, or at once if this is its thread. A
+/// loop without a shell hears nothing.
+#[track_caller]
+pub(crate) fn tell(mailbox: &Arc<Mailbox>, f: impl FnOnce(&Local) + Send + 'static) {
+    if let Some(local) = context::home(mailbox) {
+        return local.visit(f);
+    }
+    let message = async move {
+        if let Some(local) = context::current() {
+            f(&local);
+        }
+    };
+    let origin = origin(Location::caller());
+    let task = NewTask::new(message, (), origin, mailbox.clone(), Kind::Control);
+    drop(task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)));
+}
