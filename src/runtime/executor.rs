@@ -1,5 +1,7 @@
 //! A loop without a thread of its own: the caller drives it.
 
+mod host;
+
 use std::fmt;
 use std::future::Future;
 use std::mem;
@@ -14,9 +16,10 @@ use futures_task::waker_ref;
 
 use super::builder::Builder;
 use super::context;
-use super::local::Local;
+use super::local::{Local, Settings};
 use super::main_future::Main;
 use super::parker::rest_at_last;
+use crate::error::StartError;
 use crate::handle::Handle;
 use crate::join::JoinHandle;
 use crate::scheduler::HostWaker;
@@ -82,11 +85,21 @@ impl Executor {
         Builder::new().build()
     }
 
-    pub(crate) fn on_this_thread(local: Rc<Local>) -> Self {
+    /// Makes a loop that lives on this thread. Only a driver of the user's may fail.
+    #[allow(clippy::unnecessary_wraps, unused_mut)] // without I/O
+    pub(crate) fn on_this_thread(mut settings: Settings) -> Result<Self, StartError> {
+        #[cfg(all(feature = "io", unix))]
+        let driver = settings.driver.take();
+        let local = Local::new(settings);
         context::move_in(&local);
+        let executor = Self { handle: local.handle(), local };
+        #[cfg(all(feature = "io", unix))]
+        if let Some(make) = driver {
+            executor.local.make_driver(make)?;
+        }
         // It is idle until it is first driven: what comes in before calls `on_wake`.
-        local.rest();
-        Self { handle: local.handle(), local }
+        executor.local.rest();
+        Ok(executor)
     }
 
     /// The handle to the loop, for any thread.
@@ -147,6 +160,8 @@ impl Executor {
             local.is_over();
             if local.scheduler.is_idle() && !done.more_timers && !main.is_woken() {
                 local.park();
+            } else {
+                local.look_if_due();
             }
         }
     }
@@ -184,7 +199,7 @@ impl Executor {
             let turn = self.turn();
             polls += turn.polls;
             let due = |at| at <= self.local.shared.clock.now_instant();
-            if turn.idle && !turn.next_deadline.is_some_and(due) {
+            if turn.idle && !turn.next_deadline.is_some_and(due) && !self.look() {
                 return polls;
             }
         }
@@ -274,11 +289,21 @@ impl Executor {
         let local = &*self.local;
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
+        if local.scheduler.is_idle() {
+            local.look_for_io();
+        } else {
+            local.look_if_due();
+        }
         let done = local.turn();
         local.is_over();
         let idle = local.scheduler.is_idle() && !done.more_timers && local.rest();
-        let next_deadline = local.next_deadline().and_then(|tick| local.shared.clock.instant(tick));
-        Turn { polls: done.polls, fired: done.fired, idle, next_deadline }
+        Turn { polls: done.polls, fired: done.fired, idle, next_deadline: self.next_deadline() }
+    }
+
+    /// Looks for I/O that is ready, where nothing else is. `false`: there is still nothing to do.
+    fn look(&self) -> bool {
+        let _entered = self.local.scheduler.side.enter();
+        self.local.look_for_io()
     }
 
     /// Calls `f` as if from inside the loop's run.

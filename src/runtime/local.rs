@@ -1,7 +1,11 @@
 //! One loop on its thread: the scheduler, its clock and hooks, and the way it ends.
 
 mod host;
+#[cfg(all(feature = "io", unix))]
+mod io;
 mod parking;
+#[cfg(all(feature = "io", unix))]
+mod registering;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -10,6 +14,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(all(feature = "io", unix))]
+use super::bells::Bells;
 use super::clock::Clock;
 use super::context::Number;
 use super::guards::Guards;
@@ -32,6 +38,11 @@ use crate::task::spawn::refused;
 use crate::task::state::Request;
 use crate::tick::{NEVER, Tick};
 
+#[cfg(all(feature = "io", unix))]
+pub(crate) use self::io::Ticket;
+#[cfg(all(feature = "io", unix))]
+pub(crate) use self::registering::forget;
+
 /// After more polls than this the time is asked for anew.
 const FEW: usize = 4;
 
@@ -46,6 +57,9 @@ pub(crate) struct Settings {
     pub(crate) watchdog: Option<Watchdog>,
     /// The seed, if time is virtual.
     pub(crate) virtual_time: Option<u64>,
+    /// What makes a driver of the user's.
+    #[cfg(all(feature = "io", unix))]
+    pub(crate) driver: Option<super::driver::Make>,
 }
 
 /// What is bounded, and how busy the loop is: for those who share it.
@@ -75,21 +89,25 @@ pub(crate) struct Local {
     report: RefCell<ShutdownReport>,
     /// Whether the way in is closed.
     closed: Cell<bool>,
+    #[cfg(all(feature = "io", unix))]
+    io: io::Io,
 }
 
 impl Local {
     /// Builds a loop that lives on this thread from now on.
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
         let parker = Parker::default();
-        let bell = parker.clone();
-        let unpark: Unpark = match settings.on_wake {
-            None => Box::new(move || bell.unpark()),
-            Some(hook) => Box::new(move || {
-                bell.unpark();
-                hook();
-            }),
+        #[cfg(not(all(feature = "io", unix)))]
+        let bell = {
+            let parker = parker.clone();
+            move || parker.unpark()
         };
-        let side = LoopSide::new(unpark);
+        #[cfg(all(feature = "io", unix))]
+        let (io, bell) = {
+            let bells = Bells::new(parker.clone());
+            (io::Io::new(bells.clone()), move || bells.ring())
+        };
+        let side = LoopSide::new(rouse(bell, settings.on_wake));
         let limits = Limits {
             capacity: settings.capacity,
             blocking_threads: settings.blocking_threads,
@@ -114,6 +132,8 @@ impl Local {
             main: RefCell::default(),
             report: RefCell::default(),
             closed: Cell::new(false),
+            #[cfg(all(feature = "io", unix))]
+            io,
         })
     }
 
@@ -278,6 +298,8 @@ impl Local {
             }
             if self.scheduler.is_idle() && !done.more_timers {
                 self.park();
+            } else {
+                self.look_if_due();
             }
         }
         self.close();
@@ -297,6 +319,8 @@ impl Local {
         self.scheduler.close(self);
         self.scheduler.disarm_all();
         self.closed.set(true);
+        #[cfg(all(feature = "io", unix))]
+        self.io.close();
         self.shared.pool.close();
         *self.shared.last_report.lock() = self.report();
     }
@@ -315,6 +339,34 @@ impl Local {
         };
         let age = Duration::from_nanos(self.now().saturating_sub(since));
         TaskInfo { id, name, location, state, polls, age }
+    }
+}
+
+/// How the loop is roused, and its host told.
+fn rouse(bell: impl Fn() + Send + Sync + 'static, hook: Option<Unpark>) -> Unpark {
+    match hook {
+        None => Box::new(bell),
+        Some(hook) => Box::new(move || {
+            bell();
+            hook();
+        }),
+    }
+}
+
+/// Without I/O there is nothing to look for.
+#[cfg(not(all(feature = "io", unix)))]
+impl Local {
+    #[inline(always)]
+    pub(crate) fn look_if_due(&self) {}
+
+    #[inline(always)]
+    pub(crate) fn look_for_io(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn sleep_in_driver(&self, _deadline: Option<std::time::Instant>) -> bool {
+        false
     }
 }
 

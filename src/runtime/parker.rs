@@ -22,15 +22,24 @@ impl Parker {
 
     /// Sleeps until a producer ends that or the deadline comes, unless one has come already.
     pub(crate) fn sleep(&self, side: &LoopSide, deadline: Option<Instant>) {
-        if !side.park() {
-            return;
-        }
-        side.tally().parks.add(1);
-        self.0.wait_while(|()| side.mailbox().is_parked(), deadline);
-        // Only a producer that unparks replaces the word of a sleeping loop.
-        side.tally().unparks.add((!side.mailbox().is_parked()).into());
-        side.resume();
+        fall_asleep(side, || {
+            self.0.wait_while(|()| side.mailbox().is_parked(), deadline);
+        });
     }
+}
+
+/// Declares the loop asleep, and waits as it is told to, unless a producer has come already. `false`: one has.
+#[inline]
+pub(crate) fn fall_asleep(side: &LoopSide, wait: impl FnOnce()) -> bool {
+    if !side.park() {
+        return false;
+    }
+    side.tally().parks.add(1);
+    wait();
+    // Only a producer that unparks replaces the word of a sleeping loop.
+    side.tally().unparks.add((!side.mailbox().is_parked()).into());
+    side.resume();
+    true
 }
 
 /// Declares the loop asleep for its host, whatever was notified before, unless there is something to take in.

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::context;
 use super::executor::Executor;
-use super::local::{Local, Settings};
+use super::local::Settings;
 use super::slack;
 use super::started::{Promise, promise};
 use crate::error::{BoxError, StartError, contain, discard, forget_payload};
@@ -204,6 +204,15 @@ fn is_current<T>(thread: &thread::JoinHandle<T>) -> bool {
     thread.thread().id() == thread::current().id()
 }
 
+/// Runs the start hook. If it fails, nothing is left of the loop.
+fn begin(executor: Executor, hook: Option<StartHook>) -> Result<Executor, StartError> {
+    match hook.map(|hook| executor.inside(|| contain(hook))) {
+        None | Some(Ok(Ok(()))) => Ok(executor),
+        Some(Ok(Err(error))) => Err(StartError::Init(error)),
+        Some(Err(payload)) => Err(StartError::Panicked(payload)),
+    }
+}
+
 /// The life of the loop's thread.
 fn live(
     own: ThreadSettings,
@@ -213,21 +222,16 @@ fn live(
     if own.precise {
         slack::sharpen();
     }
-    let mut executor = Executor::on_this_thread(Local::new(settings));
-    let begun = match own.on_start {
-        None => Ok(()),
-        Some(hook) => match executor.inside(|| contain(hook)) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(StartError::Init(error)),
-            Err(payload) => Err(StartError::Panicked(payload)),
-        },
+    let begun =
+        Executor::on_this_thread(settings).and_then(|executor| begin(executor, own.on_start));
+    let mut executor = match begun {
+        Ok(executor) => executor,
+        Err(error) => {
+            discard(own.on_stop);
+            ready.keep(Err(error));
+            return ShutdownReport::default();
+        }
     };
-    if let Err(error) = begun {
-        drop(executor);
-        discard(own.on_stop);
-        ready.keep(Err(error));
-        return ShutdownReport::default();
-    }
     ready.keep(Ok(executor.handle().clone()));
     let report = executor.run();
     drop(executor);

@@ -35,14 +35,14 @@ impl Local {
         self.forget_reading();
         let deadline = self.next_deadline();
         if deadline.is_some_and(|tick| self.has_come(tick)) {
-            return;
+            return self.look_if_due();
         }
         let deadline = deadline.and_then(|tick| self.shared.clock.instant(tick));
         if self.patience.is_none() {
             return self.sleep(deadline);
         }
         let begun = Instant::now();
-        let news = || self.shared.mailbox.has_news().then_some(());
+        let news = || (self.shared.mailbox.has_news() || self.look_for_io()).then_some(());
         let found = look(begun, self.patience.now(), deadline, news).is_some();
         if !found && deadline.is_none_or(|at| at > Instant::now()) {
             self.sleep(deadline);
@@ -51,7 +51,9 @@ impl Local {
     }
 
     fn sleep(&self, deadline: Option<Instant>) {
-        self.parker.sleep(&self.scheduler.side, deadline);
+        if !self.sleep_in_driver(deadline) {
+            self.parker.sleep(&self.scheduler.side, deadline);
+        }
     }
 
     /// Whether there is no sleeping until `tick`: it has come, or time is virtual and jumps there.
@@ -60,9 +62,9 @@ impl Local {
         if !clock.is_virtual() {
             return tick <= clock.now();
         }
-        // What came in meanwhile is older than the jump: the next turn is for that. What was sent
-        // before this look, as far as any thread can tell, is seen by it.
-        if !mailbox.has_news() {
+        // What came in meanwhile, or is ready, is older than the jump: the next turn is for that. What was
+        // sent before this look, as far as any thread can tell, is seen by it.
+        if !self.look_for_io() && !mailbox.has_news() {
             clock.jump(tick);
         }
         true
