@@ -63,6 +63,15 @@ fn is_ready(object: BorrowedFd<'_>, direction: Direction) -> bool {
     poll(&mut looked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).map_or(true, |ready| ready > 0)
 }
 
+/// Lets others have their turn first, if the task has done enough.
+fn go_on(local: &Local, cx: &Context<'_>) -> Poll<()> {
+    if local.may_go_on() {
+        return Poll::Ready(());
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
 /// Tries an operation. `None`: it would have blocked. Pending: others are to have their turn first.
 fn attempt<R>(
     local: &Local,
@@ -71,10 +80,7 @@ fn attempt<R>(
     cx: &Context<'_>,
     op: impl FnOnce() -> io::Result<R>,
 ) -> Poll<Option<io::Result<R>>> {
-    if !local.may_go_on() {
-        cx.waker().wake_by_ref();
-        return Poll::Pending;
-    }
+    ready!(go_on(local, cx));
     match op() {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             local.set_unready(source, direction);
@@ -130,6 +136,7 @@ impl<T> Async<T> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let local = home()?;
+        ready!(go_on(&local, cx));
         if is_ready(self.descriptor(), direction) {
             return Poll::Ready(Ok(()));
         }
@@ -195,6 +202,7 @@ impl<'a, T> Ready<'a, T> {
     fn poll(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let (Self { of, waiting }, local) = (self, home()?);
         let direction = waiting.direction;
+        ready!(go_on(&local, cx));
         // Whoever has waited was woken by an event; what was ready before may have been taken since.
         let is_ready = match waiting.ticket {
             Some(_) => {

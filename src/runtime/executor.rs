@@ -18,7 +18,6 @@ use super::builder::Builder;
 use super::context;
 use super::local::{Local, Settings};
 use super::main_future::Main;
-use super::parker::rest_at_last;
 use crate::error::StartError;
 use crate::handle::Handle;
 use crate::join::JoinHandle;
@@ -289,11 +288,7 @@ impl Executor {
         let local = &*self.local;
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
-        if local.scheduler.is_idle() {
-            local.look_for_io();
-        } else {
-            local.look_if_due();
-        }
+        local.look_for_host();
         let done = local.turn();
         local.is_over();
         let idle = local.scheduler.is_idle() && !done.more_timers && local.rest();
@@ -338,7 +333,7 @@ struct Resting<'a>(&'a Local);
 impl Drop for Resting<'_> {
     fn drop(&mut self) {
         if self.0.scheduler.is_idle() {
-            rest_at_last(&self.0.scheduler.side);
+            self.0.rest_at_last();
         }
     }
 }

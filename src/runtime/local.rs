@@ -360,6 +360,9 @@ impl Local {
     pub(crate) fn look_if_due(&self) {}
 
     #[inline(always)]
+    pub(crate) fn look_for_host(&self) {}
+
+    #[inline(always)]
     pub(crate) fn look_for_io(&self) -> bool {
         false
     }

@@ -43,6 +43,8 @@ pub(crate) struct Io {
     pub(super) list: OnceCell<Arc<OwnedFd>>,
     /// The last number given to a future that waits.
     tickets: Cell<u64>,
+    /// Whether the loop was declared asleep for its host, and has not been driven since.
+    pub(super) is_resting: Cell<bool>,
     /// The turns since the last look or sleep, and when the first of them was.
     turns: Cell<u32>,
     since: Cell<Option<Instant>>,
@@ -64,6 +66,7 @@ impl Io {
             noted: RefCell::default(),
             list: OnceCell::new(),
             tickets: Cell::new(0),
+            is_resting: Cell::new(false),
             turns: Cell::new(0),
             since: Cell::new(None),
             budget: Cell::new((None, OPERATIONS)),
@@ -213,6 +216,15 @@ impl Local {
         self.take_events(outcome);
         let main = self.main.borrow();
         !self.scheduler.is_idle() || main.as_ref().is_some_and(|main| main.is_woken())
+    }
+
+    /// Looks for what is ready if the host was told that there was nothing, or a busy loop has not for long enough.
+    pub(crate) fn look_for_host(&self) {
+        if self.io.is_resting.take() {
+            self.look_for_io();
+        } else {
+            self.look_if_due();
+        }
     }
 
     /// Looks for what is ready if a busy loop has not for long enough.

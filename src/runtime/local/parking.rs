@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Local;
+use crate::runtime::parker::rest_at_last;
 use crate::runtime::patience::look;
 use crate::runtime::shared::Shared;
 use crate::tick::Tick;
@@ -27,7 +28,17 @@ impl Local {
 
     /// Declares the loop asleep for its host. `false`: there is something to do.
     pub(crate) fn rest(&self) -> bool {
-        self.scheduler.side.park()
+        let rests = self.scheduler.side.park();
+        #[cfg(all(feature = "io", unix))]
+        self.io.is_resting.set(rests);
+        rests
+    }
+
+    /// The same whatever was notified before, unless there is something to take in.
+    pub(crate) fn rest_at_last(&self) {
+        rest_at_last(&self.scheduler.side);
+        #[cfg(all(feature = "io", unix))]
+        self.io.is_resting.set(true);
     }
 
     /// Sleeps until something comes in or a deadline passes. The loop is idle.
