@@ -152,6 +152,7 @@ impl<T: AsFd> Async<T> {
 impl<T> Async<T> {
     /// The object itself.
     #[must_use]
+    #[allow(clippy::missing_panics_doc)] // it does not
     pub fn get_ref(&self) -> &T {
         // PANICS: it is there until `into_inner`, which ends `self`.
         self.object.as_ref().expect("the object has not been taken out")
@@ -162,6 +163,7 @@ impl<T> Async<T> {
     /// # Errors
     ///
     /// None: async-io has them here.
+    #[allow(clippy::missing_panics_doc)] // it does not
     pub fn into_inner(mut self) -> io::Result<T> {
         self.leave();
         // PANICS: as in `get_ref`.

@@ -220,70 +220,85 @@ impl<'a, T> Ready<'a, T> {
     }
 }
 
-macro_rules! waits {
-    ($(#[$docs:meta])* $name:ident, $direction:ident) => {
-        $(#[$docs])*
-        #[must_use = "futures do nothing unless awaited"]
-        pub struct $name<'a, T>(Ready<'a, T>);
+/// The future of [`Async::readable`].
+///
+/// # Cancel safety
+///
+/// Strict.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use sideloop::{io::Async, time};
+/// use std::os::unix::net::UnixStream;
+///
+/// let (stream, _silent) = Async::<UnixStream>::pair()?;
+/// let limit = std::time::Duration::from_millis(1);
+/// let readable = async { time::timeout(limit, stream.readable()).await };
+/// assert!(sideloop::block_on(readable).is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "futures do nothing unless awaited"]
+pub struct Readable<'a, T>(Ready<'a, T>);
 
-        impl<'a, T> $name<'a, T> {
-            pub(super) fn new(of: &'a Async<T>) -> Self {
-                Self(Ready::new(of, Direction::$direction))
-            }
-        }
-
-        impl<T> Future for $name<'_, T> {
-            type Output = io::Result<()>;
-
-            fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.0.poll(cx)
-            }
-        }
-
-        impl<T> fmt::Debug for $name<'_, T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($name)).finish_non_exhaustive()
-            }
-        }
-    };
+impl<'a, T> Readable<'a, T> {
+    pub(super) fn new(of: &'a Async<T>) -> Self {
+        Self(Ready::new(of, Direction::Read))
+    }
 }
 
-waits! {
-    /// The future of [`Async::readable`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Strict.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # fn main() -> std::io::Result<()> {
-    /// use sideloop::{io::Async, time};
-    /// use std::os::unix::net::UnixStream;
-    ///
-    /// let (stream, _silent) = Async::<UnixStream>::pair()?;
-    /// let limit = std::time::Duration::from_millis(1);
-    /// assert!(sideloop::block_on(time::timeout(limit, stream.readable())).is_err());
-    /// # Ok(()) }
-    /// ```
-    Readable, Read
+impl<T> Future for Readable<'_, T> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll(cx)
+    }
 }
 
-waits! {
-    /// The future of [`Async::writable`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Strict.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # fn main() -> std::io::Result<()> {
-    /// let (stream, _other) = sideloop::io::Async::<std::os::unix::net::UnixStream>::pair()?;
-    /// sideloop::block_on(stream.writable())
-    /// # }
-    /// ```
-    Writable, Write
+impl<T> fmt::Debug for Readable<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readable").finish_non_exhaustive()
+    }
+}
+
+/// The future of [`Async::writable`].
+///
+/// # Cancel safety
+///
+/// Strict.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use sideloop::io::Async;
+/// use std::os::unix::net::UnixStream;
+///
+/// let (stream, _other) = Async::<UnixStream>::pair()?;
+/// sideloop::block_on(stream.writable())
+/// # }
+/// ```
+#[must_use = "futures do nothing unless awaited"]
+pub struct Writable<'a, T>(Ready<'a, T>);
+
+impl<'a, T> Writable<'a, T> {
+    pub(super) fn new(of: &'a Async<T>) -> Self {
+        Self(Ready::new(of, Direction::Write))
+    }
+}
+
+impl<T> Future for Writable<'_, T> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for Writable<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writable").finish_non_exhaustive()
+    }
 }

@@ -83,6 +83,12 @@ impl Bells {
         }
     }
 
+    /// The same as a function.
+    #[cfg(not(loom))]
+    pub(crate) fn into_bell(self) -> impl Fn() + Send + Sync {
+        move || self.ring()
+    }
+
     /// Rings for the loop itself, on its own thread: its host shall look. `false`: there is no driver.
     pub(crate) fn ring_driver(&self) -> bool {
         self.0.driver.get().map(|bell| bell()).is_some()

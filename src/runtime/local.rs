@@ -98,16 +98,11 @@ impl Local {
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
         let parker = Parker::default();
         #[cfg(not(all(feature = "io", unix)))]
-        let bell = {
-            let parker = parker.clone();
-            move || parker.unpark()
-        };
+        let side = LoopSide::new(rouse(parker.clone().into_bell(), settings.on_wake));
         #[cfg(all(feature = "io", unix))]
-        let (io, bell) = {
-            let bells = Bells::new(parker.clone());
-            (io::Io::new(bells.clone()), move || bells.ring())
-        };
-        let side = LoopSide::new(rouse(bell, settings.on_wake));
+        let bells = Bells::new(parker.clone());
+        #[cfg(all(feature = "io", unix))]
+        let side = LoopSide::new(rouse(bells.clone().into_bell(), settings.on_wake));
         let limits = Limits {
             capacity: settings.capacity,
             blocking_threads: settings.blocking_threads,
@@ -133,7 +128,7 @@ impl Local {
             report: RefCell::default(),
             closed: Cell::new(false),
             #[cfg(all(feature = "io", unix))]
-            io,
+            io: io::Io::new(bells),
         })
     }
 

@@ -20,6 +20,12 @@ impl Parker {
         self.0.notify();
     }
 
+    /// The same as a function.
+    #[cfg(not(all(feature = "io", unix)))]
+    pub(crate) fn into_bell(self) -> impl Fn() + Send + Sync {
+        move || self.unpark()
+    }
+
     /// Sleeps until a producer ends that or the deadline comes, unless one has come already.
     pub(crate) fn sleep(&self, side: &LoopSide, deadline: Option<Instant>) {
         fall_asleep(side, || {

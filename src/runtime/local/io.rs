@@ -122,6 +122,12 @@ impl Io {
         self.driver.borrow_mut().as_deref_mut()?.next_event()
     }
 
+    /// The next look is far.
+    fn begin_anew(&self) {
+        self.turns.set(0);
+        self.since.set(None);
+    }
+
     fn draw_ticket(&self) -> u64 {
         self.tickets.set(self.tickets.get() + 1);
         self.tickets.get()
@@ -189,7 +195,7 @@ impl Local {
         if !io.is_used.get() {
             return false;
         }
-        (io.turns.set(0), io.since.set(None));
+        io.begin_anew();
         if io.has_failed.take() {
             io.bells.name_parker();
             self.parker.sleep(&self.scheduler.side, deadline);
@@ -211,7 +217,8 @@ impl Local {
         if !io.is_used.get() {
             return false;
         }
-        (io.turns.set(0), io.since.set(None), io.has_failed.set(false));
+        io.begin_anew();
+        io.has_failed.set(false);
         let outcome = io.ask(|driver| driver.look());
         self.take_events(outcome);
         let main = self.main.borrow();
