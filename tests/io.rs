@@ -12,6 +12,12 @@ mod shared {
 }
 use shared::{child, support};
 
+/// A pipe of the system, both ends as files: the standard library's is younger than the oldest compiler.
+fn pipe() -> std::io::Result<(std::fs::File, std::fs::File)> {
+    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    Ok((reader.into(), writer.into()))
+}
+
 #[path = "io/drivers.rs"]
 mod drivers;
 #[path = "io/echo.rs"]
@@ -22,6 +28,8 @@ mod fairness;
 mod hosts;
 #[path = "io/limits.rs"]
 mod limits;
+#[path = "io/moving.rs"]
+mod moving;
 #[path = "io/sleeping.rs"]
 mod sleeping;
 #[path = "io/waiting.rs"]

@@ -1,5 +1,6 @@
 //! Drivers of the user's: used by the same rules, and none of their failures is the loop's.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -34,7 +35,7 @@ impl Plan {
 /// A driver by `poll`, with a pipe for a bell.
 struct Poller {
     plan: Arc<Plan>,
-    bell: (io::PipeReader, Arc<io::PipeWriter>),
+    bell: (File, Arc<File>),
     asked: Vec<(OwnedFd, Direction, Waker)>,
 }
 
@@ -42,7 +43,7 @@ impl Poller {
     fn make(plan: &Arc<Plan>) -> impl FnOnce() -> io::Result<Self> + Send + use<> {
         let plan = plan.clone();
         move || {
-            let (reader, writer) = io::pipe()?;
+            let (reader, writer) = crate::pipe()?;
             rustix::io::ioctl_fionbio(&reader, true)?;
             Ok(Self { plan, bell: (reader, Arc::new(writer)), asked: Vec::new() })
         }
@@ -116,12 +117,12 @@ impl Drop for Poller {
     }
 }
 
-fn pipe() -> (Async<io::PipeReader>, io::PipeWriter) {
-    let (reader, writer) = io::pipe().expect("a pipe");
+fn pipe() -> (Async<File>, File) {
+    let (reader, writer) = crate::pipe().expect("a pipe");
     (Async::new(reader).expect("set"), writer)
 }
 
-fn is_read(mut reader: &io::PipeReader) -> io::Result<u8> {
+fn is_read(mut reader: &File) -> io::Result<u8> {
     let mut byte = [0];
     reader.read_exact(&mut byte).map(|()| byte[0])
 }

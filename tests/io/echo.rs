@@ -147,7 +147,7 @@ fn n2_streams_datagrams_and_pipes() {
             let from = a.get_ref().local_addr().expect("bound");
             assert_eq!(receiving.await.expect("no panic").expect("received"), (5, from));
 
-            let (reader, writer) = io::pipe().expect("a pipe");
+            let (reader, writer) = crate::pipe().expect("a pipe");
             let (mut reader, mut writer) =
                 (Async::new(reader).expect("set"), Async::new(writer).expect("set"));
             let reading = spawn_local(async move {

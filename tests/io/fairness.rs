@@ -18,7 +18,7 @@ use crate::support::limited;
 fn n2_a_busy_loop_looks_after_61_turns() {
     limited(|| {
         Builder::new().batch(1).build().block_on(async {
-            let (reader, mut writer) = std::io::pipe().expect("a pipe");
+            let (reader, mut writer) = crate::pipe().expect("a pipe");
             let mut reader = Async::new(reader).expect("set");
             let turns = Rc::new(Cell::new(0));
             let counted = turns.clone();
@@ -51,7 +51,7 @@ use std::future::Future;
 fn n2_a_busy_loop_looks_after_a_millisecond() {
     limited(|| {
         Builder::new().batch(1).build().block_on(async {
-            let (reader, mut writer) = std::io::pipe().expect("a pipe");
+            let (reader, mut writer) = crate::pipe().expect("a pipe");
             let mut reader = Async::new(reader).expect("set");
             let turns = Rc::new(Cell::new(0));
             let counted = turns.clone();
@@ -80,7 +80,7 @@ fn n2_a_busy_loop_looks_after_a_millisecond() {
 fn n2_timers_that_are_always_due_starve_no_socket() {
     limited(|| {
         block_on(async {
-            let (reader, mut writer) = std::io::pipe().expect("a pipe");
+            let (reader, mut writer) = crate::pipe().expect("a pipe");
             let mut reader = Async::new(reader).expect("set");
             let due = spawn_local(async {
                 loop {
@@ -107,7 +107,7 @@ fn n2_a_stream_that_never_blocks_lets_others_have_their_turn() {
             let counted = reads.clone();
             let flood = spawn_local(async move {
                 loop {
-                    zero.read(&mut [0; 16]).await.expect("no end");
+                    zero.read_exact(&mut [0; 16]).await.expect("no end");
                     counted.set(counted.get() + 1);
                 }
             });
@@ -129,7 +129,7 @@ fn n2_a_stream_that_never_blocks_lets_others_have_their_turn() {
 fn n2_a_loop_that_spins_sees_readiness() {
     limited(|| {
         let side = Builder::new().spin(Duration::from_secs(60)).start().expect("a thread");
-        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let (reader, mut writer) = crate::pipe().expect("a pipe");
         let mut reader = Async::new(reader).expect("set");
         let reading = side.handle().spawn(async move { reader.read(&mut [0; 8]).await });
         while side.handle().metrics().polls == 0 {}

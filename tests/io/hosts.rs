@@ -55,7 +55,7 @@ fn g2_a_host_waits_for_the_descriptor_alone() {
         let mut executor =
             Builder::new().on_wake(move || _ = calls.fetch_add(1, Ordering::SeqCst)).build();
         let (none, long) = (Duration::ZERO, Duration::from_secs(10));
-        assert_eq!(is_readable(&executor, none), true, "the first call asks for a turn");
+        assert!(is_readable(&executor, none), "the first call asks for a turn");
         until_idle(&mut executor);
         assert!(!is_readable(&executor, none));
         let handle = executor.handle().clone();

@@ -1,7 +1,7 @@
 //! Too many descriptors, too many connections.
 
 use std::cell::Cell;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
@@ -66,7 +66,7 @@ fn n5_an_accept_loop_survives_a_shortage_of_descriptors() {
 #[test]
 fn n5_a_loop_that_gets_no_descriptors_says_so_and_tries_again() {
     isolated(|| {
-        let (reader, mut writer) = io::pipe().expect("a pipe");
+        let (reader, mut writer) = crate::pipe().expect("a pipe");
         let reader = Async::new(reader).expect("set");
         let mut executor = sideloop::Executor::new();
         let taken = take_all();

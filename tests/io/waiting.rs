@@ -1,31 +1,31 @@
 //! Who waits for an object, where, and until when.
 
+use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::thread;
 use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
 use futures::{AsyncReadExt, StreamExt};
 use sideloop::io::Async;
-use sideloop::{Executor, Shutdown, block_on, spawn_local, time, yield_now};
+use sideloop::{block_on, spawn_local, time, yield_now};
 
 use crate::echo::{tcp_pair, udp};
-use crate::support::{CountingWaker, join_err, join_ok, limited, loop_started};
+use crate::support::{CountingWaker, join_err, limited, loop_started};
 
-type Pipe = (Async<io::PipeReader>, io::PipeWriter);
+pub(crate) type Pipe = (Async<File>, File);
 
-fn pipe() -> Pipe {
-    let (reader, writer) = io::pipe().expect("a pipe");
+pub(crate) fn pipe() -> Pipe {
+    let (reader, writer) = crate::pipe().expect("a pipe");
     (Async::new(reader).expect("set"), writer)
 }
 
-fn is_read(mut reader: &io::PipeReader) -> io::Result<u8> {
+pub(crate) fn is_read(mut reader: &File) -> io::Result<u8> {
     let mut byte = [0];
     reader.read_exact(&mut byte).map(|()| byte[0])
 }
@@ -51,7 +51,7 @@ trait ReadWithNothing {
     fn read_with_nothing(&mut self) -> impl Future<Output = io::Result<()>>;
 }
 
-impl ReadWithNothing for &Async<io::PipeReader> {
+impl ReadWithNothing for &Async<File> {
     fn read_with_nothing(&mut self) -> impl Future<Output = io::Result<()>> {
         poll_fn(|cx| self.poll_readable(cx))
     }
@@ -151,7 +151,7 @@ fn n3_readable_means_that_there_is_something_now() {
                 assert_eq!(is_read(reader.get_ref()).expect("read"), left);
             }
             let mut readable = pin!(reader.readable());
-            poll_fn(|cx| Poll::Ready(assert!(readable.as_mut().poll(cx).is_pending()))).await;
+            assert!(poll_fn(|cx| Poll::Ready(readable.as_mut().poll(cx).is_pending())).await);
             writer.write_all(b"c").expect("there is room");
             readable.await.expect("readable");
             let limit = Duration::from_secs(10);
@@ -194,111 +194,6 @@ fn n3_cancelling_a_task_closes_its_object() {
     });
 }
 
-/// N3: an object that moves from loop to loop is waited for where it is polled, and its old loops sleep.
-#[test]
-fn n3_an_object_may_move_between_loops() {
-    limited(|| {
-        let (one, two) = (loop_started(), loop_started());
-        let (mut reader, mut writer) = pipe();
-        for n in 0..20_u8 {
-            let side = if n % 2 == 0 { &one } else { &two };
-            let waits = side.handle().metrics().io_waits;
-            let task =
-                side.handle().spawn(async move { (reader.read_with(is_read).await, reader) });
-            while side.handle().metrics().io_waits == waits {}
-            writer.write_all(&[n]).expect("there is room");
-            let (read, back) = join_ok(task);
-            assert_eq!(read.expect("read"), n);
-            reader = back;
-        }
-        let task = one.handle().spawn(async move { reader.read_with(is_read).await });
-        while !two.handle().tasks().join().expect("it lives").is_empty() {}
-        let before = two.handle().metrics();
-        writer.write_all(b"x").expect("there is room");
-        join_ok(task).expect("read");
-        assert_eq!(two.handle().metrics().io_events, before.io_events, "its old loop was woken");
-    });
-}
-
-/// N3: two loops wait for one object at once; each is told of everything.
-#[test]
-fn n3_one_object_is_waited_for_on_two_loops() {
-    limited(|| {
-        let (one, two) = (loop_started(), loop_started());
-        let (reader, mut writer) = pipe();
-        let reader = Arc::new(reader);
-        let waits = |side: &sideloop::LoopThread| {
-            let reader = reader.clone();
-            side.handle().spawn(async move {
-                let mut read = 0;
-                while reader.read_with(is_read).await.is_ok() {
-                    read += 1;
-                }
-                read
-            })
-        };
-        let tasks = [waits(&one), waits(&two)];
-        for _ in 0..1000 {
-            writer.write_all(b"x").expect("there is room");
-            thread::yield_now();
-        }
-        drop(writer);
-        assert_eq!(tasks.into_iter().map(join_ok).sum::<u32>(), 1000);
-    });
-}
-
-/// N3: dropped on another thread, or after the end of its loop, an object is closed, and its loop none the worse.
-#[test]
-fn n3_an_object_may_be_dropped_anywhere() {
-    limited(|| {
-        for after_the_end in [false, true] {
-            let side = loop_started();
-            let (reader, mut writer) = pipe();
-            let reader = Arc::new(reader);
-            let there = reader.clone();
-            let (tell, told) = mpsc::channel();
-            let task = side.handle().spawn(async move {
-                let mut reading = pin!(there.readable());
-                poll_fn(|cx| Poll::Ready(assert!(reading.as_mut().poll(cx).is_pending()))).await;
-                let _ = tell.send(());
-            });
-            told.recv().expect("it waited");
-            join_ok(task);
-            if after_the_end {
-                side.shutdown(Shutdown::now());
-                drop(reader);
-            } else {
-                drop(reader);
-                assert_eq!(join_ok(side.handle().call(|| 1)), 1);
-            }
-            assert_eq!(writer.write(b"x").expect_err("closed").kind(), io::ErrorKind::BrokenPipe);
-        }
-    });
-}
-
-/// N3: an object that outlives its loop may be waited for on another one; on its own it gives an error.
-#[test]
-fn n3_an_object_outlives_its_loop() {
-    limited(|| {
-        let (mut reader, mut writer) = pipe();
-        for n in 0..3 {
-            let mut executor = Executor::new();
-            executor.block_on(async {
-                assert!(time::timeout(Duration::ZERO, reader.readable()).await.is_err());
-            });
-            writer.write_all(&[n]).expect("there is room");
-            let (read, back) =
-                executor.block_on(async { (reader.read_with(is_read).await, reader) });
-            assert_eq!(read.expect("read"), n);
-            executor.handle().shutdown(Shutdown::now());
-            executor.run();
-            let error = executor.block_on(back.readable()).expect_err("the loop has ended");
-            assert_eq!(error.kind(), io::ErrorKind::Other);
-            reader = back;
-        }
-    });
-}
-
 /// N3: an object that is forgotten, or whose task is, harms nobody; nor does a future that is polled once and then left.
 #[test]
 fn n3_forgotten_objects_and_futures() {
@@ -307,11 +202,8 @@ fn n3_forgotten_objects_and_futures() {
             let (reader, mut writer) = pipe();
             let reader = std::mem::ManuallyDrop::new(reader);
             let mut readable = std::mem::ManuallyDrop::new(reader.readable());
-            poll_fn(|cx| {
-                let pending = pin!(&mut *readable).poll(cx).is_pending();
-                Poll::Ready(assert!(pending))
-            })
-            .await;
+            let mut poll = |cx: &mut Context<'_>| pin!(&mut *readable).poll(cx).is_pending();
+            assert!(poll_fn(|cx| Poll::Ready(poll(cx))).await);
             writer.write_all(b"x").expect("there is room");
             let (other, mut others) = pipe();
             let reading = spawn_local(async move { other.read_with(is_read).await });
