@@ -2,7 +2,9 @@
 //!
 //! Everything of the lower floors is here: task cells, wakers, the lock-free injection queue, the
 //! registry and the timer wheel. What needs an operating system is not: there is no parking, no
-//! blocking join, and a panic is not caught. Time is what [`Loop::turn`] is told, in nanoseconds from
+//! blocking join, and a panic is not caught: it unwinds out of the turn that ran the task, which the next
+//! turn ends. (With `std` there are both; a blocking join on the loop's own thread gives
+//! [`JoinError::WouldDeadlock`].) Time is what [`Loop::turn`] is told, in nanoseconds from
 //! an origin of the caller's choice.
 //!
 //! # Examples
@@ -33,13 +35,15 @@ use core::task::{Context, Poll};
 use crate::error::{JoinError, forget_payload};
 use crate::id::{self, TaskId};
 use crate::join::JoinHandle;
+#[cfg(feature = "std")]
+use crate::runtime::context;
 use crate::scheduler::wheel::TimerKey;
 use crate::scheduler::{Ended, Host, Scheduler, Subject};
 use crate::sync::Arc;
 use crate::task::cell::Origin;
 use crate::task::loop_side::{LoopSide, Lost};
 use crate::task::mailbox::Mailbox;
-use crate::task::spawn::{Kind, NewTask};
+use crate::task::spawn::{Kind, Vacant};
 
 /// Most polls of one turn.
 const BATCH: usize = 64;
@@ -94,7 +98,8 @@ pub struct Turn {
     pub fired: usize,
     /// Nothing is ready: the caller may wait for its hook, or for `next_deadline`.
     pub idle: bool,
-    /// When the next timer is due, exact, in the caller's nanoseconds.
+    /// When the next timer is due, in the caller's nanoseconds. Exact if the loop is idle; else it may be too
+    /// early, where so many timers were cancelled that it takes more than a turn to find the next one.
     pub next_deadline: Option<u64>,
 }
 
@@ -104,7 +109,9 @@ impl Loop {
     #[must_use]
     pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
         let scheduler = Scheduler::new(LoopSide::new(alloc::boxed::Box::new(unpark)), 0);
-        scheduler.side.park();
+        scheduler.rest();
+        #[cfg(feature = "std")]
+        context::move_in_bare(scheduler.side.mailbox());
         Self { inner: Rc::new(Inner { scheduler, now: Cell::new(0) }) }
     }
 
@@ -112,7 +119,8 @@ impl Loop {
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         let Inner { scheduler, now } = &*self.inner;
-        let join = scheduler.spawn(future, (), Location::caller(), now.get());
+        let task = scheduler.vacant((), Location::caller()).fill(future);
+        let join = scheduler.spawn(task, now.get());
         scheduler.side.mailbox().notify();
         JoinHandle::new(join)
     }
@@ -137,18 +145,39 @@ impl Loop {
         let _entered = scheduler.side.enter();
         scheduler.side.resume();
         let done = scheduler.turn(&*self.inner, BATCH);
-        let idle = scheduler.is_idle() && !done.more_timers && scheduler.side.park();
-        let next_deadline = scheduler.next_deadline().filter(|at| *at != u64::MAX);
+        let next = scheduler.next_deadline();
+        let idle = next.is_ok() && scheduler.is_idle() && !done.more_timers && scheduler.rest();
+        let next_deadline = next.unwrap_or_else(Some).filter(|at| *at != u64::MAX);
         Turn { polls: done.polls, fired: done.fired, idle, next_deadline }
     }
 }
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        let scheduler = &self.inner.scheduler;
+        // Should a destructor panic, and nobody catch it, the others are called all the same, as those of a
+        // `Vec`'s elements are.
+        let rest = Closing(&self.inner);
+        rest.close();
+        #[cfg(feature = "std")]
+        context::move_out_bare(self.inner.scheduler.side.mailbox());
+    }
+}
+
+/// Ends a loop, and goes on with that when it is dropped.
+struct Closing<'a>(&'a Inner);
+
+impl Closing<'_> {
+    fn close(&self) {
+        let scheduler = &self.0.scheduler;
         let _entered = scheduler.side.enter();
-        scheduler.close(&*self.inner);
+        scheduler.close(self.0);
         scheduler.disarm_all();
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.close(); // of a loop that is closed already it does nothing
     }
 }
 
@@ -167,7 +196,20 @@ impl Host for Inner {
 
     fn ended(&self, _: Ended) {}
 
+    fn cancels_new(&self) -> bool {
+        false
+    }
+
+    fn takes_in(&self) -> bool {
+        false
+    }
+
     fn admitted(&self) {}
+
+    #[inline]
+    fn looks_on(&self) -> bool {
+        false
+    }
 
     fn watches(&self) -> bool {
         false
@@ -228,7 +270,7 @@ impl Remote {
         F::Output: Send + 'static,
     {
         let origin = Origin { serial: id::draw(), location: Location::caller() };
-        let task = NewTask::new(future, (), origin, self.mailbox.clone(), Kind::Task);
+        let task = Vacant::new((), origin, self.mailbox.clone(), Kind::Task).fill(future);
         JoinHandle::new(task.push(&self.mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)))
     }
 }

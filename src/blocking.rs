@@ -5,6 +5,7 @@ use std::panic::Location;
 use crate::handle::Handle;
 use crate::join::JoinHandle;
 use crate::runtime::blocking::Blocking;
+use crate::runtime::context;
 use crate::task::cell::Label;
 
 impl Handle {
@@ -19,7 +20,11 @@ impl Handle {
     /// value. A shutdown waits for it within its limits, and then names it among what it aborted; its
     /// handle says [`JoinError::Closed`](crate::JoinError::Closed), and a late value is dropped on the pool's thread.
     ///
-    /// What a job spawns on the loop comes from outside: after the request to shut down it is refused.
+    /// In a job [`current`](crate::current) is the loop that it was spawned on and
+    /// [`current_task`](crate::current_task) the job's task. A job that joins itself, by whichever handle, is told
+    /// [`JoinError::WouldDeadlock`](crate::JoinError::WouldDeadlock). What a job spawns on the loop comes from
+    /// another thread: after the request to shut down it is refused. Tasks of the loop may start jobs until its
+    /// abort phase begins.
     ///
     /// If there is no thread to be had, the handle reports a panic that says so.
     ///
@@ -52,11 +57,13 @@ impl Handle {
         R: Send + 'static,
         L: Label,
     {
-        let future = Blocking::new(f);
+        let shared = self.shared().clone();
+        let job = move || context::in_job_of(shared, f);
+        let future = Blocking::new(job, &self.shared().pool);
         let starter = future.starter();
         let handle = self.start(future, label, location);
         // If the task was refused it has ended, and so has its job.
-        starter(&self.shared().pool, handle.task());
+        starter(handle.task());
         handle
     }
 }

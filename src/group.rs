@@ -71,7 +71,7 @@ impl<T: 'static> TaskGroup<T> {
 
     /// Spawns a member as [`Handle::spawn`] does.
     ///
-    /// From any thread. If the loop was asked to shut down, the future is dropped here and the member
+    /// From any thread. What the loop does not take, because it shuts down, is dropped here, and the member
     /// comes out of the group as [`JoinError::Closed`].
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> TaskId
@@ -79,7 +79,9 @@ impl<T: 'static> TaskGroup<T> {
         F: Future<Output = T> + Send + 'static,
         T: Send,
     {
-        self.adopt(self.handle.spawn(future))
+        let shared = self.handle.shared();
+        let (way, vacant) = shared.open((), Location::caller());
+        self.adopt(JoinHandle::new(shared.spawn(way, vacant.fill(future))))
     }
 
     /// Spawns a member as [`Handle::spawn_with`] does: the future itself need not be `Send`.
@@ -135,7 +137,8 @@ impl<T: 'static> TaskGroup<T> {
     pub fn spawn_local<F: Future<Output = T> + 'static>(&self, future: F) -> TaskId {
         let local = context::home(&self.handle.shared().mailbox)
             .expect("TaskGroup::spawn_local was called on a thread where the loop does not live");
-        self.adopt(JoinHandle::new(local.spawn_local(future, (), Location::caller())))
+        let (taken, vacant) = local.open((), Location::caller());
+        self.adopt(JoinHandle::new(local.spawn_local(taken, vacant.fill(future))))
     }
 
     /// Waits for the next member to end; `None` when the group is empty.
@@ -177,8 +180,9 @@ impl<T: 'static> TaskGroup<T> {
 
     /// Waits as [`TaskGroup::next`] does, blocking the calling thread.
     ///
-    /// On the loop's own thread it never blocks: if no member has ended, it gives the id of one that
-    /// still runs with [`JoinError::WouldDeadlock`], and that member stays in the group.
+    /// Where a member that still runs needs the calling thread it never blocks, on the loop's own or in the
+    /// member's own blocking job: if no member has ended, it gives that one's id with
+    /// [`JoinError::WouldDeadlock`], and the member stays in the group.
     ///
     /// # Examples
     ///
@@ -195,22 +199,19 @@ impl<T: 'static> TaskGroup<T> {
     /// # Ok(()) }
     /// ```
     pub fn join_next(&self) -> Option<(TaskId, Result<T, JoinError>)> {
-        if context::home(&self.handle.shared().mailbox).is_none() {
-            let mut next = self.members.next();
-            let answer = park::block(None, |waker| {
-                Pin::new(&mut next).poll(&mut Context::from_waker(waker))
-            });
-            return answer.flatten().map(given); // without a limit there is always an answer
-        }
-        loop {
+        if context::is_needed() {
             if let Poll::Ready(answer) = self.members.take(&mut None) {
                 return answer.map(given);
             }
-            // One of the two looks has an answer: on this thread no member can end in between.
-            if let Some(id) = self.running() {
+            // A member that needs this thread cannot have ended since.
+            if let Some(id) = self.needs_this_thread() {
                 return Some((id, Err(JoinError::WouldDeadlock)));
             }
         }
+        let mut next = self.members.next();
+        let answer =
+            park::block(None, |waker| Pin::new(&mut next).poll(&mut Context::from_waker(waker)));
+        answer.flatten().map(given) // without a limit there is always an answer
     }
 
     /// Asks every member that still runs to end, as [`JoinHandle::cancel`] does, and nobody else.
@@ -274,11 +275,11 @@ impl<T> TaskGroup<T> {
         id
     }
 
-    /// A member that has not ended.
-    fn running(&self) -> Option<TaskId> {
+    /// A member that has not ended, and cannot while this thread waits for it.
+    fn needs_this_thread(&self) -> Option<TaskId> {
         let members = self.members.lock();
         let mut members = members.iter().map(|(_, member)| member);
-        members.find(|member| !member.is_finished()).map(JoinHandle::id)
+        members.find(|member| member.would_deadlock()).map(JoinHandle::id)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::error::Cancelled;
 use crate::runtime::blocking::current_job;
 use crate::runtime::context;
 use crate::runtime::guards::Record;
+use crate::runtime::waiters::Ticket;
 
 /// While one lives, a cancel of its task is a request, which the task may honour, clean up after, or
 /// refuse.
@@ -20,9 +21,13 @@ use crate::runtime::guards::Record;
 /// does, guard or not. When the last guard of a task is dropped with a request pending and not
 /// [refused](CancelGuard::refuse), the task is dropped at its next suspension.
 ///
-/// It protects from the poll on in which it is made: who wants a clean-up to run waits for a sign of
-/// life before cancelling. It may be sent to other threads, and outlive its task; then it does
-/// nothing. One that lives in the closure of a repeated call guards that call for good.
+/// It protects from the poll on in which it is made: a cancel before that drops the task. A task of
+/// [`TaskBuilder::spawn_guarded`](crate::TaskBuilder::spawn_guarded) is guarded from its spawn on. The guard
+/// protects the task it was made for, wherever it is moved: to another thread, or beyond the end of its task, where
+/// it does nothing. One that lives in the closure of a repeated call guards that call for good.
+///
+/// A graceful [`Shutdown`](crate::Shutdown) cancels, and so leaves guarded tasks their grace. A clean-up may use
+/// all that its task could use before: it may spawn, call, sleep, and run blocking jobs.
 ///
 /// # Examples
 ///
@@ -56,16 +61,37 @@ impl CancelGuard {
     ///
     /// # Panics
     ///
-    /// Outside of a task: on a thread without a loop, in a hook, in the future of a `block_on`.
+    /// Outside of a task: on a thread without a loop, in a hook, in a blocking job, in the future of a
+    /// `block_on`. [`CancelGuard::try_new`] does not.
     #[expect(clippy::new_without_default, reason = "it depends on where it is called")]
     #[track_caller]
     pub fn new() -> Self {
-        let found = context::current()
-            .and_then(|local| Some((local.scheduler.side.running_task()?, local)));
-        match found {
-            Some((task, local)) => Self { record: local.guards.guard(task) },
+        match Self::try_new() {
+            Some(guard) => guard,
             None => panic!("CancelGuard::new was called outside of a sideloop task"),
         }
+    }
+
+    /// A guard of the current task, or `None` where [`CancelGuard::new`] would panic: for code that may run in
+    /// a task or elsewhere.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::CancelGuard;
+    ///
+    /// let side = sideloop::LoopThread::start()?;
+    /// let commit = || CancelGuard::try_new().is_some(); // whoever calls, it is not interrupted
+    /// assert!(!commit());
+    /// assert!(side.handle().call(commit).join()?);
+    /// # Ok(()) }
+    /// ```
+    #[must_use = "a guard that is dropped at once guards nothing"]
+    pub fn try_new() -> Option<Self> {
+        let local = context::current()?;
+        let task = local.scheduler.side.running_task()?;
+        Some(Self { record: local.guards.guard(task, &local) })
     }
 
     /// Whether a cancel is pending.
@@ -94,7 +120,7 @@ impl CancelGuard {
     ///
     /// Strict: the request stays pending until it is refused.
     pub fn requested(&self) -> Requested<'_> {
-        Requested { record: &self.record, key: None }
+        Requested { record: &self.record, waiter: None }
     }
 
     /// Runs `future` until it is ready or a cancel comes, whichever is first. A request that is
@@ -207,7 +233,7 @@ impl fmt::Debug for CancelGuard {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Requested<'a> {
     record: &'a Record,
-    key: Option<u64>,
+    waiter: Option<Ticket>,
 }
 
 impl Future for Requested<'_> {
@@ -215,15 +241,13 @@ impl Future for Requested<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let record = self.record;
-        if record.register(&mut self.key, cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+        if record.register(&mut self.waiter, cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
 impl Drop for Requested<'_> {
     fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.record.unregister(key);
-        }
+        self.record.unregister(&mut self.waiter);
     }
 }
 

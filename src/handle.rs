@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::future::Future;
+use std::hash::{Hash, Hasher};
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_task::{FutureObj, Spawn, SpawnError as Refused};
 
-use crate::error::{JoinError, SpawnError};
+use crate::error::SpawnError;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
 use crate::runtime::context;
@@ -17,6 +18,7 @@ use crate::runtime::shared::{Patience, Refusal, Shared};
 use crate::shutdown::Shutdown;
 use crate::spawning::TaskBuilder;
 use crate::task::cell::Label;
+use crate::task::spawn::NewTask;
 use crate::task::state::{CancelRequest, Request};
 
 /// A loop, from any thread: spawns, calls, cancels by id, asks it to end.
@@ -52,8 +54,12 @@ impl Handle {
     ///
     /// From any thread. On the loop's thread the task goes straight to the ready queue; elsewhere it
     /// goes through the injection queue and the loop is unparked. Either way its first poll comes in a
-    /// later turn, never inside this call. If the loop was asked to shut down, the future is dropped
-    /// here and the handle reports [`JoinError::Closed`]. Dropping the handle detaches the task.
+    /// later turn, never inside this call. Dropping the handle detaches the task.
+    ///
+    /// If the loop was asked to shut down, the future is dropped here and the handle reports
+    /// [`JoinError::Closed`](crate::JoinError::Closed). On the loop's own thread, in what it runs, it is taken
+    /// all the same until the abort phase begins: see [`Shutdown`]. Refused submissions are counted, by
+    /// [`Metrics::refused`](crate::Metrics::refused) and the report.
     ///
     /// With a [capacity](crate::Builder::capacity) it blocks while there is no room, on every thread
     /// but the loop's own.
@@ -73,7 +79,8 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.start(future, (), Location::caller())
+        let (way, vacant) = self.shared.open((), Location::caller());
+        JoinHandle::new(self.shared.spawn(way, vacant.fill(future)))
     }
 
     /// Starts the future that `make` makes: the future itself need not be `Send`.
@@ -105,7 +112,8 @@ impl Handle {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        JoinHandle::new(self.shared.spawn_with(make, (), Location::caller()))
+        let (way, vacant) = self.shared.open_deferred((), Location::caller());
+        JoinHandle::new(self.shared.spawn(way, vacant.plant(make)))
     }
 
     /// Starts `future` like [`Handle::spawn`], or gives it back.
@@ -136,10 +144,10 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        match self.shared.spawn(future, (), Location::caller(), Patience::Tries) {
+        let (way, vacant) = self.shared.open((), Location::caller());
+        match self.shared.submit(way, vacant.fill(future), Patience::Tries) {
             Ok(join) => Ok(JoinHandle::new(join)),
-            Err((task, Refusal::Closed)) => Err(SpawnError::Closed(task.into_future())),
-            Err((task, Refusal::Full)) => Err(SpawnError::Full(task.into_future())),
+            Err((task, why)) => give_back(task, why),
         }
     }
 
@@ -163,7 +171,8 @@ impl Handle {
         C: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        self.start(async move { f() }, (), Location::caller())
+        let (way, vacant) = self.shared.open((), Location::caller());
+        JoinHandle::new(self.shared.spawn(way, vacant.plant_call(f)))
     }
 
     /// Begins a task with a name.
@@ -195,7 +204,7 @@ impl Handle {
     /// [`CancelRequest::NotFound`] when the loop does not know the task (any more). A stale id, or one
     /// of another loop, touches nothing. Asked on the loop's own thread, where the answer is there at
     /// once, it may not know yet what another thread has spawned since the turn began. After the loop's
-    /// end the handle reports [`JoinError::Closed`].
+    /// end the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
     ///
     /// # Examples
     ///
@@ -233,7 +242,7 @@ impl Handle {
     /// ```
     #[track_caller]
     pub fn cancel_within(&self, id: TaskId, grace: Duration) -> JoinHandle<CancelRequest> {
-        JoinHandle::new(self.shared.control(move |local| {
+        JoinHandle::new(self.shared.control_of(id, move |local| {
             let task = local.scheduler.task(id);
             task.map_or(CancelRequest::NotFound, |task| cancel_within(task, grace))
         }))
@@ -261,12 +270,13 @@ impl Handle {
 
     #[track_caller]
     fn request(&self, id: TaskId, what: Request) -> JoinHandle<CancelRequest> {
-        JoinHandle::new(self.shared.control(move |local| local.scheduler.request(id, what)))
+        JoinHandle::new(self.shared.control_of(id, move |local| local.scheduler.request(id, what)))
     }
 
     /// Asks the loop to end. From anywhere, any number of times; later requests may only shorten it.
     ///
-    /// Returns at once. [`LoopThread::join`](crate::LoopThread::join) waits for the end.
+    /// Returns at once. [`LoopThread::join`](crate::LoopThread::join) and [`Handle::closed`] wait for the end.
+    /// This call wakes the tasks that wait for [`Handle::closing`].
     ///
     /// # Examples
     ///
@@ -330,9 +340,36 @@ impl Handle {
         F::Output: Send + 'static,
         L: Label,
     {
-        let taken = self.shared.spawn(future, label, location, Patience::Waits);
-        JoinHandle::new(taken.unwrap_or_else(|(task, _)| task.end(JoinError::Closed)))
+        let (way, vacant) = self.shared.open(label, location);
+        JoinHandle::new(self.shared.spawn(way, vacant.fill(future)))
     }
+}
+
+/// Two handles are equal if they are of the same loop.
+impl PartialEq for Handle {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for Handle {}
+
+impl Hash for Handle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.shared).hash(state);
+    }
+}
+
+/// The future of a task that was refused. On its own, so that who spawns needs no room for it.
+#[inline(never)]
+fn give_back<F: Future, L: Label>(
+    task: NewTask<F, L>,
+    why: Refusal,
+) -> Result<JoinHandle<F::Output>, SpawnError<F>> {
+    Err(match why {
+        Refusal::Closed => SpawnError::Closed(task.into_future()),
+        Refusal::Full => SpawnError::Full(task.into_future()),
+    })
 }
 
 impl fmt::Debug for Handle {
@@ -348,6 +385,6 @@ impl Spawn for Handle {
     }
 
     fn status(&self) -> Result<(), Refused> {
-        if self.is_closed() { Err(Refused::shutdown()) } else { Ok(()) }
+        if self.shared.accepts() { Ok(()) } else { Err(Refused::shutdown()) }
     }
 }

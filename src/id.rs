@@ -16,6 +16,9 @@ const BLOCK: u16 = 256;
 /// A place in the registry that no task has: the task was not there yet when the id was made.
 pub(crate) const NO_KEY: u32 = u32::MAX;
 
+/// Another such place: the id was made of a number alone, and may be that of a task with a key.
+pub(crate) const BY_NUMBER: u32 = u32::MAX - 1;
+
 static NEXT: Serial = Serial::new(1);
 
 /// Names one task, on whichever loop of the process it runs; never reused.
@@ -62,7 +65,36 @@ impl TaskId {
         self.serial
     }
 
-    /// Where the registry may find the task, or [`NO_KEY`].
+    /// The id of that number, as [`as_u64`](Self::as_u64) gave it: for ids that went through another
+    /// language, a log or a socket. `None` for zero, which is never an id.
+    ///
+    /// Whether there is, or ever was, such a task is not looked at: a request by the id of none finds
+    /// [`CancelRequest::NotFound`](crate::CancelRequest::NotFound).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, TaskId};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let stuck = side.handle().spawn(std::future::pending::<()>());
+    /// let number = stuck.id().as_u64(); // what a caller in C keeps
+    /// let id = TaskId::from_u64(number).ok_or("no id")?;
+    /// side.handle().cancel(id).join()?;
+    /// assert!(stuck.join().is_err());
+    /// # Ok(()) }
+    /// # #[cfg(not(feature = "std"))] fn main() {}
+    /// ```
+    #[must_use]
+    pub const fn from_u64(id: u64) -> Option<Self> {
+        match id {
+            0 => None,
+            serial => Some(Self { serial, key: BY_NUMBER }),
+        }
+    }
+
+    /// Where the registry may find the task, [`NO_KEY`] or [`BY_NUMBER`].
     pub(crate) const fn key(self) -> u32 {
         self.key
     }

@@ -27,7 +27,9 @@ use crate::task::state::{CancelRequest, Request};
 /// # Cancel safety
 ///
 /// Strict: it may be polled by reference, in a `select`, and polled again later; nothing is lost.
-/// After it gave the result, polling again gives [`JoinError::Closed`].
+/// After it gave the result, polling again gives [`JoinError::Closed`]. Where the task cannot end before the
+/// polling thread goes on, it gives [`JoinError::WouldDeadlock`]: in a [`block_on`](crate::Executor::block_on)
+/// inside of a task of the same loop, and in the task's own blocking job.
 ///
 /// # Examples
 ///
@@ -74,7 +76,8 @@ impl<T> JoinHandle<T> {
     ///
     /// [`JoinError::Cancelled`], [`JoinError::Panicked`] or [`JoinError::Closed`], as the task ended;
     /// [`JoinError::WouldDeadlock`] at once if the task has not finished and the calling thread is the
-    /// one that would have to run it: the task is detached then. Use `.await` there.
+    /// one that would have to run it, as the thread of its loop or of its own job: the task is detached then.
+    /// On a loop's thread use `.await`.
     ///
     /// # Examples
     ///
@@ -94,8 +97,8 @@ impl<T> JoinHandle<T> {
         if self.would_deadlock() {
             return Err(JoinError::WouldDeadlock);
         }
-        // Without a limit there is always an answer.
-        self.wait(None).unwrap_or(Err(JoinError::WouldDeadlock))
+        self.wait(None);
+        self.join.take() // without a limit there is always an answer
     }
 
     /// Waits for the task for at most `limit`, blocking the calling thread.
@@ -122,20 +125,37 @@ impl<T> JoinHandle<T> {
     /// ```
     #[cfg(feature = "std")]
     pub fn join_timeout(mut self, limit: Duration) -> Result<Result<T, JoinError>, Self> {
-        if let Some(outcome) = self.join.try_take() {
-            return Ok(outcome);
+        if !self.is_finished() && !limit.is_zero() {
+            if self.would_deadlock() {
+                return Ok(Err(JoinError::WouldDeadlock));
+            }
+            self.wait(Instant::now().checked_add(limit));
         }
-        if self.join.is_taken() {
-            return Ok(Err(JoinError::Closed));
-        }
-        if limit.is_zero() {
-            return Err(self);
-        }
-        if self.would_deadlock() {
-            return Ok(Err(JoinError::WouldDeadlock));
-        }
-        let deadline = Instant::now().checked_add(limit);
-        self.wait(deadline).ok_or(self)
+        self.try_join()
+    }
+
+    /// The task's result if it has ended, or the handle back. Never waits, on whichever thread.
+    ///
+    /// The one way to a result without the standard library and without a waker.
+    ///
+    /// # Errors
+    ///
+    /// The handle comes back as `Err` if the task has not ended. The inner result is as the task ended:
+    /// [`JoinError::Cancelled`], [`JoinError::Panicked`] or [`JoinError::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::bare::Loop;
+    ///
+    /// let mut bare = Loop::new(|| ());
+    /// let task = bare.spawn_local(async { 42 });
+    /// let task = task.try_join().unwrap_err(); // it has not run
+    /// bare.turn(0);
+    /// assert_eq!(task.try_join().unwrap().unwrap(), 42);
+    /// ```
+    pub fn try_join(mut self) -> Result<Result<T, JoinError>, Self> {
+        if self.is_finished() { Ok(self.join.take()) } else { Err(self) }
     }
 
     /// Whether the task has ended. Once true, `join` does not block, from whichever thread.
@@ -296,20 +316,31 @@ impl<T> JoinHandle<T> {
         !self.is_finished() && self.join.register(waker)
     }
 
+    /// Whether the task has not ended, and cannot while this thread waits for it.
     #[cfg(feature = "std")]
-    fn would_deadlock(&self) -> bool {
-        !self.is_finished() && context::home(self.join.mailbox()).is_some()
+    pub(crate) fn would_deadlock(&self) -> bool {
+        !self.is_finished()
+            && (context::lives_here(self.join.mailbox()) || context::is_own_job(self.id()))
     }
 
+    /// What a poll that found nothing says where nothing can come before this thread goes on.
     #[cfg(feature = "std")]
-    fn wait(&mut self, deadline: Option<Instant>) -> Option<Result<T, JoinError>> {
-        if let Some(outcome) = self.join.try_take() {
-            return Some(outcome);
+    fn would_wait_for_ever(&self) -> bool {
+        context::is_held(self.join.mailbox(), self.id()) && !self.is_finished()
+    }
+
+    /// Blocks until the task has ended, or the deadline comes.
+    #[cfg(feature = "std")]
+    fn wait(&mut self, deadline: Option<Instant>) {
+        if !self.is_finished() {
+            park::wait(deadline, |waker| {
+                let waits = match waker {
+                    Some(waker) => self.join.leave_waker(waker),
+                    None => !self.join.is_done(),
+                };
+                if waits { Poll::Pending } else { Poll::Ready(()) }
+            });
         }
-        park::wait(deadline, |waker| match waker {
-            Some(waker) => self.join.poll(&mut Context::from_waker(waker)),
-            None => self.join.try_take().map_or(Poll::Pending, Poll::Ready),
-        })
     }
 }
 
@@ -318,7 +349,12 @@ impl<T> Future for JoinHandle<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.join.poll(cx)
+        let polled = self.join.poll(cx);
+        #[cfg(feature = "std")]
+        if polled.is_pending() && self.would_wait_for_ever() {
+            return Poll::Ready(Err(JoinError::WouldDeadlock));
+        }
+        polled
     }
 }
 

@@ -26,7 +26,7 @@
 //! | run a loop on a thread of its own | [`LoopThread`], or a [`Builder`] for names, stacks and hooks |
 //! | hand it work, from any thread | [`Handle::spawn`], [`Handle::spawn_with`], [`Handle::call`] |
 //! | wait for a task, or end it | [`JoinHandle`], [`Canceller`], [`Handle::cancel`] by [`TaskId`] |
-//! | spawn, sleep and yield inside of tasks | [`spawn_local`], [`mod@time`], [`yield_now`] |
+//! | spawn, sleep and yield inside of tasks | [`spawn_local`], [`mod@time`], [`yield_now`], [`yield_if_due`] |
 //! | end the loop and learn what was left | [`Shutdown`], [`ShutdownReport`] |
 //! | drive a loop on a thread of yours | [`Executor`], [`block_on`] |
 //! | run without the standard library | [`bare::Loop`] |
@@ -37,6 +37,34 @@
 //! Futures, closures and what they own are polled and dropped on the loop's thread only, once they
 //! were accepted; blocking jobs run, and end, on threads of their pool. A method that would have to
 //! wait for the loop on the loop's own thread gives an error instead.
+//!
+//! # Signals
+//!
+//! A signal handler may not wake, spawn, call or cancel: it may have interrupted the loop's own thread in
+//! the middle of a change of its queues, or a thread that holds the lock under which a sleeping loop is
+//! woken. A handler writes to a pipe, or to a socket, and a thread or a task that reads it does the rest:
+//!
+//! ```
+//! # #[cfg(all(feature = "std", target_os = "linux"))]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::io::Read;
+//! use std::os::unix::net::UnixStream;
+//!
+//! let side = sideloop::LoopThread::start()?;
+//! let (bell, mut rings) = UnixStream::pair()?;
+//! signal_hook::low_level::pipe::register(signal_hook::consts::SIGHUP, bell)?; // writes one byte
+//! let (handle, (tell, told)) = (side.handle().clone(), std::sync::mpsc::channel());
+//! std::thread::spawn(move || {
+//!     while rings.read_exact(&mut [0]).is_ok() {
+//!         let tell = tell.clone();
+//!         handle.call(move || tell.send("reload")).detach();
+//!     }
+//! });
+//! signal_hook::low_level::raise(signal_hook::consts::SIGHUP)?;
+//! assert_eq!(told.recv()?, "reload");
+//! # Ok(()) }
+//! # #[cfg(not(all(feature = "std", target_os = "linux")))] fn main() {}
+//! ```
 //!
 //! # Memory
 //!
@@ -74,6 +102,7 @@ pub mod fuzzing;
 
 mod error;
 mod id;
+mod identity;
 mod sync;
 mod tick;
 
@@ -85,6 +114,8 @@ pub mod bare;
 #[cfg(feature = "std")]
 mod blocking;
 mod cancel;
+#[cfg(feature = "std")]
+mod ending;
 #[cfg(feature = "std")]
 mod group;
 #[cfg(feature = "std")]
@@ -106,15 +137,22 @@ mod shutdown;
 mod spawning;
 #[cfg(feature = "std")]
 pub mod time;
+mod unwinding;
+#[cfg(feature = "std")]
+mod waiting;
+#[cfg(feature = "std")]
+mod yielding;
 
 pub use crate::cancel::{CancelOnDrop, Canceller};
 pub use crate::error::{JoinError, PanicPayload};
 pub use crate::id::TaskId;
+pub use crate::identity::TaskIdentity;
 pub use crate::join::JoinHandle;
 pub use crate::task::state::CancelRequest;
 
 #[cfg(feature = "std")]
 pub use crate::{
+    ending::{Closed, Closing},
     error::{BoxError, Cancelled, SpawnError, StartError, ZeroPeriod},
     group::TaskGroup,
     guard::{CancelGuard, Requested, cancel_requested},
@@ -127,7 +165,9 @@ pub use crate::{
     runtime::watchdog::Stall,
     shutdown::{Shutdown, ShutdownReport},
     spawning::{
-        LocalHandle, TaskBuilder, YieldNow, current, current_task, spawn_local, try_current,
-        yield_now,
+        LocalHandle, TaskBuilder, current, current_task, current_task_name, spawn_local,
+        try_current,
     },
+    waiting::SpawnWhenFree,
+    yielding::{YieldNow, yield_if_due, yield_now},
 };

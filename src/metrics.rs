@@ -8,7 +8,7 @@ use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
 use crate::runtime::local::Local;
-use crate::task::tally::Tally;
+use crate::runtime::shared::Shared;
 
 /// What is known of one task.
 ///
@@ -70,6 +70,9 @@ pub struct Metrics {
     pub panicked: u64,
     /// Tasks that have not ended.
     pub live: u64,
+    /// Submissions of tasks that were not taken: after the request to shut down, or because a bounded
+    /// queue was full. Counted on the thread that made them.
+    pub refused: u64,
     /// Polls of tasks.
     pub polls: u64,
     /// Wakes of tasks on the loop's own thread.
@@ -90,7 +93,7 @@ pub struct Metrics {
     /// How often the loop has slept in its driver; each is one of `parks`, too.
     #[cfg(all(feature = "io", unix))]
     pub io_waits: u64,
-    /// Tasks that waited to be polled when the loop last looked; and, if it has a
+    /// Tasks that waited to be polled when the loop last looked; and, where it has a
     /// [capacity](crate::Builder::capacity), the submissions that it has not taken in yet (without one
     /// they are not counted).
     pub queued: u64,
@@ -99,7 +102,9 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn read(tally: &Tally, queued: usize, busy: Duration) -> Self {
+    pub(crate) fn read(shared: &Shared) -> Self {
+        let tally = &shared.mailbox.tally;
+        let (closed, full) = shared.refused();
         // What has ended is read first, so that it is never more than what was spawned.
         let (finished, cancelled) = (tally.finished.get(), tally.cancelled.get());
         let panicked = tally.panicked.get();
@@ -110,6 +115,7 @@ impl Metrics {
             cancelled,
             panicked,
             live: spawned.saturating_sub(finished + cancelled + panicked),
+            refused: closed + full,
             polls: tally.polls.get(),
             local_wakes: tally.local_wakes.get(),
             remote_wakes: tally.remote_wakes.get(),
@@ -121,8 +127,8 @@ impl Metrics {
             io_events: tally.io_events.get(),
             #[cfg(all(feature = "io", unix))]
             io_waits: tally.io_waits.get(),
-            queued: tally.ready.get() + queued as u64,
-            busy,
+            queued: tally.ready.get() + shared.submitted() as u64,
+            busy: shared.busy(),
         }
     }
 }
@@ -188,7 +194,6 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let shared = self.shared();
-        Metrics::read(&shared.mailbox.tally, shared.submitted(), shared.busy())
+        Metrics::read(self.shared())
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod closing;
 pub(crate) mod context;
 #[cfg(all(feature = "io", unix))]
 pub(crate) mod driver;
+pub(crate) mod event;
 pub(crate) mod executor;
 pub(crate) mod gate;
 pub(crate) mod guards;
@@ -19,11 +20,12 @@ pub(crate) mod objects;
 pub(crate) mod park;
 pub(crate) mod parker;
 pub(crate) mod patience;
+mod room;
 pub(crate) mod shared;
 pub(crate) mod slack;
-pub(crate) mod started;
 pub(crate) mod thread;
 pub(crate) mod thread_waker;
+pub(crate) mod waiters;
 pub(crate) mod watchdog;
 
 #[cfg(all(test, not(loom), target_has_atomic = "64"))]

@@ -1,33 +1,38 @@
 //! The second floor: one turn of the loop, told the time and driven from above.
 //!
-//! A turn takes in what other threads pushed, fires the timers that are due, and runs one batch of
+//! A turn takes in some of what other threads pushed, fires the timers that are due, and runs one batch of
 //! ready tasks. Deterministic: no thread, no clock, no blocking; what it needs of the world it asks
 //! its [`Host`]. Every borrow here is short, and none is open while user code runs.
 
 mod alarm;
+pub(crate) mod arena;
 mod host;
 mod index;
+mod intake;
+mod mix;
 pub(crate) mod registry;
 mod timers;
 pub(crate) mod wheel;
 
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::future::Future;
 use core::panic::Location;
 
 pub(crate) use self::alarm::{Alarm, HostWaker};
 pub(crate) use self::host::{Activity, Details, Ended, Host};
+use self::intake::Intake;
 use self::registry::{Entry, Registry};
 use self::wheel::Wheel;
-use crate::error::JoinError;
 use crate::id::{Serials, TaskId};
 pub(crate) use crate::task::cell::Subject;
 use crate::task::cell::{End, Label, Origin};
 use crate::task::join::{Join, TaskRef};
-use crate::task::loop_side::{Intake, LoopSide, News};
+use crate::task::loop_side::{Enrolled, LoopSide};
+use crate::task::mailbox::{Mailbox, Parked};
 use crate::task::run::{Ending, Ran};
 use crate::task::shuffle::Shuffle;
+use crate::task::spawn::{NewTask, Vacant};
 use crate::task::state::{CancelRequest, Request};
 use crate::tick::Tick;
 
@@ -44,12 +49,15 @@ pub(crate) struct Done {
 pub(crate) struct Scheduler {
     pub(crate) side: LoopSide,
     registry: RefCell<Registry>,
+    intake: Intake,
     timers: RefCell<Wheel<Alarm>>,
     /// The waker of the future that the host itself polls beside the tasks.
     pub(crate) host_waker: HostWaker,
     serials: Serials,
     /// What the order of each batch is drawn from, if it is drawn.
     shuffle: Option<RefCell<Shuffle>>,
+    /// All timers are being forgotten, and none is armed meanwhile.
+    disarms: Cell<bool>,
 }
 
 impl Scheduler {
@@ -58,10 +66,12 @@ impl Scheduler {
         Self {
             side,
             registry: RefCell::default(),
+            intake: Intake::default(),
             timers: RefCell::new(Wheel::new(start)),
             host_waker: HostWaker::default(),
             serials: Serials::default(),
             shuffle: None,
+            disarms: Cell::new(false),
         }
     }
 
@@ -71,20 +81,55 @@ impl Scheduler {
         self
     }
 
-    /// Spawns on the loop's thread.
+    /// A cell for a task that is spawned on the loop's thread.
+    #[inline]
+    pub(crate) fn vacant<F: Future, L: Label>(
+        &self,
+        label: L,
+        location: &'static Location<'static>,
+    ) -> Vacant<F, L> {
+        self.side.vacant(label, Origin { serial: self.serials.draw(), location })
+    }
+
+    /// Spawns what was made in such a cell.
     #[inline]
     pub(crate) fn spawn<F: Future, L: Label>(
         &self,
-        future: F,
-        label: L,
-        location: &'static Location<'static>,
+        task: NewTask<F, L>,
         since: Tick,
     ) -> Join<F::Output> {
-        let origin = Origin { serial: self.serials.draw(), location };
-        let (task, join) = self.side.spawn(future, label, origin);
+        let (task, join) = self.side.adopt(task);
         self.side.tally().spawned.add(1);
-        self.registry.borrow_mut().insert(task, since);
+        self.enroll(task, since);
         join
+    }
+
+    #[inline]
+    fn enroll(&self, task: Enrolled, since: Tick) {
+        let enrolled = self.registry.borrow_mut().insert(task, since);
+        if let Err(task) = enrolled {
+            self.enroll_with_room(task, since);
+        }
+    }
+
+    /// An allocator is user code: it may come back here, and take the room.
+    #[cold]
+    #[inline(never)]
+    fn enroll_with_room(&self, mut task: Enrolled, since: Tick) {
+        loop {
+            registry::make_room(&self.registry);
+            self.side.provide_for(self.live() + registry::PAGE);
+            let enrolled = self.registry.borrow_mut().insert(task, since);
+            let Err(back) = enrolled else { return };
+            task = back;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tidy_registry(&self) {
+        registry::tidy(&self.registry);
+        self.side.provide_for(self.live() + registry::PAGE);
     }
 
     /// The number of the next task that is spawned on the loop's thread.
@@ -95,58 +140,25 @@ impl Scheduler {
     /// One turn, with at most `batch` polls. Never blocks, except in user code.
     #[inline]
     pub(crate) fn turn(&self, host: &impl Host, batch: usize) -> Done {
-        self.take_in_all(host);
+        self.take_in_some(host, batch);
         let mut done = Done::default();
         self.fire_timers(host, &mut done);
         self.run_batch(host, batch, &mut done);
         done
     }
 
-    /// 1. What other threads sent.
-    #[inline]
-    pub(crate) fn take_in_all(&self, host: &impl Host) {
-        let intake = self.side.take_all();
-        if !intake.is_empty() {
-            self.take_in(intake, host);
-        }
-    }
-
-    fn take_in(&self, mut intake: Intake, host: &impl Host) {
-        while let Some(news) = intake.next(&self.side) {
-            match news {
-                News::Spawned(task) => {
-                    self.serials.passed(task.id().as_u64());
-                    let since = host.now();
-                    self.registry.borrow_mut().insert(task, since);
-                    self.side.tally().spawned.add(1);
-                    host.admitted();
-                }
-                News::Control(task) => {
-                    let (ending, _) = match self.side.run_now(&task) {
-                        Ran::Ended(ending, end) | Ran::Dropped(ending, end) => (ending, end),
-                        // Control requests are ready at once; this is for the type's sake.
-                        Ran::Pending | Ran::Nothing | Ran::Asked(_) => {
-                            self.side.end(&task, JoinError::Closed)
-                        }
-                    };
-                    if let Some(lost) = ending.complete(task, &self.side) {
-                        host.lost(lost);
-                    }
-                }
-            }
-        }
-    }
-
     /// 3. Tasks that can run.
     #[inline]
     fn run_batch(&self, host: &impl Host, batch: usize, done: &mut Done) {
         self.side.tally().ready.set(self.side.ready());
-        self.side.begin_batch(batch);
+        if self.side.begin_batch(batch) {
+            self.side.provide_for(self.live() + registry::PAGE);
+        }
         if let Some(shuffle) = &self.shuffle {
             self.side.draw_batch(&mut shuffle.borrow_mut());
         }
         done.polls +=
-            if host.watches() { self.poll_watched(host) } else { self.poll_all::<false>(host) };
+            if host.looks_on() { self.poll_watched(host) } else { self.poll_all::<false>(host) };
         self.side.tally().ready.set(self.side.ready());
     }
 
@@ -164,7 +176,12 @@ impl Scheduler {
         let mut batch = self.side.batch();
         while let Some(popped) = batch.next() {
             if WATCHED {
-                host.begins(popped.subject());
+                if popped.give_place_up() {
+                    host.admitted();
+                }
+                if host.watches() {
+                    host.begins(popped.subject());
+                }
             }
             let ran = match popped.run() {
                 Ran::Asked(asked) => {
@@ -173,7 +190,7 @@ impl Scheduler {
                 }
                 ran => ran,
             };
-            if WATCHED {
+            if WATCHED && host.watches() {
                 host.returns();
             }
             let (ending, how, polls) = match ran {
@@ -197,7 +214,13 @@ impl Scheduler {
     /// Lets a task go whose future is gone: out of the registry first, then its joiner is told.
     #[inline(always)]
     fn retire(&self, ending: Ending<'_>, how: End, host: &impl Host) {
-        let entry = self.registry.borrow_mut().retire(&ending);
+        let (entry, is_untidy) = {
+            let mut registry = self.registry.borrow_mut();
+            (registry.retire(&ending), registry.is_untidy())
+        };
+        if is_untidy {
+            self.tidy_registry();
+        }
         // A task that runs was taken in, and is removed here alone: without its entry it would leak.
         debug_assert!(entry.is_some(), "{:?} was not registered", ending.id());
         if let Some(entry) = entry {
@@ -229,10 +252,30 @@ impl Scheduler {
     }
 
     /// What there is to say of each task that has not ended, in spawn order.
-    pub(crate) fn snapshot(&self) -> Vec<Details> {
-        let registry = self.registry.borrow();
-        let entries = registry.ids().into_iter().filter_map(|id| registry.get(id));
-        entries.map(|entry| self.details(entry)).collect()
+    pub(crate) fn snapshot(&self, now: Tick) -> Vec<Details> {
+        let ids = self.ids();
+        let mut all = Vec::with_capacity(ids.len());
+        for id in ids {
+            let details = self.registry.borrow().get(id).map(|entry| self.details(entry));
+            all.extend(details);
+        }
+        if self.side.has_arrivals() {
+            let new =
+                |subject| Details { subject, activity: Activity::Ready, polls: 0, since: now };
+            all.extend(self.side.waiting().map(new));
+            all.sort_unstable_by_key(|details| details.subject.id);
+        }
+        self.charge(all.len());
+        all
+    }
+
+    /// The ids of all tasks, in spawn order. Nothing is allocated while the registry is borrowed.
+    pub(crate) fn ids(&self) -> Vec<TaskId> {
+        let mut ids = Vec::new();
+        while !self.registry.borrow().list(&mut ids) {
+            ids.reserve(self.live());
+        }
+        ids
     }
 
     fn details(&self, entry: &Entry) -> Details {
@@ -251,6 +294,11 @@ impl Scheduler {
         self.side.is_idle()
     }
 
+    /// Declares the loop asleep for its host. `false`: there is something to do.
+    pub(crate) fn rest(&self) -> bool {
+        self.side.park() == Parked::Asleep
+    }
+
     /// How many tasks have not ended.
     pub(crate) fn live(&self) -> usize {
         self.registry.borrow().len()
@@ -258,10 +306,18 @@ impl Scheduler {
 
     /// Asks one task to end.
     pub(crate) fn request(&self, id: TaskId, what: Request) -> CancelRequest {
-        self.registry
-            .borrow()
-            .get(id)
-            .map_or(CancelRequest::NotFound, |entry| entry.task.request(what))
+        // Outside of the run to ask may ring a host's bell, so no borrow is open. A reference costs two
+        // read-modify-writes; inside there is room in the urgent queue, and that is all that it takes.
+        if !Mailbox::is_current(self.side.mailbox()) {
+            return self.task(id).map_or(CancelRequest::NotFound, |task| task.request(what));
+        }
+        let registry = self.registry.borrow();
+        registry.get(id).map_or(CancelRequest::NotFound, |entry| entry.task.request(what))
+    }
+
+    /// Whether the task has not ended, as far as the loop knows.
+    pub(crate) fn knows(&self, id: TaskId) -> bool {
+        self.registry.borrow().get(id).is_some()
     }
 
     /// A reference to a task that has not ended.
@@ -269,41 +325,35 @@ impl Scheduler {
         self.registry.borrow().get(id).map(|entry| entry.task.task())
     }
 
-    /// Asks every task to end.
-    pub(crate) fn request_all(&self, what: Request) {
-        for id in self.registry.borrow().ids() {
-            self.request(id, what);
-        }
-    }
-
     /// Ends every task here and now, in spawn order; runs their destructors.
     pub(crate) fn end_all(&self, host: &impl Host) {
-        let ids = self.registry.borrow().ids();
-        for id in ids {
+        for id in self.ids() {
             // A destructor may spawn, wake and cancel, and may have ended nothing of ours.
-            let entry = self.registry.borrow_mut().remove(id);
-            if let Some(entry) = entry {
-                let _ = entry.task.request(Request::Abort);
-                // A job that runs on is not of this loop any more: its handle cannot say how it ends.
-                let pinned = entry.task.is_pinned();
-                let reason = if pinned { JoinError::Closed } else { JoinError::Cancelled };
-                if host.watches() {
-                    host.begins(entry.task.subject());
+            let task =
+                self.registry.borrow().get(id).map(|entry| self.side.out_of_turn(&entry.task));
+            if let Some(task) = task {
+                if task.give_place_up() {
+                    host.admitted();
                 }
-                let (ending, how) = self.side.end(&entry.task, reason);
+                if host.watches() {
+                    host.begins(task.subject());
+                }
+                // It stays registered meanwhile: a panic that nobody catches leaves it to be told.
+                let (ending, how) = task.abort();
                 if host.watches() {
                     host.returns();
                 }
-                self.complete(ending, how, entry, host);
+                self.retire(ending, how, host);
             }
         }
     }
 
     /// Ends the loop: what still lives is ended, and nothing comes in any more.
     pub(crate) fn close(&self, host: &impl Host) {
+        self.take_in_all(host);
         self.end_all(host);
         // What was accepted until this very moment is ended, and reported, like the rest.
-        self.take_in(self.side.close(), host);
+        self.take_in_the_last(host);
         self.end_all(host);
         self.side.resume();
         self.run_batch(host, usize::MAX, &mut Done::default());

@@ -7,6 +7,20 @@ use crate::tick::{Tick, nanos};
 
 /// How a loop is to end: first let tasks finish, then cancel, then abort, each under its limit.
 ///
+/// From the request on other threads' submissions are refused, blocking jobs' included, and
+/// [`Handle::closing`](crate::Handle::closing) is ready. Then the loop goes through these phases, of which any
+/// but the last may be left out, and is over as soon as nothing lives:
+///
+/// | phase | a task that lives | a task that is spawned by tasks, callbacks and destructors of the loop |
+/// |---|---|---|
+/// | [drain](Shutdown::drain) | may finish. [Repeated calls](crate::Handle::call_every) end. A task that would never end by itself awaits `closing` | is taken |
+/// | [cancel](Shutdown::graceful) | is cancelled: told, where it holds a [`CancelGuard`](crate::CancelGuard), else dropped | is taken, as part of a clean-up: it is not cancelled, and is aborted with what spawned it |
+/// | abort | is dropped, in the order of the spawns | is refused |
+///
+/// In the cancel phase every task is asked that lived when it began, some in each turn if they are many, and each
+/// one that another thread submitted before the request and the loop finds later. Blocking jobs that run cannot be ended: the
+/// loop waits for them until the abort phase.
+///
 /// # Examples
 ///
 /// ```
@@ -51,7 +65,9 @@ impl Shutdown {
         Self { drain: Duration::ZERO, grace: Some(grace) }
     }
 
-    /// Before that, lets tasks finish for up to `limit`. Work that they spawn meanwhile is accepted.
+    /// Before that, lets tasks finish for up to `limit`, or until there are none. Repeated calls end when it
+    /// begins; a task that waits for ever and is not told, by [`Handle::closing`](crate::Handle::closing), makes it
+    /// take all of its limit.
     pub const fn drain(mut self, limit: Duration) -> Self {
         self.drain = limit;
         self
@@ -91,8 +107,10 @@ pub(crate) enum Phase {
     Running,
     /// Tasks may finish, and spawn.
     Draining,
-    /// Tasks have been cancelled, and may clean up.
+    /// Tasks are cancelled, and may clean up.
     Cancelling,
+    /// What is left is dropped, and nothing is accepted any more.
+    Aborting,
     /// Nothing lives any more, and nothing is accepted.
     Ended,
 }
@@ -118,6 +136,9 @@ pub(crate) enum Phase {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct ShutdownReport {
+    /// How many submissions of tasks were refused. The handle of each says
+    /// [`JoinError::Closed`](crate::JoinError::Closed); [`try_spawn`](crate::Handle::try_spawn) gave the future back.
+    pub refused: u64,
     /// How many tasks ended with a value.
     pub finished: u64,
     /// What was cancelled and ended in time.

@@ -2,18 +2,19 @@
 
 use std::future::Future;
 use std::panic::Location;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use futures_task::{LocalFutureObj, LocalSpawn, SpawnError as Refused};
 
+use crate::guard::CancelGuard;
 use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
+use crate::runtime::blocking::current_job;
 use crate::runtime::context;
 use crate::runtime::local::Local;
+use crate::runtime::shared::Refusal;
 
 /// A task that is about to be spawned, with what it is to be called. Made by [`Handle::task`].
 ///
@@ -63,10 +64,8 @@ impl<'a> TaskBuilder<'a> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        match self.name {
-            Some(name) => self.handle.start(future, name, Location::caller()),
-            None => self.handle.spawn(future),
-        }
+        let (way, vacant) = self.handle.shared().open(self.name, Location::caller());
+        JoinHandle::new(self.handle.shared().spawn(way, vacant.fill(future)))
     }
 
     /// Spawns as [`Handle::spawn_with`] does.
@@ -77,8 +76,43 @@ impl<'a> TaskBuilder<'a> {
         F: Future + 'static,
         F::Output: Send + 'static,
     {
-        let Some(name) = self.name else { return self.handle.spawn_with(make) };
-        JoinHandle::new(self.handle.shared().spawn_with(make, name, Location::caller()))
+        let (way, vacant) = self.handle.shared().open_deferred(self.name, Location::caller());
+        JoinHandle::new(self.handle.shared().spawn(way, vacant.plant(make)))
+    }
+
+    /// Spawns the future that `make` makes, guarded from this call on: as [`Handle::spawn_with`], but a
+    /// cancel that comes before the first poll is told to the task, which is polled all the same.
+    ///
+    /// `make` is called in the first poll, with the guard of its task. A guard that is dropped in there
+    /// protects no longer: see [`CancelGuard`]. An abort before the first poll drops `make` uncalled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown};
+    /// use std::time::Duration;
+    ///
+    /// let side = LoopThread::start()?;
+    /// let answer = side.handle().task().name("request").spawn_guarded(|guard| async move {
+    ///     let answer = guard.run(async { "in full" }).await; // or a cancel, if that is sooner
+    ///     answer.unwrap_or("try again later")
+    /// });
+    /// side.shutdown(Shutdown::graceful(Duration::from_secs(1)));
+    /// assert!(["in full", "try again later"].contains(&answer.join()?));
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn spawn_guarded<C, F>(self, make: C) -> JoinHandle<F::Output>
+    where
+        C: FnOnce(CancelGuard) -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let make = move || make(CancelGuard::new());
+        let (shared, location) = (self.handle.shared(), Location::caller());
+        let (way, vacant) = shared.open_deferred(self.name, location);
+        JoinHandle::new(shared.spawn(way, vacant.plant(make).guarded()))
     }
 
     /// Runs a blocking job as [`Handle::spawn_blocking`] does.
@@ -103,10 +137,8 @@ impl<'a> TaskBuilder<'a> {
     pub fn spawn_local<F: Future + 'static>(self, future: F) -> JoinHandle<F::Output> {
         let local = context::home(&self.handle.shared().mailbox)
             .expect("TaskBuilder::spawn_local was called on a thread where the loop does not live");
-        JoinHandle::new(match self.name {
-            Some(name) => local.spawn_local(future, name, Location::caller()),
-            None => local.spawn_local(future, (), Location::caller()),
-        })
+        let (taken, vacant) = local.open(self.name, Location::caller());
+        JoinHandle::new(local.spawn_local(taken, vacant.fill(future)))
     }
 }
 
@@ -159,18 +191,22 @@ impl LocalHandle {
 
     /// Spawns a future that cannot leave this thread.
     ///
-    /// If the loop was asked to shut down, the future is dropped and the handle reports
-    /// [`JoinError::Closed`](crate::JoinError::Closed).
+    /// If the loop was asked to shut down, and is outside of its run or in its abort phase, the future is
+    /// dropped and the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        JoinHandle::new(self.local.spawn_local(future, (), Location::caller()))
+        let (taken, vacant) = self.local.open((), Location::caller());
+        JoinHandle::new(self.local.spawn_local(taken, vacant.fill(future)))
     }
 }
 
 impl LocalSpawn for LocalHandle {
     #[track_caller]
     fn spawn_local_obj(&self, future: LocalFutureObj<'static, ()>) -> Result<(), Refused> {
-        self.status_local()?;
+        if let Err(refused) = self.status_local() {
+            self.local.shared.refusal(Refusal::Closed);
+            return Err(refused);
+        }
         self.spawn_local(future).detach();
         Ok(())
     }
@@ -192,7 +228,9 @@ fn here(caller: &str) -> Rc<Local> {
 
 /// Spawns a future that need not be `Send` on the loop that the caller is running on.
 ///
-/// It goes straight to the ready queue, wakes nobody, and is first polled in a later turn.
+/// It goes straight to the ready queue, wakes nobody, and is first polled in a later turn. In a
+/// [shutdown](crate::Shutdown) it is taken until the abort phase begins; after that the future is dropped and
+/// the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
 ///
 /// # Panics
 ///
@@ -212,14 +250,16 @@ fn here(caller: &str) -> Rc<Local> {
 /// ```
 #[track_caller]
 pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
-    JoinHandle::new(here("spawn_local").spawn_inside(future, Location::caller()))
+    let local = here("spawn_local");
+    let (taken, vacant) = local.open((), Location::caller());
+    JoinHandle::new(local.spawn_inside(taken, vacant.fill(future)))
 }
 
-/// The handle of the loop that the caller is running on.
+/// The handle of the loop that the caller is running on, or that its blocking job was spawned on.
 ///
 /// # Panics
 ///
-/// Outside of a loop's run. [`try_current`] does not.
+/// Outside of a loop's run and of a blocking job. [`try_current`] does not.
 ///
 /// # Examples
 ///
@@ -236,10 +276,14 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
 #[must_use]
 #[track_caller]
 pub fn current() -> Handle {
-    here("current").handle()
+    match try_current() {
+        Some(handle) => handle,
+        None => here("current").handle(), // which says that there is none
+    }
 }
 
-/// The handle of the loop that the caller is running on, if there is one.
+/// The handle of the loop that the caller is running on, or that its blocking job was spawned on, if there
+/// is one.
 ///
 /// # Examples
 ///
@@ -249,10 +293,12 @@ pub fn current() -> Handle {
 /// ```
 #[must_use]
 pub fn try_current() -> Option<Handle> {
-    context::current().map(|local| local.handle())
+    let here = context::current().map(|local| local.handle());
+    here.or_else(|| context::job_of().map(Handle::new))
 }
 
-/// The id of the task that is being polled or dropped, on the loop that the caller is running on.
+/// The id of the task that is being polled, or whose future or output is being dropped, on the loop that the
+/// caller is running on; or of the blocking job that the caller is.
 ///
 /// `None` outside of a loop, in a hook, and in the future of a `block_on`, which is not a task.
 ///
@@ -268,60 +314,32 @@ pub fn try_current() -> Option<Handle> {
 /// ```
 #[must_use]
 pub fn current_task() -> Option<TaskId> {
-    context::current()?.scheduler.side.running()
-}
-
-/// Lets everything that is ready run before the caller goes on.
-///
-/// # Cancel safety
-///
-/// Strict: dropping it loses nothing.
-///
-/// # Examples
-///
-/// ```
-/// sideloop::block_on(async {
-///     let task = sideloop::spawn_local(async { 1 });
-///     sideloop::yield_now().await;
-///     sideloop::yield_now().await;
-///     assert!(task.is_finished());
-/// });
-/// ```
-pub fn yield_now() -> YieldNow {
-    YieldNow { yielded: false }
-}
-
-/// The future of [`yield_now`]: pending once.
-///
-/// # Cancel safety
-///
-/// Strict: dropping it loses nothing.
-///
-/// # Examples
-///
-/// ```
-/// use std::task::{Context, Poll, Waker};
-///
-/// let mut pause = std::pin::pin!(sideloop::yield_now());
-/// let mut cx = Context::from_waker(Waker::noop());
-/// assert!(std::future::Future::poll(pause.as_mut(), &mut cx).is_pending());
-/// assert!(std::future::Future::poll(pause.as_mut(), &mut cx).is_ready());
-/// ```
-#[derive(Debug)]
-#[must_use = "futures do nothing unless awaited"]
-pub struct YieldNow {
-    yielded: bool,
-}
-
-impl Future for YieldNow {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.yielded {
-            return Poll::Ready(());
-        }
-        self.yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
+    match context::current() {
+        Some(local) => local.scheduler.side.running(),
+        None => current_job().map(|job| job.id()),
     }
+}
+
+/// The name of the task that is being polled or dropped here, or of the blocking job that this thread
+/// runs, if it was given one.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let side = sideloop::LoopThread::start()?;
+/// let named = || side.handle().task().name("reader");
+/// let task = named().spawn(async { sideloop::current_task_name() });
+/// let job = named().spawn_blocking(sideloop::current_task_name);
+/// assert_eq!(task.join()?.as_deref(), Some("reader"));
+/// assert_eq!(job.join()?.as_deref(), Some("reader"));
+/// # Ok(()) }
+/// ```
+#[must_use]
+pub fn current_task_name() -> Option<Arc<str>> {
+    let task = match context::current() {
+        Some(local) => local.scheduler.side.running_task()?,
+        None => current_job()?,
+    };
+    task.subject().name
 }

@@ -68,6 +68,14 @@ pub(crate) mod fixed {
     }
 }
 
+/// Orders a sequentially consistent write before it and a read behind it in models: loom takes such accesses
+/// for acquire and release (loom#180), and knows this fence. Elsewhere the accesses are enough.
+#[inline(always)]
+pub(crate) fn order_for_models() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(Ordering::SeqCst);
+}
+
 #[cfg(not(loom))]
 mod lent {
     /// `core`'s cell with loom's interface: the pointer is lent to a closure.
@@ -110,13 +118,32 @@ mod real {
     #[cfg(feature = "std")]
     pub(crate) use crossbeam_channel as channel;
 
-    /// Starts a thread that nobody joins.
+    /// A thread that was started, to be joined or let go.
+    #[cfg(feature = "std")]
+    #[derive(Debug)]
+    pub(crate) struct Thread {
+        thread: std::thread::JoinHandle<()>,
+        process: u32,
+    }
+
+    #[cfg(feature = "std")]
+    impl Thread {
+        /// Waits until the thread has ended. In a forked child, where it is not, there is nothing to wait for.
+        pub(crate) fn join(self) {
+            if self.process == std::process::id() {
+                let _ = self.thread.join();
+            }
+        }
+    }
+
+    /// Starts a thread.
     #[cfg(feature = "std")]
     pub(crate) fn start_thread(
         name: &str,
         f: impl FnOnce() + Send + 'static,
-    ) -> std::io::Result<()> {
-        std::thread::Builder::new().name(name.into()).spawn(f).map(drop)
+    ) -> std::io::Result<Thread> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(f)?;
+        Ok(Thread { thread, process: std::process::id() })
     }
 
     /// What rouses those who wait under a lock.
@@ -153,6 +180,26 @@ mod real {
     std::thread_local! {
         /// The loop whose run the thread is inside: the address of its mailbox, or null.
         static CURRENT: core::cell::Cell<*const ()> = const { core::cell::Cell::new(core::ptr::null()) };
+
+        /// What waits on this thread until the output that is dropped on it is gone.
+        static LATE: core::cell::Cell<*const ()> = const { core::cell::Cell::new(core::ptr::null()) };
+    }
+
+    /// What waits until the output that this thread is dropping is gone; null if it drops none.
+    ///
+    /// Without `std` the answer is always null: nothing belongs to a thread.
+    pub(crate) fn late<T>() -> *const T {
+        #[cfg(feature = "std")]
+        return LATE.get().cast();
+        #[cfg(not(feature = "std"))]
+        core::ptr::null()
+    }
+
+    pub(crate) fn set_late<T>(late: *const T) {
+        #[cfg(feature = "std")]
+        LATE.set(late.cast());
+        #[cfg(not(feature = "std"))]
+        let _ = late;
     }
 
     /// The loop whose run this thread is inside, as the address of its mailbox; null for none.
@@ -235,17 +282,35 @@ mod modelled {
         }
     }
 
+    /// As the real one.
+    #[derive(Debug)]
+    pub(crate) struct Thread(thread::JoinHandle<()>);
+
+    impl Thread {
+        pub(crate) fn join(self) {
+            self.0.join().expect("models do not panic");
+        }
+    }
+
     /// As the real one; it always starts.
     pub(crate) fn start_thread(
         _name: &str,
         f: impl FnOnce() + Send + 'static,
-    ) -> std::io::Result<()> {
-        thread::spawn(f);
-        Ok(())
+    ) -> std::io::Result<Thread> {
+        Ok(Thread(thread::spawn(f)))
     }
 
     thread_local! {
         static CURRENT: core::cell::Cell<*const ()> = core::cell::Cell::new(core::ptr::null());
+        static LATE: core::cell::Cell<*const ()> = core::cell::Cell::new(core::ptr::null());
+    }
+
+    pub(crate) fn late<T>() -> *const T {
+        LATE.with(core::cell::Cell::get).cast()
+    }
+
+    pub(crate) fn set_late<T>(late: *const T) {
+        LATE.with(|own| own.set(late.cast()));
     }
 
     pub(crate) fn current() -> *const () {

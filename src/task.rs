@@ -17,9 +17,10 @@
 //! - **I4 (loop only)**: the notes, the ready link and the local queues, what a batch has in hand of them
 //!   included, are touched by the loop's thread alone; by its creator before the cell is published. No
 //!   user code runs meanwhile.
-//! - **I5 (stage)**: before `DONE` the stage is a future, touched as in I4 but lent to that future
-//!   while it is polled or dropped; with `DONE` it is an outcome, owned by the handle while `JOIN`
-//!   is set and by the loop otherwise, and read out once.
+//! - **I5 (stage)**: until `ENDED` is noted the stage is a future, touched as in I4 but lent to that
+//!   future while it is polled or dropped. `ENDED` is noted before its drop begins, and the stage is an
+//!   outcome when that is left, by a return or by unwinding. With `DONE` the outcome is the handle's
+//!   while `JOIN` is set and the loop's otherwise, and is read out, or dropped, once.
 //! - **I6 (link)**: the injection link is written by the thread that set `QUEUED`, before its push
 //!   succeeds; after that it is the loop's until it clears `QUEUED`.
 //! - **I7 (slot)**: the join waker's slot is the handle's while `WAKER` is clear, the loop's once
@@ -29,6 +30,11 @@
 //! - **I9 (kept blocks)**: a block that is kept after its cell was freed is in one list, of its exact layout,
 //!   and nobody else has it. In it is the header still, whose `owner` counts as one reference, and whose
 //!   ready link is the loop's. It is kept inside of the loop's run alone, and given up with the loop.
+//! - **I10 (unwinding)**: every call of user code may unwind. What it was called on has been noted as used
+//!   before; what is owed after it, a reference, a mark, an outcome, is paid by the drop of a local. A poll or
+//!   a destructor of a task that unwinds out of the floor leaves it `BROKEN`, enrolled and in the urgent
+//!   queue: whoever pops it, or closes the loop, ends and completes it. No user code runs while unwinding,
+//!   but at the end of the loop.
 
 #![allow(unsafe_code)] // the one floor that has any; the invariants are above
 
@@ -36,6 +42,7 @@ pub(crate) mod batch;
 pub(crate) mod cell;
 #[cfg(all(any(test, fuzzing), not(loom)))]
 pub(crate) mod choices;
+pub(crate) mod deferred;
 pub(crate) mod injection;
 pub(crate) mod join;
 pub(crate) mod loop_side;
@@ -47,9 +54,12 @@ pub(crate) mod state;
 pub(crate) mod tally;
 pub(crate) mod waker;
 
+mod adoption;
 mod blocks;
+mod carries;
 mod courier;
 mod notes;
 #[cfg(all(any(test, fuzzing), feature = "std", not(any(loom, shuttle))))]
 mod oracle;
 mod queues;
+mod urgent;

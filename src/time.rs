@@ -5,6 +5,7 @@
 //! | wait for a time | [`sleep()`], [`sleep_until`] | strict |
 //! | limit a future | [`timeout()`], [`timeout_at`] | that of the future; the limit itself is strict |
 //! | repeat on a grid | [`interval()`], [`interval_at`] | [`Interval::tick`] is strict |
+//! | wait by another loop's clock | [`Handle::sleep`], [`Handle::timeout`] | strict |
 //! | call from any thread | [`Handle::call_after`], [`call_at`], [`call_every`] | not futures: the call goes on when its handle is dropped |
 //!
 //! Strict means that dropping the future and asking again later is the same as waiting. A dropped or
@@ -52,6 +53,8 @@
 //! Where it counts, an [`Interval`] sees the sleep as missed ticks. What has to happen at a time of
 //! the calendar should look at `SystemTime` after each tick of a moderate interval.
 //!
+//! [`Handle::sleep`]: crate::Handle::sleep
+//! [`Handle::timeout`]: crate::Handle::timeout
 //! [`Handle::call_after`]: crate::Handle::call_after
 //! [`call_at`]: crate::Handle::call_at
 //! [`call_every`]: crate::Handle::call_every
@@ -61,6 +64,8 @@
 //! [mach_absolute_time]: https://developer.apple.com/documentation/kernel/1462446-mach_absolute_time
 //! [time stamps]: https://learn.microsoft.com/en-us/windows/win32/sysinfo/acquiring-high-resolution-time-stamps
 
+mod away;
+mod by_handle;
 mod calls;
 mod interval;
 mod sleep;

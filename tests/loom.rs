@@ -13,6 +13,7 @@
 //! | push against the end of the loop | `ends::spawn_against_the_end` | `push_after_close` |
 //! | the sleep word: push and unpark against the last look and park | `wakes::wake_against_poll` | `park_swaps` |
 //! | two wakers, one park | `wakes::two_wakers_one_park` | `unpark_without_sleep` |
+//! | a producer that is stopped in its push against the last look before a sleep | `wakes::a_producer_stopped_in_its_push_delays_nobody_else` | `no_last_look` |
 //! | the sleep word, and the lock and bell behind it | `parker::notify_against_sleep` | `last_look_outside_the_lock` |
 //! | the same, two producers: one ring for each sleep | `parker::two_producers_ring_once` | `late_ring_ends_the_next_sleep` |
 //! | the sleep word of a host that is told: push against the end of a run | `parker::push_against_the_end_of_a_run` | `rest_overwrites_a_bell` |
@@ -37,7 +38,6 @@
 //! | join: replaced wakers against completion | `joins::completion_against_replaced_wakers` | `reclaim_after_done` |
 //! | blocking join against completion against cancel | `guards::blocking_join_against_complete_against_cancel` | `cancelled_joiner_not_woken` |
 //! | shutdown against spawn against park | `gates::shutdown_against_spawn` | `bell_before_the_request` |
-//! | start handshake against a start that fails | `gates::start_against_its_failure` | `broken_promise_unheard` |
 //! | guard made against cancel | `guards::cancel_against_guard` | `guard_ignored` |
 //! | guard dropped against cancel | `guards::cancel_against_the_last_guards_drop` | `unguard_forgets_the_request` |
 //! | guard made against the drop of the one before | `requests::guard_against_the_drop_of_another` | `unguard_outside_of_the_lock` |
@@ -49,15 +49,19 @@
 //! | a job against its task, that is polled meanwhile | `jobs::result_against_poll` | `job_done_wakes_nobody` |
 //! | start of a blocking job against the end of the loop | `jobs::start_against_the_end` | `closure_left_to_the_worker` |
 //! | a job that comes against the end of an idle worker | `jobs::submit_against_an_idle_worker` | `idle_worker_leaves_unasked` |
+//! | a job that is queued against the end of its task | `jobs::queued_against_a_cancel` | `queued_job_is_left` |
+//! | the end of the loop against its workers | `jobs::end_against_a_job_that_runs_on` | `pool_waits_for_a_job_that_runs_on` |
 //! | a group: a member ends against who waits | `groups::end_against_who_waits` | `waiter_sleeps_unasked` |
 //! | the same, two wait for one member | `groups::two_wait_for_the_last_member` | `last_member_calls_nobody` |
 //! | the same, and one of them leaves | `groups::a_waiter_that_leaves_against_an_end` | `called_waiter_leaves` |
 //! | a group: a member is made against its end | `groups::member_made_against_its_end` | `ended_member_untold` |
+//! | what happens once to a loop, against who begins to wait for it | `events::wait_against_the_event` | `event_waiter_sleeps_unasked` |
 //! | a thread that blocks in a join against its wake | `threads::wake_against_wait` | `thread_rung_before_the_mark` |
 //! | a poll that begins against a watchdog that goes to rest | `watchdog::polls_against_rest` | `watchdog_sleeps_unasked` |
 //! | a poll that ends against a watchdog | `watchdog::a_poll_that_is_over` | `end_leaves_the_poll` |
 //! | the end of the loop against its watchdog | `watchdog::stop_against_rest` | `watchdog_rung_before_the_mark` |
 //! | bounded queue: room against who waits | `gates::room_for_who_waits`, `gates::two_wait_for_one_room` | `full_gate_unmarked`, `leave_wakes_nobody` |
+//! | the same, and who waits gives up | `gates::a_waiter_that_gives_up_against_room` | `served_waiter_keeps_its_place` |
 //! | bounded queue: who waits against shutdown | `gates::a_blocked_spawner_against_the_end` | `closing_wakes_nobody` |
 //! | serials of two words: two draw past the end of one | `serials::two_draw_past_an_edge` | `late_note_taken_as_it_is` |
 //! | a timer's key dropped elsewhere against its firing | `timers::key_dropped_elsewhere` | `stale_key_cancels` |
@@ -91,14 +95,15 @@ mod floor {
         pub(crate) mod bells;
         pub(crate) mod blocking;
         pub(crate) mod closing;
+        pub(crate) mod event;
         pub(crate) mod gate;
         pub(crate) mod guards {
             pub(crate) mod record;
         }
         pub(crate) mod main_future;
         pub(crate) mod parker;
-        pub(crate) mod started;
         pub(crate) mod thread_waker;
+        pub(crate) mod waiters;
         pub(crate) mod watchdog {
             pub(crate) mod watch;
         }
@@ -120,6 +125,8 @@ mod bells;
 mod closing;
 #[path = "loom/ends.rs"]
 mod ends;
+#[path = "loom/events.rs"]
+mod events;
 #[path = "loom/gates.rs"]
 mod gates;
 #[path = "loom/groups.rs"]

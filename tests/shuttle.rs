@@ -23,10 +23,14 @@ extern crate alloc;
 mod floor {
     #[path = "runtime/gate.rs"]
     pub(crate) mod gate;
+    #[path = "runtime/thread_waker.rs"]
+    pub(crate) mod thread_waker;
 
+    pub(crate) mod error;
+    pub(crate) mod id;
     pub(crate) mod sync;
 }
-pub(crate) use floor::sync;
+pub(crate) use floor::{error, id, sync};
 
 #[path = "shuttle/ends.rs"]
 mod ends;

@@ -8,6 +8,7 @@ mod simulation {
     mod calls;
     mod deeds;
     pub(crate) mod drive;
+    mod endings;
     mod model;
     mod outcomes;
     pub(crate) mod program;

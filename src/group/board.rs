@@ -20,15 +20,16 @@
 //!   and their panics end there. A waiter whose waker panicked may never know that it was called, so
 //!   it counts as not called, and another is.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use crate::error::{contain, discard, forget_payload};
+use crate::error::discard;
+use crate::runtime::waiters::{Ticket, Waiters, call};
 use crate::sync::{Mutex, MutexGuard};
 
-/// A waiter's place: the lower, the longer it has waited. It keeps it until it is answered.
-pub(crate) type Ticket = u64;
+/// Room for so many keys is kept.
+const FEW: usize = 64;
 
 /// The board. Its lock is the inner one: no other is taken under it.
 #[derive(Debug, Default)]
@@ -40,29 +41,20 @@ pub(crate) struct Told {
     /// The members that have ended and were not given out, in the order in which they told it.
     pub(crate) ended: VecDeque<usize>,
     /// Those who sleep.
-    waiters: BTreeMap<Ticket, Waker>,
-    last: Ticket,
+    pub(crate) waiters: Waiters,
 }
 
 impl Told {
-    /// Takes a waiter off; its waker is to be dropped outside of the locks.
-    pub(crate) fn take(&mut self, waiter: &mut Option<Ticket>) -> Option<Waker> {
-        waiter.take().and_then(|ticket| self.waiters.remove(&ticket))
-    }
-
-    /// Takes all waiters off, the longest waiting first; they are to be called outside of the locks.
-    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
-        std::mem::take(&mut self.waiters).into_values()
+    /// Takes the room out that keys had, if there is much and none is here; to be freed outside of the locks.
+    pub(crate) fn thin(&mut self) -> VecDeque<usize> {
+        let much = self.ended.is_empty() && self.ended.capacity() > FEW;
+        if much { std::mem::take(&mut self.ended) } else { VecDeque::new() }
     }
 
     /// Puts a waiter to sleep, in the place it had; gives its former waker back.
     pub(crate) fn put(&mut self, waiter: &mut Option<Ticket>, waker: Waker) -> Option<Waker> {
         debug_assert!(self.ended.is_empty(), "nobody sleeps while a key waits (B2)");
-        let ticket = *waiter.get_or_insert_with(|| {
-            self.last = self.last.wrapping_add(1);
-            self.last
-        });
-        self.waiters.insert(ticket, waker)
+        self.waiters.put(waiter, waker)
     }
 }
 
@@ -78,23 +70,24 @@ impl Board {
         self.call_one(told);
     }
 
-    /// Calls the waiter that has waited longest, once it has let go of the board.
+    /// Calls the waiter that has waited longest, once it has let go of the board. Of those whose wakers panic
+    /// each is called once, though it comes back: what sleeps again found no key (B2).
     pub(crate) fn call_one<'a>(&'a self, mut told: MutexGuard<'a, Told>) {
-        loop {
-            let first = told.waiters.pop_first();
+        let newest = told.waiters.newest();
+        let mut last = None;
+        while let Some((ticket, waker)) = told.waiters.pop_between(last, newest) {
             drop(told);
-            let Some((_, waker)) = first else { return };
             if call(waker) {
                 return;
             }
+            last = Some(ticket);
             told = self.lock();
         }
     }
 
     /// Whether the waiter sleeps and is to be called by a waker like `waker`.
     pub(crate) fn knows(&self, waiter: Option<Ticket>, waker: &Waker) -> bool {
-        let Some(ticket) = waiter else { return false };
-        self.lock().waiters.get(&ticket).is_some_and(|known| known.will_wake(waker))
+        waiter.is_some() && self.lock().waiters.knows(waiter, waker)
     }
 
     /// A waiter goes without an answer. If it had been called for a key, another is called instead.
@@ -103,18 +96,13 @@ impl Board {
             return; // it never slept, or it was answered
         }
         let mut told = self.lock();
-        let own = told.take(waiter);
+        let own = told.waiters.take(waiter);
         if own.is_none() && !told.ended.is_empty() {
             return self.call_one(told);
         }
         drop(told);
         discard(own);
     }
-}
-
-/// Wakes a waiter. `false`: its waker panicked.
-pub(crate) fn call(waker: Waker) -> bool {
-    contain(|| waker.wake()).map_err(forget_payload).is_ok()
 }
 
 /// The waker of one member: it tells the member's key, also where the group is gone and nobody looks.
@@ -145,7 +133,7 @@ mod tests {
     #[test]
     fn tickets_come_round_and_no_waiter_is_lost() {
         let board = Board::default();
-        board.lock().last = Ticket::MAX - 1;
+        board.lock().waiters.last = Ticket::MAX - 1;
         let waiters = [(); 3].map(|()| Arc::new(Teller { board: Arc::default(), key: 0 }));
         let mut tickets = [None; 3];
         for (ticket, waiter) in tickets.iter_mut().zip(&waiters) {
@@ -157,7 +145,7 @@ mod tests {
         assert_eq!(called(), [0, 1, 0]);
         board.leave(&mut tickets[1]); // the key is another's now
         assert_eq!(called(), [0, 1, 1]);
-        board.lock().take_all().for_each(|waker| assert!(call(waker)));
+        board.lock().waiters.take_all().for_each(|waker| assert!(call(waker)));
         assert_eq!(called(), [1, 1, 1]);
     }
 }

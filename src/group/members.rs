@@ -20,8 +20,9 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use super::board::{Board, Teller, Ticket, call};
+use super::board::{Board, Teller};
 use crate::error::discard;
+use crate::runtime::waiters::{Ticket, call};
 use crate::sync::{Mutex, MutexGuard};
 
 /// The handles of tasks that end together.
@@ -64,10 +65,14 @@ impl<M> Members<M> {
         if ended.is_none() && !is_empty {
             return Poll::Pending;
         }
-        let own = told.take(waiter);
-        let others = is_empty.then(|| told.take_all());
+        let own = told.waiters.take(waiter);
+        let others = is_empty.then(|| told.waiters.take_all());
+        // What a burst has left is freed outside of the locks.
+        let keys = told.thin();
+        let places = if is_empty { std::mem::take(&mut *members) } else { Slab::new() };
         drop(told);
         drop(members);
+        drop((keys, places));
         for waker in others.into_iter().flatten() {
             call(waker);
         }
@@ -97,7 +102,7 @@ impl<M> Members<M> {
         let members = std::mem::take(&mut *self.lock());
         members.into_iter().map(|(_, member)| member).for_each(each);
         // None is left, unless a waiting future was leaked.
-        let leaked = self.board.lock().take_all();
+        let leaked = self.board.lock().waiters.take_all();
         leaked.for_each(discard);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Whether a job starts or is cancelled is decided by its task's state word: a worker that takes a
 //! job up *pins* the task, which fails once the task was asked to end, and after which no request
-//! ends it any more. Closure and result lie under a lock, and whoever takes them out owns them.
+//! ends it any more. Closure and result lie under a lock, and whoever takes them out owns them. A job
+//! whose task ends before it starts leaves the pool's list at once, with all that it holds.
 //! Modelled in `tests/loom/jobs.rs`.
 
 mod pool;
@@ -15,26 +16,44 @@ use std::task::{Context, Poll, Waker};
 
 pub(crate) use self::pool::Pool;
 use crate::error::{PanicPayload, contain, discard, forget_payload};
+use crate::id::TaskId;
 use crate::sync::Mutex;
 use crate::task::join::TaskRef;
 
 /// One job, shared by its worker and its task.
-struct Job<C, R>(Mutex<Stage<C, R>>);
+struct Job<C, R> {
+    pool: Arc<Pool>,
+    /// Where it waits for a worker.
+    place: u64,
+    stage: Mutex<Stage<C, R>>,
+}
 
 enum Stage<C, R> {
     Waiting(C, Option<Waker>),
     Running(Option<Waker>),
     Done(Result<R, PanicPayload>),
-    /// The closure or the result was taken out, or the task is gone.
+    /// Its task is gone, and it runs on.
+    Abandoned,
+    /// The closure or the result was taken out.
     Over,
 }
 
-impl<C, R> Job<C, R>
+/// A job, as its worker knows it.
+trait Run: Send + Sync {
+    /// Runs the job, unless its task was asked to end before; with a message it fails. `done` is called when the
+    /// user's code is over, before anybody is told of the result.
+    fn run(&self, task: TaskRef, failure: Option<String>, done: &mut dyn FnMut());
+
+    /// Whether its task was aborted while it ran, and it runs still.
+    fn runs_on(&self) -> bool;
+}
+
+impl<C, R> Run for Job<C, R>
 where
-    C: FnOnce() -> R,
+    C: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
 {
-    /// On a worker: runs the job, unless its task was asked to end before.
-    fn run(&self, task: TaskRef, failure: Option<String>) {
+    fn run(&self, task: TaskRef, failure: Option<String>, done: &mut dyn FnMut()) {
         if !task.pin() {
             return;
         }
@@ -51,25 +70,27 @@ where
                 result
             }
         };
-        let (waker, late) = {
-            let mut stage = self.0.lock();
-            match std::mem::replace(&mut *stage, Stage::Over) {
-                Stage::Running(waker) => {
-                    *stage = Stage::Done(result);
-                    (waker, None)
-                }
-                _ => (None, Some(result)),
-            }
-        };
+        let (waker, late) = self.end(result);
         discard(late);
+        done();
         if let Some(Err(payload)) = waker.map(|waker| contain(|| waker.wake())) {
             forget_payload(payload);
         }
+        self.pool.finish();
     }
 
+    fn runs_on(&self) -> bool {
+        matches!(*self.stage.lock(), Stage::Abandoned)
+    }
+}
+
+/// The waker to tell of a result, or the result itself if it comes too late.
+type Told<R> = (Option<Waker>, Option<Result<R, PanicPayload>>);
+
+impl<C, R> Job<C, R> {
     /// Takes the closure out.
     fn start(&self) -> Option<C> {
-        let mut stage = self.0.lock();
+        let mut stage = self.stage.lock();
         match std::mem::replace(&mut *stage, Stage::Over) {
             Stage::Waiting(f, waker) => {
                 *stage = Stage::Running(waker);
@@ -78,20 +99,30 @@ where
             _ => None,
         }
     }
-}
 
-impl<C, R> Job<C, R> {
+    /// Puts the result in.
+    fn end(&self, result: Result<R, PanicPayload>) -> Told<R> {
+        let mut stage = self.stage.lock();
+        match std::mem::replace(&mut *stage, Stage::Done(result)) {
+            Stage::Running(waker) => (waker, None),
+            left => match std::mem::replace(&mut *stage, left) {
+                Stage::Done(late) => (None, Some(late)),
+                _ => (None, None),
+            },
+        }
+    }
+
     /// In the task: the result, or the promise to wake.
     fn poll(&self, waker: &Waker) -> Poll<Result<R, PanicPayload>> {
         let mut other = Some(waker.clone());
         let result = {
-            let mut stage = self.0.lock();
+            let mut stage = self.stage.lock();
             match &mut *stage {
                 Stage::Waiting(_, slot) | Stage::Running(slot) => {
                     std::mem::swap(slot, &mut other);
                     None
                 }
-                Stage::Done(_) | Stage::Over => Some(std::mem::replace(&mut *stage, Stage::Over)),
+                _ => Some(std::mem::replace(&mut *stage, Stage::Over)),
             }
         };
         discard(other);
@@ -99,6 +130,17 @@ impl<C, R> Job<C, R> {
             Some(Stage::Done(result)) => Poll::Ready(result),
             _ => Poll::Pending,
         }
+    }
+
+    /// The task is gone: takes out what is still there.
+    fn leave(&self) -> Stage<C, R> {
+        let mut stage = self.stage.lock();
+        let runs = matches!(*stage, Stage::Running(_));
+        std::mem::replace(&mut *stage, if runs { Stage::Abandoned } else { Stage::Over })
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(*self.stage.lock(), Stage::Over)
     }
 }
 
@@ -112,14 +154,22 @@ where
     C: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    pub(crate) fn new(f: C) -> Self {
-        Self { job: Arc::new(Job(Mutex::new(Stage::Waiting(f, None)))) }
+    pub(crate) fn new(f: C, pool: &Arc<Pool>) -> Self {
+        pool.begin();
+        let stage = Mutex::new(Stage::Waiting(f, None));
+        Self { job: Arc::new(Job { pool: pool.clone(), place: pool.draw(), stage }) }
     }
 
     /// What queues the job once its task is known. The closure is kept alive by the future alone.
-    pub(crate) fn starter(&self) -> impl FnOnce(&Arc<Pool>, TaskRef) + 'static {
+    pub(crate) fn starter(&self) -> impl FnOnce(TaskRef) + 'static {
         let job = self.job.clone();
-        move |pool, task| pool.submit(Box::new(move |failure| job.run(task, failure)))
+        move |task| {
+            job.pool.submit(job.place, job.clone(), task);
+            // Its task may have ended, and looked for it, before it was there.
+            if job.is_over() {
+                job.pool.remove(job.place);
+            }
+        }
     }
 }
 
@@ -136,9 +186,13 @@ impl<C, R> Future for Blocking<C, R> {
 }
 
 impl<C, R> Drop for Blocking<C, R> {
-    /// Takes out what is still there: a closure that never runs, or a result that nobody got.
+    /// What it takes out is a closure that never runs, with its place in the list, or a result that nobody got.
     fn drop(&mut self) {
-        let left = std::mem::replace(&mut *self.job.0.lock(), Stage::Over);
+        let left = self.job.leave();
+        if matches!(left, Stage::Waiting(..)) {
+            self.job.pool.remove(self.job.place);
+            self.job.pool.finish();
+        }
         drop(left);
     }
 }
@@ -148,7 +202,15 @@ std::thread_local! {
     static JOB: RefCell<Option<TaskRef>> = const { RefCell::new(None) };
 }
 
-/// The task of the job that this thread runs.
+/// The task of the job that this thread runs, if it runs one.
 pub(crate) fn current_job() -> Option<TaskRef> {
     JOB.try_with(|job| job.borrow().clone()).ok().flatten()
+}
+
+/// Whether this thread runs the job of this task.
+pub(crate) fn runs_job_of(task: TaskId) -> bool {
+    let is_it = |job: &RefCell<Option<TaskRef>>| {
+        job.borrow().as_ref().is_some_and(|running| running.id() == task)
+    };
+    JOB.try_with(is_it).unwrap_or(false)
 }

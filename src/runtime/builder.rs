@@ -1,5 +1,6 @@
 //! How a loop is to be built.
 
+mod fairness;
 mod fallible;
 
 use std::fmt;
@@ -18,8 +19,8 @@ const BATCH: usize = 64;
 /// Most threads of the pool for blocking jobs, unless [`Builder::blocking_threads`] says otherwise.
 const BLOCKING_THREADS: usize = 16;
 
-/// The largest batch: some hundred microseconds of polls that do nothing.
-const MOST_BATCH: usize = 65_536;
+/// How long a poll may run before it yields where it can, unless [`Builder::poll_budget`] says otherwise.
+const POLL_BUDGET: Duration = Duration::from_micros(200);
 
 /// The settings of a loop; every setter takes and returns it.
 ///
@@ -47,6 +48,7 @@ impl Builder {
     pub fn new() -> Self {
         let settings = Settings {
             batch: BATCH,
+            poll_budget: POLL_BUDGET,
             spin: Duration::ZERO,
             on_panic: None,
             on_wake: None,
@@ -152,26 +154,6 @@ impl Builder {
         self
     }
 
-    /// The most polls between two looks at injected work and timers; 64 unless set.
-    ///
-    /// From 1 to 65 536, to which other values are brought: without a limit one busy task would
-    /// starve everything that comes from outside.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let mut executor = sideloop::Builder::new().batch(2).build();
-    /// for _ in 0..5 {
-    ///     executor.spawn_local(async {}).detach();
-    /// }
-    /// assert_eq!(executor.turn().polls, 2);
-    /// assert_eq!(executor.run_until_idle(), 3);
-    /// ```
-    pub fn batch(mut self, polls: usize) -> Self {
-        self.settings.batch = polls.clamp(1, MOST_BATCH);
-        self
-    }
-
     /// Looks for work for up to this long before it parks: spends processor time to answer sooner.
     /// Zero unless set.
     ///
@@ -197,14 +179,16 @@ impl Builder {
         self
     }
 
-    /// Bounds the submissions that the loop has not taken in yet: spawns, calls and blocking jobs of
-    /// other threads. At least one; without this there is no bound.
+    /// Bounds the submissions that have not begun: spawns, calls and blocking jobs of other threads. At
+    /// least one; without this there is no bound.
     ///
-    /// At the bound [`Handle::try_spawn`](crate::Handle::try_spawn) gives the future back, and the
-    /// others block the calling thread until there is room or the loop is asked to end: so the loop
-    /// must be running, or another thread have it driven. On the loop's own thread nothing blocks; a loop
-    /// that submits to another one's full queue does. It bounds what waits to be taken in, not how many
-    /// tasks or blocking jobs there are.
+    /// A submission holds its place until its task is first polled, or ends without. At the bound
+    /// [`Handle::try_spawn`](crate::Handle::try_spawn) gives the future back,
+    /// [`Handle::spawn_when_free`](crate::Handle::spawn_when_free) waits, and the others block the calling
+    /// thread until there is room or the loop is asked to end: so the loop must be running, or another thread
+    /// have it driven. Room goes to those who wait in the order in which they came. On the loop's own thread
+    /// nothing blocks; a loop that submits to another one's full queue does. It bounds what waits to begin, not how
+    /// many tasks or blocking jobs there are.
     /// Wakes, cancels, shutdown and snapshots are not submissions.
     ///
     /// # Examples
@@ -315,9 +299,9 @@ impl Builder {
     /// `time::now()` stays the real clock: a [`sleep`](crate::time::sleep()) that is made there has a
     /// deadline counted from [`Instant::now`](std::time::Instant::now), which the loop then takes for
     /// one of its own time; [`spin`](Self::spin) and [`watchdog`](Self::watchdog) count in real time. What
-    /// another thread sent is always taken in before the next jump; but the clock does not wait for
-    /// what other threads, and blocking jobs, are still about to send: a limit for their answer is
-    /// over as soon as the loop has nothing else to do.
+    /// another thread sent is always taken in before the next jump, and the clock stands while a blocking
+    /// job of the loop waits or runs, in a shutdown too; but it does not wait for what other threads are
+    /// still about to send: a limit for their answer is over as soon as the loop has nothing else to do.
     ///
     /// # The seed
     ///
@@ -393,6 +377,7 @@ impl fmt::Debug for Builder {
             .field("stack_size", &self.thread.stack_size)
             .field("precise_timers", &self.thread.precise)
             .field("batch", &self.settings.batch)
+            .field("poll_budget", &self.settings.poll_budget)
             .field("spin", &self.settings.spin)
             .field("virtual_time", &self.settings.virtual_time)
             .finish_non_exhaustive()

@@ -33,38 +33,42 @@ fn tick(at: Instant) -> Tick {
     }
 }
 
-/// A point of time on any clock; [`NEVER`] on one is never on all.
+/// A point of time on any clock, of 16 bytes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
-    tick: Tick,
-    /// What the clock's ticks are less than those of real clocks.
-    less: Tick,
+pub(crate) enum Moment {
+    /// A tick of real clocks.
+    Tick(Tick),
+    /// Any other instant: one of a virtual clock, or one that is too far away for a tick.
+    Instant(Instant),
+    /// No instant at all.
+    Never,
 }
 
 impl Moment {
-    pub(crate) const NEVER: Self = Self { tick: NEVER, less: 0 };
-
     pub(crate) fn of(at: Instant) -> Self {
-        Self { tick: tick(at), less: 0 }
+        match tick(at) {
+            0 | NEVER => Self::Instant(at),
+            tick => Self::Tick(tick),
+        }
     }
 
     /// Its tick on `clock`.
     #[inline]
     pub(crate) fn on(self, clock: &Clock) -> Tick {
-        let less = clock.less();
-        if less == self.less || self.tick == NEVER {
-            return self.tick;
+        match (self, clock) {
+            (Self::Tick(tick), Clock::Real) => tick,
+            (Self::Tick(tick), Clock::Virtual(less, _)) => tick.saturating_sub(*less),
+            (Self::Instant(at), _) => clock.tick(at),
+            (Self::Never, _) => NEVER,
         }
-        let real = u128::from(self.tick) + u128::from(self.less);
-        Tick::try_from(real.saturating_sub(less.into())).unwrap_or(NEVER)
     }
 
-    /// As an instant; `None` for never, and for what an `Instant` cannot hold.
+    /// As an instant; `None` for never.
     pub(crate) fn instant(self) -> Option<Instant> {
         match self {
-            Self { tick: NEVER, .. } => None,
-            Self { tick, less: 0 } => instant(tick),
-            Self { tick, less } => instant(less)?.checked_add(Duration::from_nanos(tick)),
+            Self::Tick(tick) => instant(tick),
+            Self::Instant(at) => Some(at),
+            Self::Never => None,
         }
     }
 }
@@ -143,7 +147,6 @@ impl Clock {
     }
 
     /// How many ticks before this clock's zero that of all real clocks lies.
-    #[inline]
     fn less(&self) -> Tick {
         match self {
             Self::Real => 0,
@@ -151,15 +154,46 @@ impl Clock {
         }
     }
 
+    /// An instant as a tick of this clock, exact as far as those reach.
+    #[cold]
+    fn tick(&self, at: Instant) -> Tick {
+        let (origin, zero) = (origin(), i128::from(FIRST) - i128::from(self.less()));
+        let nanos = |later: Instant, earlier: Instant| {
+            i128::try_from(later.saturating_duration_since(earlier).as_nanos()).unwrap_or(i128::MAX)
+        };
+        let tick = (nanos(at, origin) - nanos(origin, at)).saturating_add(zero).max(0);
+        Tick::try_from(tick).unwrap_or(NEVER)
+    }
+
     /// A tick of this clock, for a timer that may be polled on any loop.
     #[inline]
     pub(crate) fn moment(&self, tick: Tick) -> Moment {
-        Moment { tick, less: self.less() }
+        match self {
+            _ if tick == NEVER => Moment::Never,
+            Self::Real => Moment::Tick(tick),
+            Self::Virtual(..) => self.instant(tick).map_or(Moment::Never, Moment::Instant),
+        }
     }
 
-    /// A tick of this loop as an instant; `None` as in [`instant`].
+    /// The moment `duration` after `now`, a tick of this clock: also where no tick reaches.
+    #[inline]
+    pub(crate) fn moment_after(&self, now: Tick, duration: Duration) -> Moment {
+        match later(now, duration) {
+            NEVER => self
+                .instant(now)
+                .and_then(|now| now.checked_add(duration))
+                .map_or(Moment::Never, Moment::Instant),
+            tick => self.moment(tick),
+        }
+    }
+
+    /// A tick of this loop as an instant; `None` for [`NEVER`] and for what an `Instant` cannot hold.
     pub(crate) fn instant(&self, tick: Tick) -> Option<Instant> {
-        self.moment(tick).instant()
+        match self {
+            Self::Real => instant(tick),
+            Self::Virtual(..) if tick == NEVER => None,
+            Self::Virtual(less, _) => instant(*less)?.checked_add(Duration::from_nanos(tick)),
+        }
     }
 }
 
@@ -193,15 +227,33 @@ mod tests {
         let clock = Clock::at_rest();
         assert_eq!(clock.now(), 0);
         let now = tick(Instant::now());
-        let here = Moment { tick: now, less: 0 }.on(&clock);
+        let here = Moment::Tick(now).on(&clock);
         assert!(here < FIRST, "the clock began just now");
         assert_eq!(
             (clock.moment(here).on(&Clock::Real), clock.moment(here).on(&clock)),
             (now, here)
         );
-        assert_eq!((Moment::NEVER.on(&clock), Moment::NEVER.instant()), (NEVER, None));
+        assert_eq!((Moment::Never.on(&clock), Moment::Never.instant()), (NEVER, None));
         let end = clock.moment(NEVER - 1);
         assert_eq!((end.on(&clock), end.on(&Clock::Real)), (NEVER - 1, NEVER));
+    }
+
+    #[test]
+    fn a_moment_is_the_instant_that_was_asked_for_and_takes_16_bytes() {
+        let (now, clock) = (Instant::now(), Clock::at_rest());
+        let years = |years: u64| Duration::from_secs(years * 365 * 24 * 3600);
+        for away in [0, 1, 580, 600, 10_000].map(years) {
+            for at in [now.checked_add(away), now.checked_sub(away)].into_iter().flatten() {
+                assert_eq!(Moment::of(at).instant(), Some(at), "{away:?}");
+                assert_eq!(Moment::of(at).on(&Clock::Real), tick(at), "{away:?}");
+            }
+            let later = Clock::Real.moment_after(tick(now), away);
+            assert_eq!(later.instant(), now.checked_add(away), "{away:?}");
+            let later = clock.moment_after(3, away).instant();
+            assert_eq!(later, clock.instant(3).and_then(|now| now.checked_add(away)), "{away:?}");
+        }
+        assert!(matches!(Clock::Real.moment_after(tick(now), Duration::MAX), Moment::Never));
+        assert!(!cfg!(target_os = "linux") || size_of::<Moment>() == 16);
     }
 
     #[test]

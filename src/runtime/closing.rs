@@ -1,34 +1,34 @@
-//! The request to end: what was asked of a loop, once something was.
+//! The request to end a loop.
 //!
-//! The plan is there before the flag, and the flag before the bell: a loop that is woken by the bell
-//! sees the flag, and who sees the flag sees the plan. Modelled in `tests/loom/gates.rs`.
+//! The plan is stored before the mark is set, the waiters are woken after that, and the bell is rung last: a loop
+//! that is woken by the bell sees the mark, a thread that sees the mark sees the plan, and a loop that sleeps
+//! does not begin to end before its tasks have been told. Modelled in `tests/loom/gates.rs`.
 
 use parking_lot::Mutex;
 
-use crate::sync::{AtomicUsize, Ordering};
+use super::event::Event;
 use crate::task::mailbox::Mailbox;
 
 /// Whether a loop was asked to end, and how: by a plan `P`.
 #[derive(Debug)]
-pub(crate) struct Closing<P> {
-    /// 1 from the first request on.
-    closed: AtomicUsize,
+pub(crate) struct EndRequest<P> {
+    /// Happens with the first request.
+    pub(crate) made: Event,
     plan: Mutex<Option<P>>,
 }
 
-impl<P: Copy> Closing<P> {
+impl<P: Copy> EndRequest<P> {
     pub(crate) fn new() -> Self {
-        Self { closed: AtomicUsize::new(0), plan: Mutex::new(None) }
+        Self { made: Event::new(), plan: Mutex::new(None) }
     }
 
     #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
-        // ORDERING: Acquire, paired with the Release in `close`: who sees it closed sees the plan.
-        self.closed.load(Ordering::Acquire) != 0
+    pub(crate) fn is_made(&self) -> bool {
+        self.made.has_happened()
     }
 
     /// Asks the loop to end by `plan`, or by what `merge` makes of it and an earlier one.
-    pub(crate) fn request(&self, plan: P, merge: impl FnOnce(P, P) -> P, mailbox: &Mailbox) {
+    pub(crate) fn make(&self, plan: P, merge: impl FnOnce(P, P) -> P, mailbox: &Mailbox) {
         {
             let mut current = self.plan.lock();
             *current = Some(current.map_or(plan, |earlier| merge(earlier, plan)));
@@ -39,13 +39,12 @@ impl<P: Copy> Closing<P> {
 
     /// Nothing more is accepted: the loop is at its end, asked to or not.
     pub(crate) fn close(&self) {
-        // ORDERING: AcqRel, paired with the Acquire in `is_closed`.
-        self.closed.swap(1, Ordering::AcqRel);
+        self.made.happen();
     }
 
     /// The plan, once there is one.
     #[inline]
     pub(crate) fn plan(&self) -> Option<P> {
-        if self.is_closed() { *self.plan.lock() } else { None }
+        if self.is_made() { *self.plan.lock() } else { None }
     }
 }

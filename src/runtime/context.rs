@@ -1,7 +1,6 @@
 //! "Which loop am I on?", "does this loop live on my thread?", and "where is the loop of that number?".
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU64;
 use std::ptr;
@@ -10,19 +9,25 @@ use std::sync::Weak;
 
 use parking_lot::Mutex;
 
+use super::blocking::runs_job_of;
 use super::local::Local;
+use super::room;
 use super::shared::Shared;
+use crate::id::TaskId;
 use crate::sync::{self, Arc};
 use crate::task::mailbox::Mailbox;
 
 /// All loops by number: for what refers to a loop in hot paths, but rarely from outside of it. A number
 /// is copied where a weak reference would have to be counted.
-static LOOPS: Mutex<Loops> = Mutex::new(Loops { last: NonZeroU64::MIN, all: BTreeMap::new() });
+static LOOPS: Mutex<Loops> = Mutex::new(Loops { last: NonZeroU64::MIN, all: Vec::new() });
+
+/// How often a thread that ends looks for loops that are left.
+const ROUNDS: usize = 8;
 
 #[derive(Debug)]
 struct Loops {
     last: NonZeroU64,
-    all: BTreeMap<Number, Weak<Shared>>,
+    all: Vec<(Number, Weak<Shared>)>,
 }
 
 impl Loops {
@@ -31,10 +36,14 @@ impl Loops {
     fn draw(&mut self) -> Number {
         loop {
             self.last = self.last.checked_add(1).unwrap_or(NonZeroU64::MIN);
-            if !self.all.contains_key(&Number(self.last)) {
+            if self.position(Number(self.last)).is_none() {
                 return Number(self.last);
             }
         }
+    }
+
+    fn position(&self, number: Number) -> Option<usize> {
+        self.all.iter().position(|(other, _)| *other == number)
     }
 }
 
@@ -47,19 +56,25 @@ impl Number {
     pub(crate) fn give(make: impl FnOnce(Self) -> Shared) -> std::sync::Arc<Shared> {
         let number = LOOPS.lock().draw();
         let shared = std::sync::Arc::new(make(number));
-        LOOPS.lock().all.insert(number, std::sync::Arc::downgrade(&shared));
+        let found = (number, std::sync::Arc::downgrade(&shared));
+        room::put(found, |change| change(&mut LOOPS.lock().all));
         shared
     }
 
     /// The loop, if it still is one.
     pub(crate) fn find(self) -> Option<std::sync::Arc<Shared>> {
-        LOOPS.lock().all.get(&self)?.upgrade()
+        let loops = LOOPS.lock();
+        loops.all[loops.position(self)?].1.upgrade()
     }
 
     /// The loop is gone.
     pub(super) fn forget(self) {
-        let gone = LOOPS.lock().all.remove(&self);
+        let gone = {
+            let mut loops = LOOPS.lock();
+            loops.position(self).map(|at| loops.all.swap_remove(at))
+        };
         drop(gone);
+        room::thin(|change| change(&mut LOOPS.lock().all));
     }
 }
 
@@ -73,6 +88,16 @@ std::thread_local! {
     /// The loops that live on this thread, whether or not they are being run. It has no destructor,
     /// so that it can be asked while the thread's other locals are being destroyed.
     static HOMES: RefCell<ManuallyDrop<Vec<Home>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+
+    /// The loop of the job that this thread runs.
+    static JOB_OF: RefCell<Option<std::sync::Arc<Shared>>> = const { RefCell::new(None) };
+
+    /// How many calls on this thread keep something from going on until they return: blocking drives of
+    /// a loop inside of another's run, and jobs.
+    static HOLDS: Cell<u32> = const { Cell::new(0) };
+    /// The [bare](crate::bare) loops that live on this thread, by address; without a destructor, as above.
+    static BARE: RefCell<ManuallyDrop<Vec<*const ()>>> =
         const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 
     /// What ends the loops that are left when the thread ends.
@@ -89,11 +114,15 @@ impl Drop for Left {
         if !sync::current().is_null() {
             return;
         }
-        while let Some(local) =
-            HOMES.with(|homes| homes.borrow().first().map(|home| home.local.clone()))
-        {
-            local.close();
-            move_out(&local);
+        // A destructor may leave another loop behind, and that one's the next: not for ever.
+        for _ in 0..ROUNDS {
+            for local in HOMES.with(|homes| {
+                homes.borrow().iter().map(|home| home.local.clone()).collect::<Vec<_>>()
+            }) {
+                local.close();
+                move_out(&local);
+                local.tell_end();
+            }
         }
     }
 }
@@ -104,11 +133,43 @@ pub(crate) fn home(mailbox: &Arc<Mailbox>) -> Option<Rc<Local>> {
     find(Mailbox::address(mailbox))
 }
 
+/// Whether the loop with this mailbox lives on this thread, bare or not: then nothing of it runs while the
+/// thread blocks.
+pub(crate) fn lives_here(mailbox: &Arc<Mailbox>) -> bool {
+    let bare = || BARE.with(|bare| bare.borrow().contains(&Mailbox::address(mailbox)));
+    home(mailbox).is_some() || bare()
+}
+
+/// A bare loop begins to live on this thread.
+pub(crate) fn move_in_bare(mailbox: &Arc<Mailbox>) {
+    BARE.with(|bare| bare.borrow_mut().push(Mailbox::address(mailbox)));
+}
+
+/// Its life is over.
+pub(crate) fn move_out_bare(mailbox: &Arc<Mailbox>) {
+    BARE.with(|bare| {
+        let mut bare = bare.borrow_mut();
+        bare.retain(|address| *address != Mailbox::address(mailbox));
+        if bare.is_empty() {
+            **bare = Vec::new(); // as in `move_out`
+        }
+    });
+}
+
 /// The loop whose run this thread is inside.
 #[inline]
 pub(crate) fn current() -> Option<Rc<Local>> {
     let address = sync::current();
     if address.is_null() { None } else { find(address) }
+}
+
+/// The loop that lives on this thread and has this number.
+pub(crate) fn numbered(number: Number) -> Option<Rc<Local>> {
+    HOMES.with(|homes| {
+        let homes = homes.borrow();
+        let home = homes.iter().find(|home| home.local.shared.number == number);
+        home.map(|home| home.local.clone())
+    })
 }
 
 /// The loop of this thread with this address.
@@ -120,10 +181,74 @@ fn find(address: *const ()) -> Option<Rc<Local>> {
     })
 }
 
+/// Runs a job of the loop's.
+pub(crate) fn in_job_of<R>(shared: std::sync::Arc<Shared>, job: impl FnOnce() -> R) -> R {
+    struct Outer(Option<std::sync::Arc<Shared>>);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            HOLDS.set(HOLDS.get() - 1);
+            let gone = JOB_OF.replace(self.0.take());
+            drop(gone);
+        }
+    }
+    HOLDS.set(HOLDS.get() + 1);
+    let _outer = Outer(JOB_OF.replace(Some(shared)));
+    job()
+}
+
+/// The loop of the job that this thread runs, if it runs one.
+pub(crate) fn job_of() -> Option<std::sync::Arc<Shared>> {
+    JOB_OF.try_with(|job| job.borrow().clone()).ok().flatten()
+}
+
+/// While it lives, a loop is driven by a call that blocks, and the others whose runs this thread is inside
+/// cannot go on.
+pub(crate) struct Held(Vec<Rc<Local>>);
+
+impl Held {
+    pub(crate) fn by(driven: &Local) -> Self {
+        let held: Vec<_> = HOMES.with(|homes| {
+            let homes = homes.borrow();
+            let others = homes.iter().filter(|home| !ptr::eq(home.address, driven.address()));
+            let inside = others.filter(|home| home.local.scheduler.side.is_entered());
+            inside.map(|home| home.local.clone()).collect()
+        });
+        held.iter().for_each(|local| local.held.set(local.held.get() + 1));
+        HOLDS.set(HOLDS.get() + u32::from(!held.is_empty()));
+        Self(held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|local| local.held.set(local.held.get() - 1));
+        HOLDS.set(HOLDS.get() - u32::from(!self.0.is_empty()));
+    }
+}
+
+/// Whether a task of the loop of this mailbox, which has not ended, cannot end before what this thread is at
+/// returns: to wait for it in a poll is to wait for ever.
+#[inline]
+pub(crate) fn is_held(mailbox: &Arc<Mailbox>, task: TaskId) -> bool {
+    let is_held = || home(mailbox).is_some_and(|local| local.held.get() > 0);
+    HOLDS.get() > 0 && (runs_job_of(task) || is_held())
+}
+
+/// Whether there are tasks that could need this thread for their end.
+pub(crate) fn is_needed() -> bool {
+    HOLDS.get() > 0 || HOMES.with(|homes| !homes.borrow().is_empty())
+}
+
+/// Whether this thread runs the job of this task.
+#[inline]
+pub(crate) fn is_own_job(task: TaskId) -> bool {
+    HOLDS.get() > 0 && runs_job_of(task)
+}
+
 /// The loop begins to live on this thread.
 pub(crate) fn move_in(local: &Rc<Local>) {
     let home = Home { address: local.address(), local: local.clone() };
-    HOMES.with(|homes| homes.borrow_mut().push(home));
+    room::put(home, |change| HOMES.with(|homes| change(&mut homes.borrow_mut())));
     // From here on there is something to be ended with the thread. Where that is ending already, an
     // executor that is dropped in time is ended by its own drop.
     let _ = LEFT.try_with(|_| ());
@@ -135,12 +260,10 @@ pub(crate) fn move_out(local: &Rc<Local>) {
     let _gone = HOMES.with(|homes| {
         let mut homes = homes.borrow_mut();
         let at = homes.iter().position(|home| Rc::ptr_eq(&home.local, local))?;
-        let gone = homes.swap_remove(at);
-        if homes.is_empty() {
-            **homes = Vec::new(); // without a destructor, this is what frees it
-        }
-        Some(gone)
+        Some(homes.swap_remove(at))
     });
+    // Without a destructor, this is what frees it.
+    room::thin(|change| HOMES.with(|homes| change(&mut homes.borrow_mut())));
 }
 
 #[cfg(test)]
@@ -149,8 +272,8 @@ mod tests {
 
     #[test]
     fn numbers_come_round_and_pass_over_the_loops_that_live() {
-        let mut loops = Loops { last: NonZeroU64::MAX, all: BTreeMap::new() };
-        loops.all.insert(Number(NonZeroU64::MIN), Weak::new());
+        let mut loops = Loops { last: NonZeroU64::MAX, all: Vec::new() };
+        loops.all.push((Number(NonZeroU64::MIN), Weak::new()));
         let drawn = [loops.draw(), loops.draw()].map(|number| number.0.get());
         assert_eq!(drawn, [2, 3]);
     }

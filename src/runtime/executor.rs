@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use futures_task::waker_ref;
 
 use super::builder::Builder;
-use super::context;
+use super::context::{self, Held};
 use super::local::{Local, Settings};
 use super::main_future::Main;
 use crate::error::StartError;
@@ -27,7 +27,8 @@ use crate::spawning::LocalHandle;
 
 /// A loop on the caller's thread, driven by the caller. Neither `Send` nor `Sync`.
 ///
-/// Its [`Handle`] works from any thread. Dropping it aborts what still lives.
+/// Its [`Handle`] works from any thread. Dropping it aborts what still lives, and waits for the threads of its
+/// pool and its watchdog, but not for jobs that run on.
 ///
 /// # Examples
 ///
@@ -49,6 +50,8 @@ use crate::spawning::LocalHandle;
 pub struct Executor {
     local: Rc<Local>,
     handle: Handle,
+    /// Its owner tells the end of the loop, because a hook is still to run.
+    is_silent: bool,
 }
 
 /// What one turn did, and what comes next.
@@ -73,8 +76,11 @@ pub struct Turn {
     pub fired: usize,
     /// Nothing is ready: the host may sleep until it is woken or `next_deadline` comes.
     pub idle: bool,
-    /// When the next timer is due, exact; `None`: no timer is armed.
+    /// When the next timer is due; `None`: no timer is armed. Exact if the loop is idle; else it may be too
+    /// early, where so many timers were cancelled that it takes more than a turn to find the next one.
     pub next_deadline: Option<Instant>,
+    /// The loop was asked to end, and has: there is nothing more to drive.
+    pub ended: bool,
 }
 
 impl Executor {
@@ -91,7 +97,7 @@ impl Executor {
         let driver = settings.driver.take();
         let local = Local::new(settings);
         context::move_in(&local);
-        let executor = Self { handle: local.handle(), local };
+        let executor = Self { handle: local.handle(), local, is_silent: false };
         #[cfg(all(feature = "io", unix))]
         if let Some(make) = driver {
             executor.local.make_driver(make)?;
@@ -116,13 +122,14 @@ impl Executor {
     /// Spawns a future that need not be `Send`. It is first polled in a turn, never in this call.
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        JoinHandle::new(self.local.spawn_local(future, (), Location::caller()))
+        let (taken, vacant) = self.local.open((), Location::caller());
+        JoinHandle::new(self.local.spawn_local(taken, vacant.fill(future)))
     }
 
     /// Runs the loop until `future` is ready, blocking the thread when nothing is.
     ///
-    /// Inside of a task of another loop it holds that loop up until it is done; to wait there for a
-    /// task of that very loop is to wait for ever. For a host with an `on_wake` hook: what is
+    /// Inside of a task of another loop it holds that loop up until it is done: to wait there for a task of
+    /// that very loop gives [`JoinError::WouldDeadlock`](crate::JoinError::WouldDeadlock). For a host with an `on_wake` hook: what is
     /// ready, or has come in, when it returns is told by no hook; the next turn is the host's to make.
     ///
     /// The future need not be `'static` or `Send`, and is not a task: it has no id, and a panic in it
@@ -141,9 +148,11 @@ impl Executor {
     /// ```
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
         let local = &*self.local;
+        let _held = Held::by(local);
         let _resting = Resting(local);
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
+        local.keep_pace();
         let main = Arc::new(Main::new(local.shared.mailbox.clone()));
         let waker = waker_ref(&main);
         let _beside = Beside::new(local, &main, &waker);
@@ -151,13 +160,15 @@ impl Executor {
         let mut future = pin!(future);
         loop {
             if main.take() {
+                local.leave_turn();
+                local.pace.begin_main();
                 if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                     return output;
                 }
             }
             let done = local.turn();
             local.is_over();
-            if local.scheduler.is_idle() && !done.more_timers && !main.is_woken() {
+            if local.is_idle() && !done.more_timers && !main.is_woken() {
                 local.park();
             } else {
                 local.look_if_due();
@@ -178,7 +189,14 @@ impl Executor {
     /// assert!(executor.run().panicked.is_empty());
     /// ```
     pub fn run(&mut self) -> ShutdownReport {
-        self.local.run()
+        self.local.run();
+        if self.is_silent { self.local.report() } else { self.local.tell_end() }
+    }
+
+    /// Its end is not the loop's: the caller tells when that comes.
+    pub(super) fn silenced(mut self) -> Self {
+        self.is_silent = true;
+        self
     }
 
     /// Runs turns until nothing is ready and no timer due, and says how many polls were made. Never
@@ -245,7 +263,8 @@ impl Executor {
         );
         let end = clock.after(by);
         self.run_until_idle();
-        while let Some(next) = local.next_deadline().filter(|tick| *tick < end) {
+        // An idle loop knows its next deadline.
+        while let Some(next) = local.next_deadline().ok().flatten().filter(|tick| *tick < end) {
             clock.jump(next);
             self.run_until_idle();
         }
@@ -273,34 +292,6 @@ impl Executor {
         self.local.shared.clock.set(at);
     }
 
-    /// Makes one turn: takes in what came, fires due timers, polls one batch. Never blocks, except in
-    /// what it polls. Virtual time does not jump.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let mut executor = sideloop::Executor::new();
-    /// let task = executor.spawn_local(async { 1 });
-    /// let turn = executor.turn();
-    /// assert!(turn.polls == 1 && turn.idle && task.is_finished());
-    /// ```
-    pub fn turn(&mut self) -> Turn {
-        let local = &*self.local;
-        let _entered = local.scheduler.side.enter();
-        local.forget_reading();
-        local.look_for_host();
-        let done = local.turn();
-        local.is_over();
-        let idle = local.scheduler.is_idle() && !done.more_timers && local.rest();
-        Turn { polls: done.polls, fired: done.fired, idle, next_deadline: self.next_deadline() }
-    }
-
-    /// Looks for I/O that is ready, where nothing else is. `false`: there is still nothing to do.
-    fn look(&self) -> bool {
-        let _entered = self.local.scheduler.side.enter();
-        self.local.look_for_io()
-    }
-
     /// Calls `f` as if from inside the loop's run.
     pub(crate) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
         let _entered = self.local.scheduler.side.enter();
@@ -318,6 +309,10 @@ impl Drop for Executor {
     fn drop(&mut self) {
         self.local.close();
         context::move_out(&self.local);
+        self.local.join_threads();
+        if !self.is_silent {
+            self.local.tell_end();
+        }
     }
 }
 

@@ -37,17 +37,37 @@ pub(crate) struct Guards {
 }
 
 impl Guards {
-    /// One guard more for a task that is being polled.
-    pub(crate) fn guard(&self, task: TaskRef) -> Arc<Record> {
+    /// Changes what is kept. The map is out of its cell meanwhile: it allocates and frees, and an allocator is
+    /// user code, which may come back here. What it adds then is put to the rest.
+    fn change<R>(&self, f: impl FnOnce(&mut BTreeMap<u64, Kept>) -> R) -> R {
+        let mut all = self.kept.take();
+        let result = f(&mut all);
+        let mut meanwhile = self.kept.replace(all);
+        while let Some((serial, kept)) = meanwhile.pop_first() {
+            let mut all = self.kept.take();
+            all.entry(serial).or_insert(kept);
+            meanwhile.append(&mut self.kept.replace(all));
+        }
+        result
+    }
+
+    /// One guard more for a task that is being polled. For one that the loop does not know any more, or
+    /// a request to the loop itself, nothing is kept: there is nothing left to be asked of it.
+    pub(crate) fn guard(&self, task: TaskRef, local: &Local) -> Arc<Record> {
         let serial = task.id().as_u64();
-        let mut all = self.kept.borrow_mut();
-        let record = all
-            .entry(serial)
-            .or_default()
-            .record
-            .get_or_insert_with(|| Arc::new(Record::new(task)));
+        let known = self.kept.borrow().get(&serial).and_then(|kept| kept.record.clone());
+        let record = known.unwrap_or_else(|| {
+            let lives = local.scheduler.knows(task.id());
+            let record = Arc::new(Record::new(task));
+            if lives {
+                self.change(|all| all.entry(serial).or_default().record = Some(record.clone()));
+            } else {
+                record.end();
+            }
+            record
+        });
         record.guard();
-        record.clone()
+        record
     }
 
     /// A cancel of the task has come.
@@ -64,7 +84,7 @@ impl Guards {
         if self.kept.borrow().is_empty() {
             return;
         }
-        let kept = self.kept.borrow_mut().remove(&id.as_u64());
+        let kept = self.change(|all| all.remove(&id.as_u64()));
         let Some(Kept { record, abort }) = kept else { return };
         if let Some(record) = record {
             record.end();
@@ -87,7 +107,7 @@ impl Guards {
             return;
         }
         let key = local.scheduler.arm(at, &Waker::from(Arc::new(Abort(task))));
-        self.kept.borrow_mut().entry(serial).or_default().abort = Some((at, key));
+        self.change(|all| all.entry(serial).or_default().abort = Some((at, key)));
         if let Some((_, key)) = before {
             local.scheduler.disarm(key);
         }
@@ -114,4 +134,37 @@ pub(crate) fn cancel_within(task: TaskRef, grace: Duration) -> CancelRequest {
         tell(&mailbox, move |local| local.guards.abort_after(task, grace, local));
     }
     answer
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use crate::runtime::context;
+    use crate::{CancelGuard, Executor, current_task};
+
+    /// Makes a guard when it goes, and lets it outlive its task.
+    struct Output;
+
+    impl Drop for Output {
+        fn drop(&mut self) {
+            assert!(current_task().is_some());
+            let guard = CancelGuard::new();
+            assert!(!guard.is_requested());
+            std::mem::forget(guard.requested());
+        }
+    }
+
+    /// M6: the task is gone, so nobody would forget what was kept for it.
+    #[test]
+    fn nothing_is_kept_of_guards_that_outputs_make() {
+        let mut executor = Executor::new();
+        for late in [false, true] {
+            let task = executor.spawn_local(async { Output });
+            let kept = late.then_some(task);
+            executor.run_until_idle();
+            drop(kept);
+            executor.run_until_idle();
+        }
+        let local = context::home(&executor.handle().shared().mailbox).expect("it lives here");
+        assert_eq!(local.guards.kept.borrow().len(), 0);
+    }
 }

@@ -1,41 +1,49 @@
 //! One loop on its thread: the scheduler, its clock and hooks, and the way it ends.
 
+mod ending;
 mod host;
 #[cfg(all(feature = "io", unix))]
 mod io;
+mod pace;
 mod parking;
+mod refusals;
 #[cfg(all(feature = "io", unix))]
 mod registering;
 
 use std::cell::{Cell, RefCell};
-use std::future::Future;
+use std::collections::VecDeque;
+use std::future::{Future, pending};
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::pace::Pace;
+use self::parking::Reading;
+use self::refusals::Refusals;
 #[cfg(all(feature = "io", unix))]
 use super::bells::Bells;
 use super::clock::Clock;
-use super::context::Number;
+use super::context::{Held, Number};
 use super::guards::Guards;
 use super::main_future::Main;
 use super::parker::Parker;
 use super::patience::Patience;
-use super::shared::Shared;
+use super::shared::{Refusal, Shared};
 use super::watchdog::{Busy, Watchdog};
-use crate::error::discard;
+use crate::error::JoinError;
 use crate::handle::Handle;
+use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::PanicHook;
+use crate::scheduler::wheel::TimerKey;
 use crate::scheduler::{Activity, Details, Done, Host, Scheduler, Subject};
 use crate::shutdown::{Phase, ShutdownReport};
 use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
 use crate::task::mailbox::{Mailbox, Unpark};
-use crate::task::spawn::refused;
-use crate::task::state::Request;
+use crate::task::spawn::{NewTask, Vacant};
 use crate::tick::{NEVER, Tick};
 
 #[cfg(all(feature = "io", unix))]
@@ -49,6 +57,7 @@ const FEW: usize = 4;
 /// What a loop is built with.
 pub(crate) struct Settings {
     pub(crate) batch: usize,
+    pub(crate) poll_budget: Duration,
     pub(crate) spin: Duration,
     pub(crate) on_panic: Option<PanicHook>,
     pub(crate) on_wake: Option<Unpark>,
@@ -76,19 +85,27 @@ pub(crate) struct Local {
     pub(crate) guards: Guards,
     parker: Parker,
     batch: usize,
+    pub(crate) pace: Pace,
     patience: Patience,
-    on_panic: Option<PanicHook>,
+    /// Until the loop has ended.
+    on_panic: RefCell<Option<Rc<PanicHook>>>,
     watchdog: Option<Watchdog>,
+    /// Whether there is a watchdog or a gate.
+    looks_on: bool,
     phase: Cell<Phase>,
-    /// The time of this turn, once it was asked for.
-    now: Cell<Option<Tick>>,
+    now: Cell<Reading>,
     /// What the clock said when a task last asked, if that was just now: see [`Self::read_clock`].
     read: Cell<Option<Tick>>,
     /// What wakes the future that is polled beside the tasks, if there is one.
     pub(super) main: RefCell<Option<Arc<Main>>>,
     report: RefCell<ShutdownReport>,
+    /// Those who are to be asked to end, in spawn order.
+    to_ask: RefCell<VecDeque<TaskId>>,
+    refusals: Refusals,
     /// Whether the way in is closed.
     closed: Cell<bool>,
+    /// How many calls that block, on this thread inside of the run, keep the loop from going on.
+    pub(super) held: Cell<u32>,
     #[cfg(all(feature = "io", unix))]
     io: io::Io,
 }
@@ -118,15 +135,20 @@ impl Local {
             guards: Guards::default(),
             parker,
             batch: settings.batch,
+            pace: Pace::new(settings.poll_budget),
             patience: Patience::of(settings.spin),
-            on_panic: settings.on_panic,
+            looks_on: settings.watchdog.is_some() || settings.capacity.is_some(),
+            on_panic: RefCell::new(settings.on_panic.map(Rc::new)),
             watchdog: settings.watchdog,
             phase: Cell::new(Phase::Running),
-            now: Cell::new(None),
+            now: Cell::new(Reading::Outside),
             read: Cell::new(None),
             main: RefCell::default(),
             report: RefCell::default(),
+            to_ask: RefCell::default(),
+            refusals: Refusals::default(),
             closed: Cell::new(false),
+            held: Cell::new(0),
             #[cfg(all(feature = "io", unix))]
             io: io::Io::new(bells),
         })
@@ -145,69 +167,81 @@ impl Local {
         self.closed.get()
     }
 
-    /// What the report would say if the loop ended now.
-    pub(crate) fn report(&self) -> ShutdownReport {
-        self.report.borrow().clone()
-    }
-
-    /// Whether a spawn on this thread is taken: until the request to end, and while draining from
-    /// inside the run.
+    /// Spawns on this thread, straight to the ready queue, what was made in a cell of the scheduler's.
     #[inline]
-    pub(crate) fn accepts(&self) -> bool {
-        !self.shared.is_closed() || self.drains()
-    }
-
-    fn drains(&self) -> bool {
-        self.scheduler.side.is_entered() && self.phase.get() <= Phase::Draining
-    }
-
-    /// Spawns on this thread, straight to the ready queue. The loop [accepts](Self::accepts).
-    #[inline]
-    pub(crate) fn spawn<F: Future, L: Label>(
-        &self,
-        future: F,
-        label: L,
-        location: &'static Location<'static>,
-    ) -> Join<F::Output> {
-        let join = self.scheduler.spawn(future, label, location, self.now());
+    pub(crate) fn spawn<F: Future, L: Label>(&self, task: NewTask<F, L>) -> Join<F::Output> {
+        let join = self.scheduler.spawn(task, self.now());
+        if self.shared.is_closed() {
+            self.spawned_late(join.id());
+        }
         self.tell_host();
         join
     }
 
-    /// Spawns on this thread a future that cannot leave it. If it is not taken it is ended here.
-    pub(crate) fn spawn_local<F: Future, L: Label>(
+    /// Spawns on this thread a task that waits for a timer. The loop [accepts](Self::accepts).
+    pub(crate) fn spawn_timed<F: Future>(
         &self,
-        future: F,
-        label: L,
+        deadline: Tick,
+        make: impl FnOnce(TimerKey) -> F,
         location: &'static Location<'static>,
     ) -> Join<F::Output> {
+        self.visit(|local| local.scheduler.spawn_timed(deadline, make, location, local.now()))
+    }
+
+    /// Begins a spawn on this thread of a future that cannot leave it: a cell for it, and whether its task
+    /// will be taken.
+    #[inline]
+    pub(crate) fn open<F: Future, L: Label>(
+        &self,
+        label: L,
+        location: &'static Location<'static>,
+    ) -> (bool, Vacant<F, L>) {
         if self.accepts() {
-            return self.spawn(future, label, location);
+            return (true, self.scheduler.vacant(label, location));
         }
-        self.refuse(future, location)
+        (false, Vacant::refused(label, self.origin(location), self.shared.mailbox.clone()))
+    }
+
+    /// Spawns it, or ends it here if it is not taken.
+    pub(crate) fn spawn_local<F: Future + 'static, L: Label>(
+        &self,
+        taken: bool,
+        task: NewTask<F, L>,
+    ) -> Join<F::Output> {
+        if taken {
+            return self.spawn(task);
+        }
+        self.shared.refusal(Refusal::Closed);
+        self.end_refused(task, |task| task.end(JoinError::Closed))
     }
 
     /// The same from inside the run: nobody has to be told.
     #[inline]
-    pub(crate) fn spawn_inside<F: Future>(
+    pub(crate) fn spawn_inside<F: Future + 'static, L: Label>(
         &self,
-        future: F,
-        location: &'static Location<'static>,
+        taken: bool,
+        task: NewTask<F, L>,
     ) -> Join<F::Output> {
-        if self.accepts() {
-            return self.scheduler.spawn(future, (), location, self.now());
+        if !taken || self.shared.is_closed() {
+            return self.spawn_local(taken, task);
         }
-        self.refuse(future, location)
+        self.scheduler.spawn(task, self.now())
     }
 
-    #[inline(never)]
-    fn refuse<F: Future>(
-        &self,
-        future: F,
-        location: &'static Location<'static>,
-    ) -> Join<F::Output> {
-        let origin = Origin { serial: self.scheduler.draw_serial(), location };
-        refused(future, origin, self.shared.mailbox.clone())
+    /// Has `end` drop what was not taken.
+    pub(crate) fn end_refused<T, R>(&self, task: T, end: impl FnOnce(T) -> Join<R>) -> Join<R>
+    where
+        T: 'static,
+        R: 'static,
+    {
+        self.refusals.end(task, end).unwrap_or_else(|| {
+            let (origin, owner) = (self.origin(Location::caller()), self.shared.mailbox.clone());
+            Vacant::refused((), origin, owner).fill(pending()).end(JoinError::Closed)
+        })
+    }
+
+    fn origin(&self, location: &'static Location<'static>) -> Origin {
+        Origin { serial: self.scheduler.draw_serial(), location }
     }
 
     /// One turn. The caller has entered.
@@ -215,10 +249,10 @@ impl Local {
     pub(crate) fn turn(&self) -> Done {
         self.scheduler.side.resume();
         let read = self.read.take();
-        self.now.set(read);
+        self.now.set(read.map_or(Reading::Wanted, Reading::Of));
         if self.shared.is_closed() {
             // The request may have come after the reading, and its limits may have passed.
-            self.now.set(None);
+            self.now.set(Reading::Wanted);
             self.advance_shutdown();
         }
         // What came due since the reading waits for the rest of the last batch already.
@@ -231,46 +265,15 @@ impl Local {
         done
     }
 
-    /// Goes from phase to phase as the plan has it.
-    fn advance_shutdown(&self) {
-        let Some(plan) = self.shared.plan() else { return };
-        if self.phase.get() == Phase::Running {
-            self.phase.set(Phase::Draining);
-            // What was accepted before the request is part of what is ended and reported.
-            self.scheduler.take_in_all(self);
-        }
-        let now = self.now();
-        let cancels = plan.cancel_at <= plan.abort_at;
-        if self.phase.get() == Phase::Draining && cancels && plan.cancel_at <= now {
-            self.phase.set(Phase::Cancelling);
-            self.scheduler.request_all(Request::Cancel);
-        } else if plan.abort_at <= now && self.phase.get() < Phase::Ended {
-            self.phase.set(Phase::Cancelling);
-            self.scheduler.end_all(self);
-        }
+    /// The instant at which the loop has to look again though nobody wakes it; `None` for never. `Err`:
+    /// it has to look again at once, and no timer is due before that.
+    pub(crate) fn next_deadline(&self) -> Result<Option<Tick>, Tick> {
+        let timer = self.scheduler.next_deadline()?;
+        let limit = self.next_limit();
+        Ok([timer, limit].into_iter().flatten().min().filter(|tick| *tick != NEVER))
     }
 
-    /// Whether the loop was asked to end and nothing is left of it.
-    pub(crate) fn is_over(&self) -> bool {
-        if self.phase.get() > Phase::Running && self.scheduler.live() == 0 {
-            self.phase.set(Phase::Ended);
-        }
-        self.phase.get() == Phase::Ended
-    }
-
-    /// The instant at which the loop has to look again though nobody wakes it; `None` for never.
-    pub(crate) fn next_deadline(&self) -> Option<Tick> {
-        let timer = self.scheduler.next_deadline();
-        let limit = self.shared.plan().map(|plan| match self.phase.get() {
-            Phase::Running => 0,
-            Phase::Draining => plan.cancel_at.min(plan.abort_at),
-            Phase::Cancelling => plan.abort_at,
-            Phase::Ended => NEVER,
-        });
-        [timer, limit].into_iter().flatten().min().filter(|tick| *tick != NEVER)
-    }
-
-    /// The time of this turn.
+    /// The time of this turn; outside of a turn the time.
     pub(crate) fn time(&self) -> Tick {
         self.now()
     }
@@ -282,47 +285,52 @@ impl Local {
         }
     }
 
+    /// Does what a caller on this thread asks for. Outside of the loop's run its host has to know if there
+    /// is something to do since, or at another time than before; of a mere look it is not told.
+    pub(crate) fn visit<R>(&self, f: impl FnOnce(&Self) -> R) -> R {
+        if Mailbox::is_current(&self.shared.mailbox) {
+            return f(self);
+        }
+        let outlook = || (self.scheduler.is_idle(), self.next_deadline());
+        let before = outlook();
+        let result = f(self);
+        if outlook() != before {
+            self.shared.mailbox.notify();
+        }
+        result
+    }
+
     /// Runs turns until the loop was asked to end and has.
-    pub(crate) fn run(&self) -> ShutdownReport {
+    pub(crate) fn run(&self) {
+        let _held = Held::by(self);
         let _entered = self.scheduler.side.enter();
         self.forget_reading();
+        self.keep_pace();
         loop {
             let done = self.turn();
             if self.is_over() {
                 break;
             }
-            if self.scheduler.is_idle() && !done.more_timers {
+            if self.is_idle() && !done.more_timers {
                 self.park();
             } else {
                 self.look_if_due();
             }
         }
         self.close();
-        self.report()
     }
 
-    /// The loop's end: what still lives is dropped in spawn order, and nothing comes in any more.
-    pub(crate) fn close(&self) {
-        let _entered = self.scheduler.side.enter();
-        if self.closed.get() {
-            // Timers may have been armed since, by a `block_on`.
-            self.scheduler.disarm_all();
-            return;
+    /// Waits until no thread of the loop's but its own is left, except for jobs past their limit. It was closed.
+    pub(crate) fn join_threads(&self) {
+        self.shared.pool.join();
+        if let Some(watchdog) = &self.watchdog {
+            watchdog.join();
         }
-        self.phase.set(Phase::Ended);
-        self.shared.refuse();
-        self.scheduler.close(self);
-        self.scheduler.disarm_all();
-        self.closed.set(true);
-        #[cfg(all(feature = "io", unix))]
-        self.io.close();
-        self.shared.pool.close();
-        *self.shared.last_report.lock() = self.report();
     }
 
     /// Every task that has not ended, in spawn order.
     pub(crate) fn tasks(&self) -> Vec<TaskInfo> {
-        self.scheduler.snapshot().into_iter().map(|details| self.info(details)).collect()
+        self.scheduler.snapshot(self.now()).into_iter().map(|details| self.info(details)).collect()
     }
 
     fn info(&self, details: Details) -> TaskInfo {
@@ -371,7 +379,6 @@ impl Local {
 impl Drop for Local {
     fn drop(&mut self) {
         self.shared.number.forget();
-        discard(self.on_panic.take());
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::sync::Monitor;
 use crate::task::loop_side::LoopSide;
+use crate::task::mailbox::Parked;
 
 /// The lock and the bell.
 #[derive(Debug, Clone, Default)]
@@ -34,18 +35,21 @@ impl Parker {
     }
 }
 
-/// Declares the loop asleep, and waits as it is told to, unless a producer has come already. `false`: one has.
+/// Declares the loop asleep, and waits as it is told to, unless a producer has come already.
 #[inline]
-pub(crate) fn fall_asleep(side: &LoopSide, wait: impl FnOnce()) -> bool {
-    if !side.park() {
-        return false;
+pub(crate) fn fall_asleep(side: &LoopSide, wait: impl FnOnce()) {
+    match side.park() {
+        Parked::Asleep => side.tally().parks.add(1),
+        Parked::Awake => return,
+        Parked::Roused => {
+            side.tally().parks.add(1);
+            return side.tally().unparks.add(1);
+        }
     }
-    side.tally().parks.add(1);
     wait();
     // Only a producer that unparks replaces the word of a sleeping loop.
     side.tally().unparks.add((!side.mailbox().is_parked()).into());
     side.resume();
-    true
 }
 
 /// Declares the loop asleep for its host, whatever was notified before, unless there is something to take in.
@@ -53,7 +57,7 @@ pub(crate) fn rest_at_last(side: &LoopSide) {
     let mailbox = side.mailbox();
     while !mailbox.has_any() {
         side.resume();
-        if !side.park() {
+        if side.park() != Parked::Asleep {
             continue;
         }
         // What was pushed in between may have notified a word that has been overwritten since.

@@ -1,26 +1,32 @@
 //! What every handle of a loop shares: the way in, the clock, and the plan to end.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::Location;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::blocking::Pool;
-use super::clock::Clock;
-use super::closing::Closing;
+use super::clock::{Clock, Moment};
+use super::closing::EndRequest;
 use super::context::{self, Number};
-use super::gate::Gate;
+use super::event::Event;
+use super::gate::{Gate, Waiting};
 use super::local::{Limits, Local};
+use super::park;
 use super::watchdog::Busy;
 use crate::error::JoinError;
-use crate::id;
+use crate::id::{self, TaskId};
+use crate::scheduler::wheel::TimerKey;
 use crate::shutdown::{Plan, Shutdown, ShutdownReport};
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicUsize, Ordering};
 use crate::task::cell::{Label, Origin};
+use crate::task::deferred::Deferred;
 use crate::task::join::Join;
 use crate::task::mailbox::Mailbox;
-use crate::task::spawn::{Kind, NewTask, deferred, made};
+use crate::task::spawn::{Kind, NewTask, Vacant};
 
 /// One loop, as other threads know it.
 #[derive(Debug)]
@@ -28,9 +34,14 @@ pub(crate) struct Shared {
     pub(crate) number: Number,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) clock: Clock,
-    closing: Closing<Plan>,
+    pub(crate) request: EndRequest<Plan>,
+    /// A drain has begun: tasks may finish, and those that repeat themselves are to.
+    pub(crate) draining: Event,
+    /// Nothing of the loop runs any more.
+    pub(crate) ended: Event,
+    refused: Refused,
     /// The bound on submissions, if there is one.
-    gate: Option<Gate>,
+    pub(super) gate: Option<std::sync::Arc<Gate>>,
     pub(crate) pool: std::sync::Arc<Pool>,
     busy: Option<Busy>,
     /// What became of the tasks, once the loop has ended.
@@ -47,57 +58,119 @@ pub(crate) enum Refusal {
 /// A submission's handle, or the task and why it was not taken.
 pub(crate) type Submitted<F, L> = Result<Join<<F as Future>::Output>, (NewTask<F, L>, Refusal)>;
 
-/// What a submission does at a full gate.
+/// How many submissions were not taken. A number comes round after 2^32 of them where words have 32 bits.
+#[derive(Debug)]
+struct Refused {
+    /// After the request to end.
+    closed: AtomicUsize,
+    /// For want of room.
+    full: AtomicUsize,
+}
+
+/// The way that a task goes which is being spawned.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// To the ready queue of the loop on this thread.
+    Here(Rc<Local>),
+    /// To a loop on another thread.
+    Elsewhere,
+    /// The loop on this thread takes nothing more.
+    Nowhere,
+}
+
+/// What a submission does at the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
+    /// Blocks until there is room.
     Waits,
     Tries,
+    /// Brings a place that it has been given.
+    Holds,
 }
 
 impl Shared {
     pub(crate) fn new(number: Number, mailbox: Arc<Mailbox>, clock: Clock, limits: Limits) -> Self {
         let Limits { capacity, blocking_threads, busy } = limits;
-        let gate = capacity.map(Gate::new);
-        let pool = Pool::new(blocking_threads);
-        let (closing, last_report) = (Closing::new(), Mutex::default());
-        Self { number, mailbox, clock, closing, gate, pool, busy, last_report }
+        let gate = capacity.map(|capacity| std::sync::Arc::new(Gate::new(capacity)));
+        let pool = Pool::new(blocking_threads, clock.is_virtual().then(|| mailbox.clone()));
+        Self {
+            number,
+            mailbox,
+            clock,
+            request: EndRequest::new(),
+            draining: Event::new(),
+            ended: Event::new(),
+            refused: Refused { closed: AtomicUsize::new(0), full: AtomicUsize::new(0) },
+            gate,
+            pool,
+            busy,
+            last_report: Mutex::default(),
+        }
     }
 
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
-        self.closing.is_closed()
+        self.request.is_made()
+    }
+
+    /// Whether the caller's submissions are taken.
+    pub(crate) fn accepts(&self) -> bool {
+        let home = context::home(&self.mailbox);
+        home.map_or_else(|| !self.is_closed(), |local| local.accepts())
     }
 
     /// Asks the loop to end, or to end sooner.
     pub(crate) fn shut_down(&self, how: Shutdown) {
-        self.closing.request(how.plan(self.clock.now()), Plan::or_sooner, &self.mailbox);
+        self.request.make(how.plan(self.clock.now()), Plan::or_sooner, &self.mailbox);
         self.let_go();
     }
 
     /// Refuses what is spawned from now on: the loop is at its end, asked to or not.
     pub(crate) fn refuse(&self) {
-        self.closing.close();
+        self.request.close();
         self.let_go();
     }
 
     /// Lets go of who waits for room: there will be none.
     fn let_go(&self) {
         if let Some(gate) = &self.gate {
-            gate.look_again();
+            gate.close();
         }
     }
 
-    /// A submission was taken in, or did not come to be.
-    #[inline]
-    pub(crate) fn admitted(&self) {
-        if let Some(gate) = &self.gate {
-            gate.leave();
-        }
+    /// Counts a submission that is not taken, and says why.
+    #[cold]
+    pub(crate) fn refusal(&self, why: Refusal) -> Refusal {
+        let count = match why {
+            Refusal::Closed => &self.refused.closed,
+            Refusal::Full => &self.refused.full,
+        };
+        // ORDERING: Relaxed: a number to look at, by which nothing is published.
+        count.fetch_add(1, Ordering::Relaxed);
+        why
+    }
+
+    /// How many were not taken since the request to end, and before it for want of room.
+    pub(crate) fn refused(&self) -> (u64, u64) {
+        // ORDERING: Relaxed: as in `refusal`.
+        let read = |count: &AtomicUsize| count.load(Ordering::Relaxed) as u64;
+        (read(&self.refused.closed), read(&self.refused.full))
+    }
+
+    /// Nothing of the loop runs any more: completes the report, and wakes those that wait for it.
+    pub(crate) fn end(&self) -> ShutdownReport {
+        let report = {
+            let mut report = self.last_report.lock();
+            report.refused = self.refused().0;
+            report.clone()
+        };
+        self.ended.happen();
+        report
     }
 
     /// How many submissions have not been taken in, where that is counted.
     pub(crate) fn submitted(&self) -> usize {
-        self.gate.as_ref().map_or(0, Gate::inside)
+        self.gate.as_ref().map_or(0, |gate| gate.outside())
     }
 
     /// How long the loop has been in user code, where that is measured.
@@ -105,84 +178,216 @@ impl Shared {
         self.busy.as_ref().map_or(Duration::ZERO, Busy::time)
     }
 
+    /// Whether the calling thread serves the loop: its watchdog's, or one of its pool's.
+    pub(crate) fn is_served_here(&self) -> bool {
+        self.pool.is_own_thread() || self.busy.as_ref().is_some_and(Busy::is_own_thread)
+    }
+
     /// The plan, once there is one.
     #[inline]
     pub(crate) fn plan(&self) -> Option<Plan> {
-        self.closing.plan()
+        self.request.plan()
     }
 
-    /// Spawns from any thread; gives the future back if the loop takes nothing more.
+    /// Begins a spawn, from any thread: a cell for the future, and the way that its task will go.
     #[inline]
-    pub(crate) fn spawn<F, L>(
+    pub(crate) fn open<F, L>(
         &self,
-        future: F,
         label: L,
         location: &'static Location<'static>,
-        patience: Patience,
-    ) -> Submitted<F, L>
+    ) -> (Way, Vacant<F, L>)
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
         L: Label,
     {
-        let home = context::home(&self.mailbox);
-        if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
-            return Ok(local.spawn(future, label, location));
-        }
-        let task = NewTask::new(future, label, origin(location), self.mailbox.clone(), Kind::Task);
-        self.submit(task, home.is_some(), patience)
-    }
-
-    /// Hands a task to the loop, past the gate. At `home`, where the loop did not take it, it is refused.
-    #[inline]
-    fn submit<F: Future, L: Label>(
-        &self,
-        task: NewTask<F, L>,
-        home: bool,
-        patience: Patience,
-    ) -> Submitted<F, L>
-    where
-        F::Output: Send,
-    {
-        if home || self.is_closed() {
-            return Err((task, Refusal::Closed));
-        }
-        if let Some(gate) = &self.gate {
-            let entered = match patience {
-                Patience::Waits => gate.enter(|| self.is_closed()),
-                Patience::Tries => gate.try_enter(),
-            };
-            if !entered {
-                let refusal = if self.is_closed() { Refusal::Closed } else { Refusal::Full };
-                return Err((task, refusal));
-            }
-        }
-        task.push(&self.mailbox).map_err(|task| {
-            self.admitted();
-            (task, Refusal::Closed)
+        self.open_with(label, location, |label, origin, mailbox| {
+            Vacant::new(label, origin, mailbox, Kind::Task)
         })
     }
 
-    /// The same for a future that is made on the loop's thread. If it is not taken it is ended here.
-    pub(crate) fn spawn_with<C, F, L>(
+    /// Spawns, from any thread, a task that waits for a timer first. `make` gets the timer's key where it
+    /// can be armed here; else the future's first poll arms it, and does nothing else. If the task is not
+    /// taken it is ended here.
+    pub(crate) fn spawn_timed<F>(
         &self,
-        make: C,
-        label: L,
+        deadline: Moment,
+        make: impl FnOnce(Option<TimerKey>) -> F,
         location: &'static Location<'static>,
     ) -> Join<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let home = context::home(&self.mailbox);
+        if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
+            let tick = deadline.on(&self.clock);
+            return local.spawn_timed(tick, |key| make(Some(key)), location);
+        }
+        let way = if home.is_some() { Way::Nowhere } else { Way::Elsewhere };
+        let vacant = Vacant::new((), origin(location), self.mailbox.clone(), Kind::Timed);
+        self.spawn(way, vacant.fill(make(None)))
+    }
+
+    /// The same for a future that is made on the loop's thread.
+    pub(crate) fn open_deferred<C, F, L>(
+        &self,
+        label: L,
+        location: &'static Location<'static>,
+    ) -> (Way, Vacant<Deferred<C, F>, L>)
     where
         C: FnOnce() -> F + Send + 'static,
         F: Future + 'static,
         F::Output: Send + 'static,
         L: Label,
     {
-        let home = context::home(&self.mailbox);
-        if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
-            return local.spawn(made(make), label, location);
+        self.open_with(label, location, Vacant::deferred)
+    }
+
+    #[inline]
+    fn open_with<F: Future, L: Label>(
+        &self,
+        label: L,
+        location: &'static Location<'static>,
+        elsewhere: impl FnOnce(L, Origin, Arc<Mailbox>) -> Vacant<F, L>,
+    ) -> (Way, Vacant<F, L>) {
+        let way = match context::home(&self.mailbox) {
+            Some(local) if local.accepts() => {
+                let vacant = local.scheduler.vacant(label, location);
+                return (Way::Here(local), vacant);
+            }
+            Some(_) => Way::Nowhere,
+            None => Way::Elsewhere,
+        };
+        (way, elsewhere(label, origin(location), self.mailbox.clone()))
+    }
+
+    /// Hands a task to the loop, past the gate; gives it back if the loop takes nothing more.
+    #[inline]
+    pub(crate) fn submit<F: Future, L: Label>(
+        &self,
+        way: Way,
+        task: NewTask<F, L>,
+        patience: Patience,
+    ) -> Submitted<F, L>
+    where
+        F::Output: Send,
+    {
+        if let Way::Here(local) = way {
+            return Ok(local.spawn(task));
         }
-        let task = deferred(make, label, origin(location), self.mailbox.clone());
-        self.submit(task, home.is_some(), Patience::Waits)
-            .unwrap_or_else(|(task, _)| task.end(JoinError::Closed))
+        if matches!(way, Way::Nowhere) || self.is_closed() {
+            self.give_back(patience);
+            return Err((task, self.refusal(Refusal::Closed)));
+        }
+        match self.pass(patience) {
+            Ok(patience) => task.push(&self.mailbox).map_err(|task| {
+                self.give_back(patience);
+                (task, self.refusal(Refusal::Closed))
+            }),
+            Err(refusal) => Err((task, self.refusal(refusal))),
+        }
+    }
+
+    /// Passes the gate, if there is one: what comes of it is a place that is held.
+    fn pass(&self, patience: Patience) -> Result<Patience, Refusal> {
+        let Some(gate) = &self.gate else { return Ok(patience) };
+        let entered = match patience {
+            Patience::Holds => true,
+            Patience::Tries => gate.try_enter(),
+            Patience::Waits => {
+                gate.try_enter() || {
+                    let mut waiting = Waiting::new(gate.clone());
+                    // Without a limit there is always an answer.
+                    park::block(None, |waker| waiting.poll(waker))
+                        .is_some_and(|entered| entered.is_ok())
+                }
+            }
+        };
+        match entered {
+            true if self.is_closed() => {
+                gate.leave();
+                Err(Refusal::Closed)
+            }
+            true => Ok(Patience::Holds),
+            false if self.is_closed() => Err(Refusal::Closed),
+            false => Err(Refusal::Full),
+        }
+    }
+
+    /// What a submission that waits without blocking has at the gate once it is to be handed in: a place, or
+    /// no need of one.
+    pub(crate) fn poll_place(
+        &self,
+        waiting: &mut Option<Waiting>,
+        waker: &Waker,
+    ) -> Poll<Patience> {
+        let gate = self.gate.as_ref().filter(|_| !self.is_closed());
+        let Some(gate) = gate.filter(|_| context::home(&self.mailbox).is_none()) else {
+            *waiting = None; // gives up what it has been given
+            return Poll::Ready(Patience::Tries);
+        };
+        if waiting.is_none() && gate.try_enter() {
+            return Poll::Ready(Patience::Holds);
+        }
+        let waiting = waiting.get_or_insert_with(|| Waiting::new(gate.clone()));
+        waiting.poll(waker).map(|entered| entered.map_or(Patience::Tries, |()| Patience::Holds))
+    }
+
+    /// A submission that has passed the gate did not come to be.
+    fn give_back(&self, patience: Patience) {
+        if let (Some(gate), Patience::Holds) = (&self.gate, patience) {
+            gate.leave();
+        }
+    }
+
+    /// The same, for who waits for room; if the task is not taken it is ended here.
+    #[inline]
+    pub(crate) fn spawn<F: Future + 'static, L: Label>(
+        &self,
+        way: Way,
+        task: NewTask<F, L>,
+    ) -> Join<F::Output>
+    where
+        F::Output: Send,
+    {
+        self.submit(way, task, Patience::Waits).unwrap_or_else(|(task, _)| self.end_refused(task))
+    }
+
+    /// Ends a task that was not taken.
+    pub(crate) fn end_refused<F, L>(&self, task: NewTask<F, L>) -> Join<F::Output>
+    where
+        F: Future + 'static,
+        L: Label,
+    {
+        match context::home(&self.mailbox) {
+            Some(local) => local.end_refused(task, |task| task.end(JoinError::Closed)),
+            None => task.end(JoinError::Closed),
+        }
+    }
+
+    /// As [`Shared::control`], once the loop knows the task, which may be on its way still, or cannot come.
+    #[track_caller]
+    pub(crate) fn control_of<R>(
+        &self,
+        id: TaskId,
+        f: impl FnOnce(&Local) -> R + Send + 'static,
+    ) -> Join<R>
+    where
+        R: Send + 'static,
+    {
+        let home = context::home(&self.mailbox);
+        let home = home.filter(|local| local.has_ended() || !local.scheduler.may_arrive(id));
+        let mut round = None;
+        let request = async move {
+            poll_fn(|_| match this_loop().scheduler.awaits(id, &mut round) {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            })
+            .await;
+            f(&this_loop())
+        };
+        post(&self.mailbox, home, request)
     }
 
     /// Has the loop run `f` ahead of any backlog, or here if this is its thread.
@@ -204,23 +409,30 @@ pub(crate) fn control<R>(
 where
     R: Send + 'static,
 {
-    let home = context::home(mailbox);
-    let request = async move {
-        // PANICS: it cannot: control requests run inside their loop's run.
-        f(&context::current().expect("a control request runs on its loop"))
-    };
+    post(mailbox, context::home(mailbox), async move { f(&this_loop()) })
+}
+
+/// The loop that runs a control request.
+fn this_loop() -> Rc<Local> {
+    // PANICS: it cannot: control requests run inside their loop's run.
+    context::current().expect("a control request runs on its loop")
+}
+
+/// Hands a control request to the loop of this mailbox, or runs it here if this is its `home`.
+#[track_caller]
+fn post<R: Send + 'static>(
+    mailbox: &Arc<Mailbox>,
+    home: Option<Rc<Local>>,
+    request: impl Future<Output = R> + Send + 'static,
+) -> Join<R> {
     let origin = origin(Location::caller());
     let task = NewTask::new(request, (), origin, mailbox.clone(), Kind::Control);
     match home {
         Some(local) if local.has_ended() => task.end(JoinError::Closed),
-        Some(local) => {
-            let join = {
-                let _entered = local.scheduler.side.enter();
-                task.run_here()
-            };
-            local.tell_host();
-            join
-        }
+        Some(local) => local.visit(|local| {
+            let _entered = local.scheduler.side.enter();
+            task.run_here()
+        }),
         None => task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)),
     }
 }
@@ -230,8 +442,7 @@ where
 #[track_caller]
 pub(crate) fn tell(mailbox: &Arc<Mailbox>, f: impl FnOnce(&Local) + Send + 'static) {
     if let Some(local) = context::home(mailbox) {
-        f(&local);
-        return local.tell_host();
+        return local.visit(f);
     }
     let message = async move {
         if let Some(local) = context::current() {

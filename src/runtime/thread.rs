@@ -1,14 +1,19 @@
 //! A loop on its own thread.
 
+use std::cell::Cell;
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
+use std::process;
 use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::context;
 use super::executor::Executor;
 use super::local::Settings;
 use super::slack;
-use super::started::{Promise, promise};
 use crate::error::{BoxError, StartError, contain, discard, forget_payload};
 use crate::handle::Handle;
 use crate::runtime::builder::Builder;
@@ -18,7 +23,7 @@ use crate::shutdown::{Shutdown, ShutdownReport};
 ///
 /// Made by [`LoopThread::start`] or a [`Builder`]. Everything else is done through its [`Handle`].
 /// Dropping it aborts what lives and waits for the thread, as `shutdown(Shutdown::now())` does; on the
-/// loop's own thread it only asks for the end. Two loops whose tasks own each other's `LoopThread` wait
+/// loop's own thread, in its jobs and in its watchdog's hook it only asks for the end. Two loops whose tasks own each other's `LoopThread` wait
 /// for each other: keep it outside of loops.
 ///
 /// # Examples
@@ -36,6 +41,16 @@ pub struct LoopThread {
     handle: Handle,
     /// `None` once it was joined or let go.
     thread: Option<thread::JoinHandle<ShutdownReport>>,
+    /// Nothing comes: it is disconnected when the thread has run all but the last of its code.
+    ended: Receiver<Infallible>,
+    /// The process that has the thread: a forked child has not.
+    process: u32,
+}
+
+std::thread_local! {
+    /// The other end of `ended`. Of a thread's locals the first to be used is the last to be destroyed, on most
+    /// systems.
+    static ENDS: Cell<Option<Sender<Infallible>>> = const { Cell::new(None) };
 }
 
 type StartHook = Box<dyn FnOnce() -> Result<(), BoxError> + Send>;
@@ -109,19 +124,22 @@ impl LoopThread {
     }
 
     pub(crate) fn launch(own: ThreadSettings, settings: Settings) -> Result<Self, StartError> {
-        let (ready, started) = promise();
-        let thread =
-            own.builder()?.spawn(move || live(own, settings, ready)).map_err(StartError::Thread)?;
+        let builder = own.builder()?;
+        let (ready, started) = bounded(1);
+        let (ends, ended) = bounded(0);
+        let living = move || {
+            ENDS.set(Some(ends));
+            live(own, settings, ready)
+        };
+        let thread = builder.spawn(living).map_err(StartError::Thread)?;
         // The thread answers, or drops its end: both end this wait.
-        match started.wait() {
-            Some(Ok(handle)) => Ok(Self { handle, thread: Some(thread) }),
-            Some(Err(error)) => {
+        let none =
+            || StartError::Thread(io::Error::other("the loop's thread ended before it began"));
+        match started.recv().unwrap_or_else(|_| Err(none())) {
+            Ok(handle) => Ok(Self { handle, thread: Some(thread), ended, process: process::id() }),
+            Err(error) => {
                 let _ = thread.join();
                 Err(error)
-            }
-            None => {
-                let _ = thread.join();
-                Err(StartError::Thread(io::Error::other("the loop's thread ended before it began")))
             }
         }
     }
@@ -134,7 +152,9 @@ impl LoopThread {
 
     /// Asks the loop to end, waits for its thread, and says what became of its tasks.
     ///
-    /// On the loop's own thread it does not wait: it returns at once what is known so far.
+    /// With the report no thread of the loop runs any more, its watchdog's and its pool's included, but for
+    /// jobs past their limit, which the report names among what was aborted. On the loop's own thread, in its jobs
+    /// and in its watchdog's hook it does not wait: it returns at once what is known so far.
     ///
     /// # Examples
     ///
@@ -156,8 +176,7 @@ impl LoopThread {
 
     /// Waits until somebody shuts the loop down, and says what became of its tasks.
     ///
-    /// On the loop's own thread it does not wait: it returns at once what is known so far, and the
-    /// loop goes on.
+    /// Otherwise as [`LoopThread::shutdown`]: where it does not wait the loop goes on.
     ///
     /// # Examples
     ///
@@ -176,9 +195,74 @@ impl LoopThread {
         let shared = self.handle.shared();
         match context::home(&shared.mailbox) {
             Some(local) => local.report(),
-            None if is_current(&thread) => shared.last_report.lock().clone(),
+            None if self.is_needed_here(&thread) => shared.last_report.lock().clone(),
             None => thread.join().unwrap_or_default(),
         }
+    }
+
+    /// Waits as [`LoopThread::join`] does, for at most `limit`: whatever the loop is stuck in cannot hold its
+    /// caller.
+    ///
+    /// # Errors
+    ///
+    /// It comes back itself if the loop has not ended, with all its threads; where `join` does not wait, at
+    /// once. A loop that is stuck for good is let go with [`LoopThread::detach`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown};
+    /// use std::time::Duration;
+    ///
+    /// let side = LoopThread::start()?;
+    /// let (begun, is_stuck) = std::sync::mpsc::channel();
+    /// let (go_on, until) = std::sync::mpsc::channel::<()>();
+    /// side.handle().call(move || (begun.send(()), until.recv().is_err())).detach();
+    /// is_stuck.recv()?; // in a callback that does not return
+    /// side.handle().shutdown(Shutdown::now());
+    /// let side = side.join_timeout(Duration::from_millis(5)).unwrap_err();
+    /// drop(go_on);
+    /// assert!(side.join_timeout(Duration::MAX).is_ok());
+    /// # Ok(()) }
+    /// ```
+    pub fn join_timeout(self, limit: Duration) -> Result<ShutdownReport, Self> {
+        if self.thread.as_ref().is_some_and(|thread| self.is_needed_here(thread)) {
+            return Err(self);
+        }
+        match self.ended.recv_timeout(limit) {
+            Err(RecvTimeoutError::Timeout) => Err(self),
+            Err(RecvTimeoutError::Disconnected) => Ok(self.join()),
+            Ok(never) => match never {},
+        }
+    }
+
+    /// Lets the loop live until it is shut down, by a [`Handle`]; nobody waits for its end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown};
+    ///
+    /// let side = LoopThread::start()?;
+    /// let handle = side.handle().clone();
+    /// side.detach();
+    /// assert_eq!(handle.call(|| 1).join()?, 1);
+    /// handle.shutdown(Shutdown::now());
+    /// # Ok(()) }
+    /// ```
+    pub fn detach(mut self) {
+        self.thread = None;
+    }
+
+    /// Whether to wait for the thread here is to wait for ever: the caller is on it, also when the loop is
+    /// gone from it (in the hook that runs last, or in a destructor of the thread's own), or on one of those that
+    /// serve the loop; or the thread is another process's.
+    fn is_needed_here(&self, thread: &thread::JoinHandle<ShutdownReport>) -> bool {
+        thread.thread().id() == thread::current().id()
+            || self.handle.shared().is_served_here()
+            || self.process != process::id()
     }
 }
 
@@ -186,7 +270,7 @@ impl Drop for LoopThread {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         self.handle.shutdown(Shutdown::now());
-        if !is_current(&thread) {
+        if !self.is_needed_here(&thread) {
             let _ = thread.join();
         }
     }
@@ -198,16 +282,10 @@ impl fmt::Debug for LoopThread {
     }
 }
 
-/// Whether the caller is on this thread, also when the loop is gone from it: in the hook that runs
-/// last, or in a destructor of the thread's own.
-fn is_current<T>(thread: &thread::JoinHandle<T>) -> bool {
-    thread.thread().id() == thread::current().id()
-}
-
-/// Runs the start hook. If it fails, nothing is left of the loop.
-fn begin(executor: Executor, hook: Option<StartHook>) -> Result<Executor, StartError> {
+/// Runs the start hook.
+fn begin(executor: &Executor, hook: Option<StartHook>) -> Result<(), StartError> {
     match hook.map(|hook| executor.inside(|| contain(hook))) {
-        None | Some(Ok(Ok(()))) => Ok(executor),
+        None | Some(Ok(Ok(()))) => Ok(()),
         Some(Ok(Err(error))) => Err(StartError::Init(error)),
         Some(Err(payload)) => Err(StartError::Panicked(payload)),
     }
@@ -217,28 +295,36 @@ fn begin(executor: Executor, hook: Option<StartHook>) -> Result<Executor, StartE
 fn live(
     own: ThreadSettings,
     settings: Settings,
-    ready: Promise<Result<Handle, StartError>>,
+    ready: Sender<Result<Handle, StartError>>,
 ) -> ShutdownReport {
     if own.precise {
         slack::sharpen();
     }
-    let begun =
-        Executor::on_this_thread(settings).and_then(|executor| begin(executor, own.on_start));
-    let mut executor = match begun {
-        Ok(executor) => executor,
+    let mut executor = match Executor::on_this_thread(settings) {
+        Ok(executor) => executor.silenced(),
         Err(error) => {
+            discard(own.on_start);
             discard(own.on_stop);
-            ready.keep(Err(error));
+            let _ = ready.send(Err(error)); // there is room, and somebody waits
             return ShutdownReport::default();
         }
     };
-    ready.keep(Ok(executor.handle().clone()));
-    let report = executor.run();
+    let shared = executor.handle().shared().clone();
+    if let Err(error) = begin(&executor, own.on_start) {
+        drop(executor);
+        discard(own.on_stop);
+        shared.end();
+        let _ = ready.send(Err(error));
+        return ShutdownReport::default();
+    }
+    let _ = ready.send(Ok(executor.handle().clone()));
+    drop(ready);
+    executor.run();
     drop(executor);
     if let Some(hook) = own.on_stop {
         if let Err(payload) = contain(hook) {
             forget_payload(payload);
         }
     }
-    report
+    shared.end()
 }

@@ -7,9 +7,11 @@
 
 pub(crate) mod watch;
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::panic::Location;
+use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,12 @@ use self::watch::Watch;
 use crate::error::{contain, forget_payload};
 use crate::id::TaskId;
 use crate::scheduler::Subject;
-use crate::sync::start_thread;
+use crate::sync::{Thread, start_thread};
+
+std::thread_local! {
+    /// What this thread watches, as an address.
+    static WATCHES: Cell<*const ()> = const { Cell::new(ptr::null()) };
+}
 
 /// The hook of [`Builder::watchdog`](crate::Builder::watchdog).
 pub(crate) type StallHook = Box<dyn Fn(&Stall) + Send>;
@@ -95,8 +102,12 @@ impl Stall {
     }
 }
 
-/// The loop's end of it. Dropped, it stops the watchdog, and does not wait for it.
-pub(crate) struct Watchdog(Arc<Watch<Subject>>);
+/// The loop's end of it. Dropped, it stops the watchdog, and waits for its thread.
+pub(crate) struct Watchdog {
+    watch: Arc<Watch<Subject>>,
+    /// `None` once it was waited for.
+    thread: Cell<Option<Thread>>,
+}
 
 /// What reads how long the loop has been busy, from any thread.
 #[derive(Clone)]
@@ -112,32 +123,48 @@ impl Watchdog {
                 forget_payload(payload);
             }
         };
-        start_thread("sideloop-watchdog", move || shared.run(limit, tell))?;
-        Ok(Self(watch))
+        let thread = start_thread("sideloop-watchdog", move || {
+            let _ = WATCHES.try_with(|watch| watch.set(Arc::as_ptr(&shared).cast()));
+            shared.run(limit, tell);
+        })?;
+        Ok(Self { watch, thread: Cell::new(Some(thread)) })
+    }
+
+    /// Stops it, and waits until its thread has ended, with what its hook is at.
+    pub(crate) fn join(&self) {
+        self.watch.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join();
+        }
     }
 
     /// The loop is about to run the task's code.
     pub(crate) fn begin(&self, subject: Subject) {
-        self.0.begin(subject);
+        self.watch.begin(subject);
     }
 
     /// It came back.
     pub(crate) fn end(&self) {
-        self.0.end();
+        self.watch.end();
     }
 
     pub(crate) fn busy(&self) -> Busy {
-        Busy(self.0.clone())
+        Busy(self.watch.clone())
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.0.stop();
+        self.join();
     }
 }
 
 impl Busy {
+    /// Whether the calling thread is the watchdog's.
+    pub(crate) fn is_own_thread(&self) -> bool {
+        WATCHES.try_with(|watch| watch.get() == Arc::as_ptr(&self.0).cast()).unwrap_or(false)
+    }
+
     /// The time spent in user code, the current poll included.
     pub(crate) fn time(&self) -> Duration {
         self.0.busy()

@@ -17,8 +17,14 @@ pub(crate) trait Host {
     fn records(&self) -> bool;
     /// A task ended; called before its joiner can know.
     fn ended(&self, report: Ended);
-    /// A submission of another thread was taken in.
+    /// Whether new tasks of other threads are asked to end when they are taken in.
+    fn cancels_new(&self) -> bool;
+    /// A submission of another thread was taken in. Whether it holds a place at the gate.
+    fn takes_in(&self) -> bool;
+    /// Such a submission is about to run for the first time, or to end.
     fn admitted(&self);
+    /// Whether to be told of each poll, or there is a gate.
+    fn looks_on(&self) -> bool;
     /// Whether to be told of each poll.
     fn watches(&self) -> bool;
     /// A task's code is about to be run.

@@ -2,203 +2,225 @@
 //!
 //! An id made by a spawning thread has no key in it. The table is open addressing with linear
 //! probing and backward-shift deletion (Knuth, "The Art of Computer Programming", vol. 3, 6.4,
-//! Algorithm R), at most half full; it stores keys alone and asks the registry for their serials.
-//! The hash is multiplicative (the same book, 6.4: Fibonacci hashing): serials come in runs, and
-//! their low bits alone would make each run one cluster that every removal has to walk.
+//! Algorithm R), at most half full. A slot holds the upper half of the [mixed](mix) serial beside the key:
+//! its home follows from that, so that neither a removal nor another table has to ask a task for its
+//! serial.
+//!
+//! A table grows and shrinks without a pause: the new one is made [outside](Index::wanted) of the registry's
+//! borrow, and each insertion and removal moves a few entries over, which leave tombstones in the old one. The old table is empty before another change is due: it has at most four entries for
+//! each insertion that fits into the new one.
 
 #[cfg(any(test, fuzzing))]
 mod invariants;
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::mem;
 
-use crate::id::NO_KEY;
+use super::mix::mix;
 
-/// 2^64 divided by the golden ratio.
-pub(super) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// An empty table of at most so many slots, 4 KiB, is kept for the tasks to come. Few in tests, so that
+/// A table of at most so many slots, 4 KiB, is kept for the tasks to come. Few in tests, so that
 /// one is given up often.
-const KEPT: usize = if cfg!(any(test, fuzzing)) { 64 } else { 1024 };
+const KEPT: usize = if cfg!(any(test, fuzzing)) { 64 } else { 512 };
 
-/// The table. `serial_of` in its methods is the registry: the serial of the task with this key.
+/// What one insertion or removal moves at most of the old table: so many entries, and so many slots.
+const MOVES: usize = 4;
+const PASSES: usize = 64;
+
+/// A slot without an entry, which ends every search.
+const EMPTY: u64 = 0;
+/// A slot of the old table whose entry has gone.
+const GONE: u64 = 1 << 32;
+
+/// A hash table's memory.
+pub(crate) type Slots = Vec<u64>;
+
+/// The table.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     /// A power of two in length, or empty.
-    slots: Vec<u32>,
+    slots: Slots,
+    /// What was there before, as far as it has not been moved.
+    old: Slots,
+    /// How many slots of it have been passed.
+    passed: usize,
+    /// How many tasks there are in both.
     len: usize,
+    /// An old table that is to be freed.
+    spare: Slots,
 }
 
 impl Index {
-    /// Adds a task that is not there.
-    pub(crate) fn insert(&mut self, serial: u64, key: u32, serial_of: impl Fn(u32) -> u64) {
-        if (self.len + 1) * 2 > self.slots.len() {
-            self.grow(&serial_of);
-        }
-        self.place(serial, key);
-        self.len += 1;
+    /// Whether the next insertion needs a larger table.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        (self.len + 1) * 2 > self.slots.len()
     }
 
-    /// The key of a task that came from another thread.
+    /// Whether there is a table to be freed, or one to be made that is smaller.
+    #[inline]
+    pub(crate) fn is_untidy(&self) -> bool {
+        !self.spare.is_empty() || self.is_sparse()
+    }
+
+    #[inline]
+    fn is_sparse(&self) -> bool {
+        self.len * 8 < self.slots.len() && self.slots.len() > KEPT && self.old.is_empty()
+    }
+
+    /// How many slots a better table would have, if this one is full or sparse.
+    pub(crate) fn wanted(&self) -> Option<usize> {
+        let slots = self.slots.len();
+        if self.is_full() { Some((slots * 2).max(8)) } else { self.is_sparse().then(|| slots / 2) }
+    }
+
+    /// A table of so many slots, all empty.
+    pub(crate) fn make(slots: usize) -> Slots {
+        vec![EMPTY; slots]
+    }
+
+    /// Goes over to another table, if it still is the one [wanted](Self::wanted); gives back what is to be
+    /// freed.
+    pub(crate) fn add(&mut self, slots: Slots) -> Slots {
+        if self.wanted() != Some(slots.len()) {
+            return slots;
+        }
+        // Nothing is left there: see the module's head.
+        while !self.old.is_empty() {
+            self.move_some();
+        }
+        (self.old, self.passed) = (mem::replace(&mut self.slots, slots), 0);
+        self.take_spare()
+    }
+
+    /// Takes out what is to be freed.
+    pub(crate) fn take_spare(&mut self) -> Slots {
+        mem::take(&mut self.spare)
+    }
+
+    /// Adds a task that is not there. The table is not full.
+    #[inline]
+    pub(crate) fn insert(&mut self, serial: u64, key: u32) {
+        debug_assert!(!self.is_full(), "{} in {} slots", self.len, self.slots.len());
+        self.place(entry(serial, key));
+        self.len += 1;
+        if !self.old.is_empty() {
+            self.move_some();
+        }
+    }
+
+    /// The key of a task that came from another thread. `serial_of` is the registry: the serial of the
+    /// task with this key.
     pub(crate) fn find(&self, serial: u64, serial_of: impl Fn(u32) -> u64) -> Option<u32> {
-        self.position(serial, serial_of).map(|at| self.slots[at])
+        let is_it =
+            |slot: u64| slot >> 32 == mix(serial) >> 32 && serial_of(key_of(slot)) == serial;
+        let tables = [&self.slots, &self.old].into_iter();
+        tables
+            .filter_map(|table| Some(key_of(table[position(table, entry(serial, 0), is_it)?])))
+            .next()
     }
 
     /// Removes a task, if it is there.
-    pub(crate) fn remove(&mut self, serial: u64, serial_of: impl Fn(u32) -> u64) {
-        let Some(mut hole) = self.position(serial, &serial_of) else { return };
+    #[inline]
+    pub(crate) fn remove(&mut self, serial: u64, key: u32) {
+        let entry = entry(serial, key);
+        if let Some(at) = position(&self.slots, entry, |slot| slot == entry) {
+            self.close_up(at);
+        } else if let Some(at) = position(&self.old, entry, |slot| slot == entry) {
+            self.old[at] = GONE;
+        } else {
+            return;
+        }
         self.len -= 1;
+        if !self.old.is_empty() {
+            self.move_some();
+        }
+    }
+
+    /// Moves up what lies behind the hole that a removal leaves.
+    #[inline]
+    fn close_up(&mut self, mut hole: usize) {
+        let mask = self.slots.len() - 1;
         let mut at = hole;
         loop {
-            at = (at + 1) & self.mask();
-            let key = self.slots[at];
-            if key == NO_KEY {
+            at = (at + 1) & mask;
+            let entry = self.slots[at];
+            if entry == EMPTY {
                 break;
             }
             // Whoever's home is not between the hole and its place moves up into the hole.
-            let home = self.home(serial_of(key));
-            if at.wrapping_sub(home) & self.mask() >= at.wrapping_sub(hole) & self.mask() {
-                self.slots[hole] = key;
+            let home = home(&self.slots, entry);
+            if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
+                self.slots[hole] = entry;
                 hole = at;
             }
         }
-        self.slots[hole] = NO_KEY;
-        if self.len == 0 && self.slots.len() > KEPT {
-            self.slots = Vec::new();
-        }
+        self.slots[hole] = EMPTY;
     }
 
-    fn position(&self, serial: u64, serial_of: impl Fn(u32) -> u64) -> Option<usize> {
-        if self.len == 0 {
-            return None;
+    #[inline]
+    fn place(&mut self, entry: u64) {
+        let mask = self.slots.len() - 1;
+        let mut at = home(&self.slots, entry);
+        while self.slots[at] != EMPTY {
+            at = (at + 1) & mask;
         }
-        let mut at = self.home(serial);
-        while self.slots[at] != NO_KEY {
-            if serial_of(self.slots[at]) == serial {
-                return Some(at);
+        self.slots[at] = entry;
+    }
+
+    /// Moves a few entries of the old table.
+    #[cold]
+    fn move_some(&mut self) {
+        let (mut moves, end) = (0, self.old.len().min(self.passed + PASSES));
+        while moves < MOVES && self.passed < end {
+            let entry = self.old[self.passed];
+            if entry != EMPTY && entry != GONE {
+                self.old[self.passed] = GONE;
+                self.place(entry);
+                moves += 1;
             }
-            at = (at + 1) & self.mask();
+            self.passed += 1;
         }
-        None
-    }
-
-    fn place(&mut self, serial: u64, key: u32) {
-        let mut at = self.home(serial);
-        while self.slots[at] != NO_KEY {
-            at = (at + 1) & self.mask();
-        }
-        self.slots[at] = key;
-    }
-
-    fn grow(&mut self, serial_of: &impl Fn(u32) -> u64) {
-        let wider = (self.slots.len() * 2).max(8);
-        for key in core::mem::replace(&mut self.slots, vec![NO_KEY; wider]) {
-            if key != NO_KEY {
-                self.place(serial_of(key), key);
-            }
+        if self.passed == self.old.len() {
+            self.spare = mem::take(&mut self.old);
         }
     }
+}
 
-    fn mask(&self) -> usize {
-        self.slots.len() - 1
-    }
+/// What a slot holds of a task. Its lower half is not zero.
+#[inline]
+fn entry(serial: u64, key: u32) -> u64 {
+    mix(serial) >> 32 << 32 | (u64::from(key) + 1)
+}
 
-    #[allow(clippy::cast_possible_truncation)] // what is left fits into the table
-    fn home(&self, serial: u64) -> usize {
-        (serial.wrapping_mul(GOLDEN) >> 32) as usize & self.mask()
+#[allow(clippy::cast_possible_truncation)] // the lower half
+#[inline]
+fn key_of(entry: u64) -> u32 {
+    (entry as u32).wrapping_sub(1)
+}
+
+/// Where an entry belongs: the high bits of its hash.
+#[allow(clippy::cast_possible_truncation)] // it is less than the length of the table
+#[inline]
+fn home(table: &Slots, entry: u64) -> usize {
+    ((entry >> 32) * table.len() as u64 >> 32) as usize
+}
+
+/// The slot of the task with this entry's hash that `is_it` tells.
+#[inline]
+fn position(table: &Slots, entry: u64, is_it: impl Fn(u64) -> bool) -> Option<usize> {
+    if table.is_empty() {
+        return None;
     }
+    let mut at = home(table, entry);
+    while table[at] != EMPTY {
+        if table[at] != GONE && is_it(table[at]) {
+            return Some(at);
+        }
+        at = (at + 1) & (table.len() - 1);
+    }
+    None
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::collections::BTreeMap;
-
-    /// A run of serials must not become one cluster: a walk from home to place stays short.
-    #[test]
-    fn a_run_of_serials_is_spread() {
-        let serials: Vec<u64> = (1000..101_000).collect();
-        let mut index = Index::default();
-        for (key, serial) in serials.iter().enumerate() {
-            index.insert(*serial, u32::try_from(key).unwrap(), |key| serials[key as usize]);
-        }
-        let (mut run, mut longest) = (0, 0);
-        for slot in &index.slots {
-            run = if *slot == NO_KEY { 0 } else { run + 1 };
-            longest = longest.max(run);
-        }
-        assert!(longest < 200, "a cluster of {longest}");
-    }
-
-    #[test]
-    fn the_table_is_half_full_at_most_and_no_larger_than_that() {
-        let mut index = Index::default();
-        for serial in 0..1000_u32 {
-            index.insert(serial.into(), serial, u64::from);
-            let room = 2 * (serial as usize + 1);
-            assert_eq!(index.slots.len(), room.next_power_of_two().max(8), "after {serial}");
-        }
-    }
-
-    #[test]
-    fn an_empty_table_is_kept_if_it_is_small() {
-        for (most, kept) in [(1, 8), (KEPT / 2, KEPT), (KEPT / 2 + 1, 0)] {
-            let mut index = Index::default();
-            let serials = 0..u32::try_from(most).unwrap();
-            serials.clone().for_each(|serial| index.insert(serial.into(), serial, u64::from));
-            serials.for_each(|serial| index.remove(serial.into(), u64::from));
-            assert_eq!((index.len(), index.slots.len()), (0, kept), "after {most}");
-            assert_eq!(index.find(0, u64::from), None);
-        }
-    }
-
-    /// Serials where 32 bits end, and where 64 do.
-    #[test]
-    fn serials_of_any_size_are_found() {
-        let near = |end: u64| end.wrapping_sub(20)..=end.saturating_add(20);
-        let serials: Vec<u64> = near(1 << 32).chain(near(1 << 63)).chain(near(u64::MAX)).collect();
-        let mut index = Index::default();
-        for (key, serial) in serials.iter().enumerate() {
-            index.insert(*serial, u32::try_from(key).unwrap(), |key| serials[key as usize]);
-        }
-        for (key, serial) in serials.iter().enumerate() {
-            let found = index.find(*serial, |key| serials[key as usize]);
-            assert_eq!(found, u32::try_from(key).ok(), "{serial:#x}");
-            index.remove(*serial, |key| serials[key as usize]);
-        }
-        assert_eq!(index.len(), 0);
-    }
-
-    /// The slow twin is a map.
-    #[test]
-    fn the_index_equals_a_map_through_inserts_and_removes() {
-        for seed in 1..100_u64 {
-            let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let mut next = move || {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                random
-            };
-            let (mut index, mut twin, mut serials) =
-                (Index::default(), BTreeMap::new(), Vec::new());
-            for _ in 0..200 {
-                let serial = (next() % 24) * if seed % 2 == 0 { 64 } else { 1 };
-                let serial_of = |key: u32| -> u64 { serials[key as usize] };
-                if next() % 3 != 0 && !twin.contains_key(&serial) {
-                    let key = u32::try_from(serials.len()).unwrap();
-                    serials.push(serial);
-                    index.insert(serial, key, |key| serials[key as usize]);
-                    twin.insert(serial, key);
-                } else {
-                    index.remove(serial, serial_of);
-                    twin.remove(&serial);
-                }
-                for serial in (0..24).flat_map(|n| [n, n * 64]) {
-                    let found = index.find(serial, |key| serials[key as usize]);
-                    assert_eq!(found, twin.get(&serial).copied(), "seed {seed}, serial {serial}");
-                }
-            }
-        }
-    }
-}
+mod tests;

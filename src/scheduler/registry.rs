@@ -1,18 +1,23 @@
-//! The tasks a loop knows: a slab of them, found by key and verified by serial.
+//! The tasks a loop knows: an arena of them, found by key and verified by serial.
+//!
+//! As an arena it neither allocates nor frees under the borrow of its owner: see [`make_room`] and [`tidy`].
 
 #[cfg(all(any(test, fuzzing), not(loom)))]
 pub(crate) mod history;
 
 use alloc::vec::Vec;
-
-use slab::Slab;
+use core::cell::RefCell;
 
 use super::alarm::Lent;
+use super::arena::{self, Arena};
 use super::index::Index;
-use crate::id::{NO_KEY, TaskId};
+use crate::id::{BY_NUMBER, TaskId};
 use crate::task::loop_side::Enrolled;
 use crate::task::run::Ending;
 use crate::tick::Tick;
+
+/// For so many tasks more there is room in the registry, after room was made.
+pub(super) const PAGE: usize = arena::BITS;
 
 /// One task and when the loop came to know it: 16 bytes.
 #[derive(Debug)]
@@ -22,11 +27,47 @@ pub(crate) struct Entry {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
-    entries: Slab<Entry>,
+    entries: Arena<Entry>,
     /// Those whose ids were made on other threads, without a key.
     remote: Index,
+}
+
+/// Gives a registry what it lacked for an insertion. To be called outside of every borrow.
+#[cold]
+pub(super) fn make_room(registry: &RefCell<Registry>) {
+    let is_full = registry.borrow().remote.is_full();
+    if is_full {
+        change_table(registry);
+    }
+    arena::widen(registry, |registry| &mut registry.entries);
+}
+
+/// Frees what a registry needs no more. To be called where it [is untidy](Registry::is_untidy), outside of
+/// every borrow.
+#[cold]
+pub(super) fn tidy(registry: &RefCell<Registry>) {
+    arena::tidy(registry, |registry| &mut registry.entries);
+    let spare = registry.borrow_mut().remote.take_spare();
+    drop(spare);
+    change_table(registry);
+}
+
+/// Gives the index the table that it wants, if any.
+fn change_table(registry: &RefCell<Registry>) {
+    let wanted = registry.borrow().remote.wanted();
+    if let Some(slots) = wanted {
+        let slots = Index::make(slots);
+        let left = registry.borrow_mut().remote.add(slots);
+        drop(left);
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { entries: Arena::new(), remote: Index::default() }
+    }
 }
 
 impl Registry {
@@ -34,19 +75,27 @@ impl Registry {
         self.entries.len()
     }
 
-    /// Adds a task.
+    /// Whether there is something to be [freed](tidy).
     #[inline]
-    pub(crate) fn insert(&mut self, task: Enrolled, since: Tick) {
-        let Self { entries, remote } = self;
-        let slot = entries.vacant_entry();
-        // PANICS: it cannot: four thousand million tasks are over 300 GiB of cells.
-        let key = key_of(slot.key()).expect("too many tasks");
-        task.set_key(key);
+    pub(crate) fn is_untidy(&self) -> bool {
+        self.entries.is_untidy() || self.remote.is_untidy()
+    }
+
+    /// Adds a task. It comes back where [something is lacking](make_room).
+    #[inline]
+    pub(crate) fn insert(&mut self, task: Enrolled, since: Tick) -> Result<(), Enrolled> {
         let serial = task.is_foreign().then(|| task.id().as_u64());
-        slot.insert(Entry { task, since });
-        if let Some(serial) = serial {
-            remote.insert(serial, key, |key| serial_of(entries, key));
+        if serial.is_some() && self.remote.is_full() {
+            return Err(task);
         }
+        let place = self.entries.insert(Entry { task, since }).map_err(|entry| entry.task)?;
+        // PANICS: it cannot: four thousand million tasks are over 300 GiB of cells.
+        let key = key_of(place).expect("too many tasks");
+        self.entries[place].task.set_key(key);
+        if let Some(serial) = serial {
+            self.remote.insert(serial, key);
+        }
+        Ok(())
     }
 
     /// The key of the task, if it is known.
@@ -57,7 +106,16 @@ impl Registry {
             self.remote
                 .find(id.as_u64(), |key| serial_of(&self.entries, key))
                 .map(|key| key as usize)
+                .or_else(|| self.find_by_number(id))
         })
+    }
+
+    /// Tasks of the loop's own are in no index: a number alone, as from another language, costs a look at
+    /// all of them.
+    #[cold]
+    fn find_by_number(&self, id: TaskId) -> Option<usize> {
+        let mut all = self.entries.iter().filter(|_| id.key() == BY_NUMBER);
+        all.find(|(_, entry)| entry.task.id() == id).map(|(place, _)| place)
     }
 
     pub(crate) fn get(&self, id: TaskId) -> Option<&Entry> {
@@ -79,35 +137,39 @@ impl Registry {
         if ending.is_of(&entry.task) { self.take(id.key() as usize) } else { None }
     }
 
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn remove(&mut self, id: TaskId) -> Option<Entry> {
         self.take(self.find(id)?)
     }
 
     #[inline]
     fn take(&mut self, key: usize) -> Option<Entry> {
-        let Self { entries, remote } = self;
-        let task = &entries.get(key)?.task;
-        if task.is_foreign() {
-            remote.remove(task.id().as_u64(), |key| serial_of(entries, key));
+        let entry = self.entries.remove(key)?;
+        if entry.task.is_foreign() {
+            self.remote.remove(entry.task.id().as_u64(), entry.task.id().key());
         }
-        entries.try_remove(key)
+        Some(entry)
     }
 
-    /// The ids of all tasks, in the order in which they were spawned.
-    pub(crate) fn ids(&self) -> Vec<TaskId> {
-        let mut ids: Vec<TaskId> = self.entries.iter().map(|(_, entry)| entry.task.id()).collect();
-        ids.sort_unstable();
-        ids
+    /// Puts the ids of all tasks into a list that has room for them, in the order in which they were
+    /// spawned. `false`: it has not.
+    pub(crate) fn list(&self, ids: &mut Vec<TaskId>) -> bool {
+        let has_room = ids.capacity() - ids.len() >= self.len();
+        if has_room {
+            ids.extend(self.entries.iter().map(|(_, entry)| entry.task.id()));
+            ids.sort_unstable();
+        }
+        has_room
     }
 }
 
-/// The key for a place in the slab; the last number of all stands for "no key".
+/// The key for a place in the arena; the last two numbers of all are none.
 #[inline]
 fn key_of(place: usize) -> Option<u32> {
-    u32::try_from(place).ok().filter(|key| *key != NO_KEY)
+    u32::try_from(place).ok().filter(|key| *key < BY_NUMBER)
 }
 
-fn serial_of(entries: &Slab<Entry>, key: u32) -> u64 {
+fn serial_of(entries: &Arena<Entry>, key: u32) -> u64 {
     entries[key as usize].task.id().as_u64()
 }
 
@@ -120,7 +182,8 @@ mod tests {
     use super::*;
     use crate::error::JoinError;
     use crate::task::cell::Origin;
-    use crate::task::loop_side::{LoopSide, News};
+    use crate::task::injection::Lane;
+    use crate::task::loop_side::LoopSide;
     use crate::task::spawn::{Kind, NewTask};
 
     /// A task as if another thread had spawned it, and its id as that one knows it.
@@ -128,10 +191,8 @@ mod tests {
         let mailbox = side.mailbox();
         let task = NewTask::new(pending::<()>(), (), origin, mailbox.clone(), Kind::Task);
         let id = task.push(mailbox).expect("the loop is open").id();
-        match side.take_all().next(side) {
-            Some(News::Spawned(task)) => (task, id),
-            other => panic!("{other:?} came instead of a task"),
-        }
+        let _ = side.look(Lane::New, usize::MAX);
+        (side.take_in_new().expect("it was pushed"), id)
     }
 
     #[test]
@@ -143,16 +204,20 @@ mod tests {
             let origin = Origin { serial, location: Location::caller() };
             ids.push(if is_local {
                 let (task, join) = side.spawn(pending::<()>(), (), origin);
-                registry.insert(task, serial);
+                registry.put(task, serial);
                 join.id()
             } else {
                 let (task, id) = from_elsewhere(&side, origin);
-                registry.insert(task, serial);
+                registry.put(task, serial);
                 id
             });
         }
         assert_eq!(registry.remote.len(), 2, "those of other threads");
-        assert_eq!((registry.len(), registry.ids()), (4, [1, 0, 2, 3].map(|at| ids[at]).to_vec()));
+        let mut all = Vec::new();
+        assert!(!registry.list(&mut all) && all.is_empty(), "there is no room");
+        all.reserve(4);
+        assert!(registry.list(&mut all));
+        assert_eq!((registry.len(), all), (4, [1, 0, 2, 3].map(|at| ids[at]).to_vec()));
         assert!(registry.get_lent(Lent::to(TaskId::new(9, 0))).is_none(), "another had this key");
         for (at, id) in ids.into_iter().enumerate() {
             let task = &registry.get(id).expect("it has not ended").task;
@@ -172,19 +237,17 @@ mod tests {
     }
 
     #[test]
-    fn keys_end_before_the_one_that_stands_for_none() {
-        let last = NO_KEY as usize - 1;
-        assert_eq!(key_of(last), Some(NO_KEY - 1));
-        for beyond in [last + 1, last + 2, usize::MAX] {
+    fn keys_end_before_those_that_stand_for_none() {
+        let last = BY_NUMBER as usize - 1;
+        assert_eq!(key_of(last), Some(BY_NUMBER - 1));
+        for beyond in [last + 1, last + 2, last + 3, usize::MAX] {
             assert_eq!(key_of(beyond), None, "{beyond}");
         }
     }
 
     #[test]
-    fn an_entry_takes_16_bytes_and_the_slab_adds_none() {
+    fn an_entry_takes_16_bytes_and_its_place_adds_none() {
         assert_eq!(size_of::<Entry>(), 16);
-        let mut slab = Slab::<Entry>::new();
-        slab.reserve(64);
         assert_eq!(size_of::<Option<Entry>>(), 16);
     }
 }

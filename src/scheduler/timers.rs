@@ -1,10 +1,16 @@
 //! The scheduler's timers: armed by futures, fired by turns.
 
 use super::alarm::{Alarm, Lent};
-use super::wheel::{Step, TimerKey};
+use super::arena;
+use super::wheel::{Step, TimerKey, Wheel};
 use super::{Done, Host, Scheduler};
 use crate::error::{contain, discard, forget_payload};
+use crate::task::cell::Origin;
+use crate::task::join::Join;
 use crate::tick::{NEVER, Tick};
+use core::future::Future;
+use core::mem;
+use core::panic::Location;
 use core::task::Waker;
 
 /// How much timer work is done between two batches of polls: one unit for each fired timer, and for each
@@ -20,7 +26,13 @@ impl Scheduler {
         }
         let (now, mut budget) = (host.now(), TIMER_BUDGET);
         loop {
-            let step = self.timers.borrow_mut().step(now, &mut budget);
+            let (step, is_untidy) = {
+                let mut timers = self.timers.borrow_mut();
+                (timers.step(now, &mut budget), timers.is_untidy())
+            };
+            if is_untidy {
+                self.tidy_timers();
+            }
             match step {
                 Step::Fired(alarm) => {
                     done.fired += 1;
@@ -54,16 +66,20 @@ impl Scheduler {
         }
     }
 
-    /// Forgets all timers, one by one: dropping a waker is user code.
+    /// Forgets all timers that there are, one by one: dropping a waker is user code. Timers that it arms come
+    /// to nothing, or there could be no end of them (H9).
     pub(crate) fn disarm_all(&self) {
-        loop {
-            let step = self.timers.borrow_mut().step(NEVER, &mut TIMER_BUDGET.clone());
-            match step {
-                Step::Fired(alarm) => discard(alarm),
-                Step::More => {}
-                Step::Idle => return,
-            }
+        if self.timers.borrow().is_empty() {
+            return;
         }
+        let fresh = Wheel::new(0);
+        let before = self.disarms.replace(true);
+        let mut all = self.timers.borrow_mut().replace(fresh);
+        let mut unbounded = usize::MAX;
+        while let Step::Fired(alarm) = all.step(NEVER, &mut unbounded) {
+            discard(alarm);
+        }
+        self.disarms.set(before);
     }
 
     /// Arms a timer that wakes `waker`.
@@ -71,7 +87,31 @@ impl Scheduler {
     pub(crate) fn arm(&self, deadline: Tick, waker: &Waker) -> TimerKey {
         let alarm = self.alarm(waker);
         self.side.tally().timers_armed.add(1);
-        self.timers.borrow_mut().arm(deadline, alarm)
+        let armed = self.timers.borrow_mut().arm(deadline, alarm);
+        armed.unwrap_or_else(|alarm| self.arm_with_room(deadline, alarm))
+    }
+
+    /// An allocator is user code: it may come back here, and take the room. While all timers are being
+    /// forgotten the wheel has no room, and gets none.
+    #[cold]
+    #[inline(never)]
+    fn arm_with_room(&self, deadline: Tick, mut alarm: Alarm) -> TimerKey {
+        while !self.disarms.get() {
+            arena::widen(&self.timers, Wheel::arena);
+            let armed = self.timers.borrow_mut().arm(deadline, alarm);
+            match armed {
+                Ok(key) => return key,
+                Err(back) => alarm = back,
+            }
+        }
+        discard(alarm);
+        TimerKey::STALE
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tidy_timers(&self) {
+        arena::tidy(&self.timers, Wheel::arena);
     }
 
     /// What wakes `waker`. A clone is user code: outside of every borrow.
@@ -103,6 +143,26 @@ impl Scheduler {
         }
     }
 
+    /// Spawns, on the loop's thread, a task that waits for a timer which is armed by now. `make` gets its
+    /// key.
+    pub(crate) fn spawn_timed<F: Future>(
+        &self,
+        deadline: Tick,
+        make: impl FnOnce(TimerKey) -> F,
+        location: &'static Location<'static>,
+        since: Tick,
+    ) -> Join<F::Output> {
+        let key = self.arm(deadline, Waker::noop()); // nobody's, until there is a task
+        let origin = Origin { serial: self.draw_serial(), location };
+        let (task, join) = self.side.spawn_idle(make(key), (), origin);
+        self.side.tally().spawned.add(1);
+        self.enroll(task, since);
+        if let Some(alarm) = self.timers.borrow_mut().payload_mut(key) {
+            *alarm = Alarm::Lent(Lent::to(join.id()));
+        }
+        join
+    }
+
     /// Has the timer wake `waker` instead. `None`: it has fired, or was cancelled.
     pub(crate) fn swap_waker(&self, key: TimerKey, waker: &Waker) -> Option<()> {
         let lent = self.lent(waker);
@@ -110,7 +170,7 @@ impl Scheduler {
             return Some(());
         }
         let mut other = self.alarm(waker);
-        core::mem::swap(self.timers.borrow_mut().payload_mut(key)?, &mut other);
+        mem::swap(self.timers.borrow_mut().payload_mut(key)?, &mut other);
         discard(other);
         Some(())
     }
@@ -122,17 +182,29 @@ impl Scheduler {
         armed
     }
 
+    /// Whether the timer has neither fired nor been cancelled.
+    pub(crate) fn is_armed(&self, key: TimerKey) -> bool {
+        self.timers.borrow_mut().payload_mut(key).is_some()
+    }
+
     /// Cancels a timer, if it has not fired.
     #[inline]
     pub(crate) fn disarm(&self, key: TimerKey) {
-        let alarm = self.timers.borrow_mut().cancel(key);
+        let (alarm, is_untidy) = {
+            let mut timers = self.timers.borrow_mut();
+            (timers.cancel(key), timers.is_untidy())
+        };
+        if is_untidy {
+            self.tidy_timers();
+        }
         if let Some(Alarm::Waker(waker)) = alarm {
             discard(waker);
         }
     }
 
-    /// The next deadline, exact.
-    pub(crate) fn next_deadline(&self) -> Option<Tick> {
-        self.timers.borrow_mut().next_deadline()
+    /// The next deadline, exactly. `Err`: there are timers to be put in order first, and it is no earlier
+    /// than that. The loop does not rest then: each call does as much of it as a turn may.
+    pub(crate) fn next_deadline(&self) -> Result<Option<Tick>, Tick> {
+        self.timers.borrow_mut().next_deadline(&mut TIMER_BUDGET.clone())
     }
 }

@@ -10,9 +10,9 @@
 //! bound, and from there each of its entries belongs on a finer level. On level 0 a slot is one
 //! nanosecond, so a list there can be out of order by arming only. A short list is not refiled but
 //! sorted where it is, which spares its entries the finer levels. What the lists cannot keep in
-//! order, an ordered map (`strays`) does: deadlines before base (a past deadline, a clock that
-//! stepped back), equal deadlines that reach level 0 in the wrong order, and the first few entries
-//! of an unsorted list that lost its least. So no list is ever searched for a place.
+//! order, an ordered tree of entries ([`strays`]) does: deadlines before base (a past deadline, a clock
+//! that stepped back) and equal deadlines that reach level 0 in the wrong order. So no list is ever
+//! searched for a place.
 //!
 //! Refiling may stop after any entry. There is no state for "half refiled", as each intermediate
 //! state satisfies all of the following:
@@ -27,23 +27,25 @@
 //! - **soonest**: no deadline is before `soonest`, which spares most steps a look at the slots.
 //! - **rival**: no timer outside of the list `run` is due before `rival`, so what is due before that is
 //!   taken from this list without a look at the others.
-//! - **accounted**: an entry of the arena is in exactly one list, or in `strays` under (deadline,
-//!   arming), or fresh; the maps of occupied slots and of levels in use say where the lists are.
+//! - **accounted**: an entry of the arena is in exactly one list, or in the tree of strays, or fresh; the
+//!   maps of occupied slots and of levels in use say where the lists are.
 //! - **fresh**: at most one entry is in no place, the one armed last. It is filed when another is
 //!   armed, or when somebody looks for the least deadline. So a timer that is cancelled or re-armed
 //!   soon, as most time limits are, touches no list.
 //!
 //! Arming, cancelling and firing take constant time (and a logarithm for strays); an entry is
-//! refiled at most once per level, or sorted with a few others. Only [`Wheel::next_deadline`] may walk a list: one that is
-//! unsorted and lost its least entry to a cancel. It then thins that list out, so that cancels in
-//! order of deadline stay cheap.
+//! refiled at most once per level, or sorted with a few others. The least deadline is known but for a list
+//! that is unsorted and lost its least entry to a cancel. Such a list is put in order like one that is due,
+//! by [`Wheel::next_deadline`]: within a budget, after which it goes on in a later call. Base is then ahead
+//! of the time, but not of any timer that is filed; one that is armed for the time between is a stray.
+//!
+//! Nothing here allocates or frees: see the [arena](super::arena).
 //!
 //! Source: George Varghese and Tony Lauck, "Hashed and Hierarchical Timing Wheels: Data Structures
 //! for the Efficient Implementation of a Timer Facility", 1987 (scheme 7). The proportions, levels
 //! of 64 slots eight times coarser than each other, are those of Linux's wheel of 2016 by Thomas
 //! Gleixner.
 
-mod arena;
 mod filing;
 mod front;
 #[cfg(all(any(test, fuzzing), not(loom)))]
@@ -53,19 +55,16 @@ mod invariants;
 mod level;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod oracle;
+mod strays;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
-use core::iter;
 use core::num::NonZeroU32;
 
-use self::arena::Arena;
-use self::filing::Spot;
 use self::front::Front;
 use self::level::{LEVELS, Level, NONE};
+use super::arena::Arena;
 
 /// A list of at most so many entries is sorted rather than refiled, also beyond the budget. Few in tests,
 /// so that both are done often.
@@ -80,7 +79,7 @@ const FRESH: u8 = STRAY + 1;
 /// Timers with payloads of type `T`, fired in order of (deadline, arming).
 #[derive(Debug)]
 pub(crate) struct Wheel<T> {
-    /// What distances are measured from. Never goes back while there are timers.
+    /// What distances are measured from. Never goes back while there are timers in lists.
     base: u64,
     /// No timer is due before it. A step leaves it exact or nearly so; a cancel leaves it as it is.
     soonest: u64,
@@ -91,15 +90,14 @@ pub(crate) struct Wheel<T> {
     /// One bit per level that has an occupied slot.
     in_use: u32,
     levels: Box<[Level; LEVELS]>,
-    strays: BTreeMap<(u64, u64), u32>,
+    /// The root of the tree of those that are in no list; else [`NONE`].
+    strays: u32,
     /// The entry armed last, while it is in no place; else [`NONE`].
     fresh: u32,
     /// The list that the last timer was taken from.
     run: Place,
     /// No deadline elsewhere is before it, so that what is may be taken from `run`, if that is sorted.
     rival: u64,
-    /// Room to sort a list in; empty in between.
-    scratch: Vec<(u64, u64, u32)>,
     entries: Arena<Entry<T>>,
 }
 
@@ -129,6 +127,7 @@ struct Entry<T> {
     deadline: u64,
     /// The number of this arming, the second half of the firing order. Counts from 1.
     arming: u64,
+    /// The neighbours in a list, or the branches of the tree of strays.
     prev: u32,
     next: u32,
     /// Not zero, so that it costs no space to tell a free place.
@@ -155,6 +154,11 @@ impl Place {
     const FRESH: Self = Self { level: FRESH, slot: 0 };
 }
 
+impl TimerKey {
+    /// The key of no timer.
+    pub(crate) const STALE: Self = Self { slot: NONE, serial: 0 };
+}
+
 impl<T> Wheel<T> {
     /// An empty wheel whose clock stands at `start`.
     pub(crate) fn new(start: u64) -> Self {
@@ -165,11 +169,10 @@ impl<T> Wheel<T> {
             serial: NonZeroU32::MAX,
             in_use: 0,
             levels: Box::new([const { Level::EMPTY }; LEVELS]),
-            strays: BTreeMap::new(),
+            strays: NONE,
             fresh: NONE,
             run: Place::STRAY,
             rival: 0,
-            scratch: Vec::new(),
             entries: Arena::new(),
         }
     }
@@ -183,21 +186,39 @@ impl<T> Wheel<T> {
         self.entries.len()
     }
 
-    /// Arms a new timer. Any deadline will do, a past one and `u64::MAX` included.
+    /// Where the entries lie, to be given what it lacks and relieved of what it does not need.
+    pub(crate) fn arena(&mut self) -> &mut Arena<impl Sized + use<T>> {
+        &mut self.entries
+    }
+
+    /// Whether there is memory to be freed.
+    #[inline]
+    pub(crate) fn is_untidy(&self) -> bool {
+        self.entries.is_untidy()
+    }
+
+    /// Takes all timers out, in exchange for a wheel that has had none. Keys are stale from here on.
+    pub(crate) fn replace(&mut self, mut fresh: Self) -> Self {
+        (fresh.serial, fresh.armings, fresh.base) = (self.serial, self.armings, self.base);
+        core::mem::replace(self, fresh)
+    }
+
+    /// Arms a new timer. Any deadline will do, a past one and `u64::MAX` included. The payload comes back
+    /// where the [arena](Self::arena) lacks a place.
     #[inline(always)]
-    pub(crate) fn arm(&mut self, deadline: u64, payload: T) -> TimerKey {
+    pub(crate) fn arm(&mut self, deadline: u64, payload: T) -> Result<TimerKey, T> {
         self.file_fresh();
-        self.serial = self.serial.checked_add(1).unwrap_or(NonZeroU32::MIN);
-        let serial = self.serial;
-        let arming = self.count_arming(deadline);
-        let (prev, next, place) = (NONE, NONE, Place::FRESH);
-        let id =
-            self.entries.insert(Entry { payload, deadline, arming, prev, next, serial, place });
+        let serial = self.serial.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        let (arming, prev, next, place) = (self.armings + 1, NONE, NONE, Place::FRESH);
+        let entry = Entry { payload, deadline, arming, prev, next, serial, place };
+        let id = self.entries.insert(entry).map_err(|entry| entry.payload)?;
+        self.serial = serial;
+        self.count_arming(deadline);
         // PANICS: it takes 2^32 - 1 live timers, which are 192 GiB.
         let id = u32::try_from(id).ok().filter(|&id| id != NONE).expect("too many timers");
         // INVARIANT: fresh.
         self.fresh = id;
-        TimerKey { slot: id, serial: serial.get() }
+        Ok(TimerKey { slot: id, serial: serial.get() })
     }
 
     /// Gives an armed timer a new deadline; among equal deadlines it is then the last. `false`: the
@@ -236,17 +257,21 @@ impl<T> Wheel<T> {
         self.entry(key).map(|entry| entry.deadline)
     }
 
-    /// The least deadline of all, exactly. Takes `&mut` because a bound that went stale is
-    /// repaired.
-    pub(crate) fn next_deadline(&mut self) -> Option<u64> {
+    /// The least deadline of all, exactly; `Err`: the budget is used up, and it is no earlier than that.
+    ///
+    /// An entry that has to be moved or sorted for it costs one unit of `budget`, as in [`Self::step`].
+    pub(crate) fn next_deadline(&mut self, budget: &mut usize) -> Result<Option<u64>, u64> {
         self.file_fresh();
         loop {
-            let front = self.front()?;
-            // A list that is half refiled is stale, and its least was refiled first: it is elsewhere.
+            let Some(front) = self.front() else { return Ok(None) };
+            // A list that is half refiled is stale, and its least may have been refiled: it is elsewhere.
             if self.is_exact(front) || self.is_due_elsewhere(front.bound) {
-                return Some(front.bound);
+                return Ok(Some(front.bound));
             }
-            self.repair(front.place);
+            if *budget == 0 {
+                return Err(front.bound);
+            }
+            self.refile(front, budget);
         }
     }
 
@@ -331,13 +356,13 @@ impl<T> Wheel<T> {
     fn refile(&mut self, front: Front, budget: &mut usize) {
         let Front { bound, place, .. } = front;
         let slot = usize::from(place.slot);
-        // INVARIANT: window and bound. The bound is the least of all. It lies in the stretch of the
-        // slot, so the distance of each entry is below 8^k: less than 8 slots of the level below.
-        self.base = bound;
         if let Some(sorted) = self.sort(place) {
             *budget = budget.saturating_sub(sorted);
             return;
         }
+        // INVARIANT: window and bound. The bound is the least of all. It lies in the stretch of the
+        // slot, so the distance of each entry is below 8^k: less than 8 slots of the level below.
+        self.base = bound;
         // INVARIANT: rival. What leaves the list is elsewhere.
         self.rival = 0;
         while *budget > 0 && !self.level(place).is_sorted(slot) {
@@ -353,32 +378,7 @@ impl<T> Wheel<T> {
     /// Brings base up to a time at which nothing is due, so that what is armed next lies near it.
     fn catch_up(&mut self, now: u64) {
         // INVARIANT: window and bound. All bounds are after `now`, or there are none.
-        self.base = if self.is_empty() { now } else { self.base.max(now) };
-    }
-
-    /// Computes the bound of a stale slot from its entries, and moves the first few of them to the
-    /// strays. So a walk over `n` entries is paid for by `n / 32` that are never walked over again:
-    /// a run of cancels in order of deadline stays cheap.
-    fn repair(&mut self, place: Place) {
-        let slot = usize::from(place.slot);
-        let mut list: Vec<_> = self.ids(self.level(place).slots[slot].head).collect();
-        // INVARIANT: rival. As in `refile`.
-        self.rival = 0;
-        let first = list.len() / 32;
-        let (early, &mut (least, _), _) = list.select_nth_unstable(first);
-        for &mut (_, id) in early {
-            self.unfile(id);
-            self.put(id, Spot::STRAY);
-        }
-        // INVARIANT: bound.
-        self.levels[usize::from(place.level)].set_exact(slot, least);
-    }
-
-    /// The deadlines and ids of a list, from `head` on.
-    fn ids(&self, head: u32) -> impl Iterator<Item = (u64, u32)> {
-        let linked = |id: u32| (id != NONE).then_some(id);
-        iter::successors(linked(head), move |&id| linked(self.entries[id as usize].next))
-            .map(|id| (self.entries[id as usize].deadline, id))
+        self.base = if self.in_use == 0 { now } else { self.base.max(now) };
     }
 
     /// Removes an entry altogether.

@@ -47,8 +47,4 @@ impl<T> Receiver<T> {
         let none = if channel.1 { TryRecvError::Empty } else { TryRecvError::Disconnected };
         channel.0.pop_front().ok_or(none)
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.lock().0.is_empty()
-    }
 }

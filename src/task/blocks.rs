@@ -29,6 +29,8 @@ const RECYCLES: bool = !cfg!(any(loom, shuttle, fuzzing, miri, sideloop_plain_me
 pub(super) struct Blocks {
     lists: [*const Header; SIZES],
     bytes: usize,
+    /// Which list gives a block up next, if there is no room for one of another size.
+    hand: usize,
 }
 
 /// A block that was taken out, for a cell of the layout that was asked for.
@@ -43,6 +45,18 @@ impl Kept {
         let header = unsafe { self.0.as_ref() };
         // SAFETY: by I9 the reference is there, and it is taken out once.
         (self.0, unsafe { header.take_owner() })
+    }
+}
+
+impl Kept {
+    /// Frees the block, and gives up its reference.
+    ///
+    /// # Safety
+    ///
+    /// The block has this layout.
+    pub(super) unsafe fn give_up(self, layout: Layout) {
+        // SAFETY: by I9 what is left of it is a header, it came from `fresh`, and is in no list any more.
+        drop(unsafe { unmake_header(self.0, layout) });
     }
 }
 
@@ -65,7 +79,7 @@ pub(super) unsafe fn give_back(block: NonNull<u8>, layout: Layout) {
 
 impl Blocks {
     pub(super) const fn new() -> Self {
-        Self { lists: [ptr::null(); SIZES], bytes: 0 }
+        Self { lists: [ptr::null(); SIZES], bytes: 0, hand: 0 }
     }
 
     /// The list of blocks with this layout, if such blocks are kept.
@@ -109,14 +123,25 @@ impl Blocks {
         true
     }
 
+    /// Takes out a block of another size, for one of this layout that there was no room for. The sizes give
+    /// one up in turns; a list that is empty, or the same, gives none, so that each call looks at one.
+    #[cold]
+    pub(super) fn make_room(&mut self, layout: Layout) -> Option<(Kept, Layout)> {
+        self.list(layout)?;
+        self.hand = (self.hand + 1) % SIZES;
+        let other = Layout::from_size_align(self.hand * WORD, WORD).ok()?;
+        let is_other = other.size() != layout.size();
+        is_other.then(|| self.take(other)).flatten().map(|kept| (kept, other))
+    }
+
     /// Gives everything back. Somebody else holds the mailbox meanwhile.
     pub(super) fn clear(&mut self) {
         for words in 0..SIZES {
             // PANICS: it cannot: the size is small, and the alignment a power of two.
             let layout = Layout::from_size_align(words * WORD, WORD).expect("a small layout");
-            while let Some(Kept(block)) = self.take(layout) {
-                // SAFETY: it came from `fresh` with this layout, and is in no list any more.
-                drop(unsafe { unmake_header(block, layout) });
+            while let Some(kept) = self.take(layout) {
+                // SAFETY: it was in the list of this layout.
+                unsafe { kept.give_up(layout) };
             }
         }
     }
@@ -133,6 +158,7 @@ mod tests {
     use super::*;
     use crate::task::cell::{Cell, Origin, Room};
     use crate::task::notes::Notes;
+    use crate::task::spawn::Vacant;
     use crate::task::state::State;
 
     /// As many words as the largest block that is kept has for a future.
@@ -161,8 +187,8 @@ mod tests {
     fn ended<F: Future>(future: F, owner: &Arc<Mailbox>) -> (NonNull<Header>, Layout) {
         let origin = Origin { serial: 1, location: Location::caller() };
         let (room, notes) = (Room::Fresh(owner.clone()), Notes::new(0, 0));
-        let block = Cell::allocate(future, (), origin, room, State::new(false), notes);
-        (block, Cell::<F, ()>::LAYOUT)
+        let vacant = Vacant::allocate((), origin, room, State::new(false), notes);
+        (vacant.fill(future).into_task(), Cell::<F, ()>::LAYOUT)
     }
 
     fn mailbox() -> Arc<Mailbox> {
@@ -215,6 +241,42 @@ mod tests {
         blocks.clear();
         assert_eq!((blocks.bytes, blocks.take(layout)), (0, None));
         assert_eq!(Arc::strong_count(&owner), 1);
+    }
+
+    /// M6: however many of one size are kept, another size gets its share when it is freed more often.
+    #[test]
+    fn one_size_does_not_keep_the_others_out() {
+        let owner = mailbox();
+        let mut blocks = Blocks::new();
+        let (mut large, mut small) = (0, 0);
+        while RECYCLES {
+            let (block, layout) = ended(Words([0; MOST_WORDS]), &owner);
+            // SAFETY: made with this layout, and not used again if it is kept.
+            if !unsafe { blocks.put(block, layout) } {
+                // SAFETY: it was not kept.
+                unsafe { give_up(block, layout) };
+                break;
+            }
+            large += 1;
+        }
+        for _ in 0..1_000 {
+            let (block, layout) = ended(Words([0; MOST_WORDS - 1]), &owner);
+            if let Some((Kept(other), layout)) = blocks.make_room(layout) {
+                // SAFETY: it was taken out.
+                unsafe { give_up(other, layout) };
+                large -= 1;
+            }
+            // SAFETY: as above.
+            if unsafe { blocks.put(block, layout) } {
+                small += 1;
+            } else {
+                // SAFETY: it was not kept.
+                unsafe { give_up(block, layout) };
+            }
+        }
+        assert_eq!(Arc::strong_count(&owner), 1 + large + small);
+        assert_eq!(small > 0, RECYCLES, "{large} large ones, {small} small ones");
+        blocks.clear();
     }
 
     #[test]

@@ -3,23 +3,24 @@
 use alloc::sync::Arc as Shared;
 use core::alloc::Layout;
 use core::future::Future;
-use core::mem::{self, ManuallyDrop};
+use core::mem::ManuallyDrop;
 use core::panic::Location;
-use core::pin::Pin;
 use core::ptr::{self, NonNull};
-use core::task::{Context, Poll};
+use core::task::Context;
 
 use super::blocks;
 use super::mailbox::Mailbox;
 use super::notes::Notes;
 use super::state::State;
 use super::waker::Packed;
-use crate::error::{JoinError, PanicPayload, contain, discard, forget_payload};
+use crate::error::{JoinError, PanicPayload};
 use crate::id::{NO_KEY, TaskId};
 use crate::sync::{Arc, AtomicU32, Ordering, UnsafeCell};
 
 mod room;
+mod stage;
 pub(super) use room::{Room, unmake_header};
+use stage::Stage;
 
 /// What every task has, whatever its future: 72 bytes.
 #[repr(C)]
@@ -98,7 +99,8 @@ impl Label for Shared<str> {
 pub(super) struct VTable {
     /// Polls the future; if it ended, the stage is its outcome.
     pub(super) poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> Option<End>,
-    /// Drops the future and makes the stage an outcome: the given reason, or the destructor's panic.
+    /// Drops the future and makes the stage an outcome: the given reason, or the destructor's panic. Where
+    /// it is an outcome already, because of a panic that was not caught, that is dropped instead.
     pub(super) end: unsafe fn(NonNull<Header>, JoinError) -> End,
     /// Moves the outcome out, to a place of type `Result<T, JoinError>`.
     pub(super) take: unsafe fn(NonNull<Header>, *mut ()),
@@ -128,15 +130,8 @@ pub(crate) enum End {
 pub(super) struct Cell<F: Future, L> {
     header: Header,
     label: L,
+    /// Written whole only by what is in [`stage`].
     stage: UnsafeCell<Stage<F, F::Output>>,
-}
-
-/// First the future, then what became of it; the state word says which. Each begins where the
-/// stage does (`repr(C)`).
-#[repr(C)]
-union Stage<F, T> {
-    future: ManuallyDrop<F>,
-    outcome: ManuallyDrop<Result<T, JoinError>>,
 }
 
 impl Header {
@@ -190,10 +185,9 @@ impl<F: Future, L: Label> Cell<F, L> {
 
     pub(super) const LAYOUT: Layout = Layout::new::<Self>();
 
-    /// Makes a task that has two references, the loop's and the join handle's, in a fresh block or in a
-    /// kept one of its layout.
+    /// Makes a cell whose future is still to be written to its [place](Self::place), in a fresh block or
+    /// in a kept one of its layout. The state says which references it has.
     pub(super) fn allocate(
-        future: F,
         label: L,
         origin: Origin,
         room: Room,
@@ -216,145 +210,37 @@ impl<F: Future, L: Label> Cell<F, L> {
             link: UnsafeCell::new(ptr::null()),
             location: origin.location,
         };
-        let stage = UnsafeCell::new(Stage { future: ManuallyDrop::new(future) });
-        let cell = cell.cast::<Self>();
         // SAFETY: the block is new or was given back, of the cell's layout, and nobody else's.
-        unsafe { cell.write(Self { header, label, stage }) };
-        cell.cast()
-    }
-
-    /// # Safety
-    ///
-    /// `task` is of this type and alive.
-    unsafe fn stage<'a>(task: NonNull<Header>) -> &'a UnsafeCell<Stage<F, F::Output>> {
-        // SAFETY: by I1 and the caller's promise the pointer is that of a live cell of this type.
-        let cell = unsafe { task.cast::<Self>().as_ref() };
-        &cell.stage
-    }
-
-    /// # Safety
-    ///
-    /// `task` is of this type and not done; on the loop's thread (I5).
-    unsafe fn poll(task: NonNull<Header>, cx: &mut Context<'_>) -> Option<End> {
-        // SAFETY: the caller's promise.
-        let stage = unsafe { Self::stage(task) };
-        let polled = contain(|| {
-            stage.with_mut(|stage| {
-                // SAFETY: by I5 the stage is a future, and this poll has it to itself.
-                let future = unsafe { &mut *stage.cast::<F>() };
-                // SAFETY: the future is in its final allocation and is dropped there.
-                let future = unsafe { Pin::new_unchecked(future) };
-                future.poll(cx)
-            })
-        });
-        let outcome = match polled {
-            Ok(Poll::Pending) => return None,
-            Ok(Poll::Ready(value)) => Ok(value),
-            Err(payload) => Err(JoinError::Panicked(payload)),
-        };
-        // SAFETY: as above; the future ended, so it is dropped and its outcome put in its place.
-        Some(unsafe { Self::replace(task, outcome) })
-    }
-
-    /// # Safety
-    ///
-    /// As `poll`.
-    unsafe fn end(task: NonNull<Header>, reason: JoinError) -> End {
-        // SAFETY: the caller's promise.
-        unsafe { Self::replace(task, Err(reason)) }
-    }
-
-    /// Drops the future, then stores the outcome. Of several panics the first is kept.
-    ///
-    /// # Safety
-    ///
-    /// As `poll`.
-    unsafe fn replace(task: NonNull<Header>, outcome: Result<F::Output, JoinError>) -> End {
-        // SAFETY: the caller's promise.
-        let stage = unsafe { Self::stage(task) };
-        let dropped = contain(|| {
-            stage.with_mut(|stage| {
-                // SAFETY: by I5 the stage is a future, nobody else's, and is not used as one again.
-                unsafe { ptr::drop_in_place(stage.cast::<F>()) }
-            });
-        });
-        let outcome = match (dropped, outcome) {
-            (Ok(()), outcome) => outcome,
-            (Err(second), Err(JoinError::Panicked(first))) => {
-                forget_payload(second);
-                Err(JoinError::Panicked(first))
-            }
-            (Err(payload), late) => {
-                discard(late);
-                Err(JoinError::Panicked(payload))
-            }
-        };
-        let end = match &outcome {
-            Ok(_) => End::Finished,
-            Err(JoinError::Panicked(_)) => End::Panicked,
-            Err(_) => End::Cancelled,
-        };
-        stage.with_mut(|stage| {
-            // SAFETY: the future is gone (I5): the place is ours to write.
-            unsafe { stage.write(Stage { outcome: ManuallyDrop::new(outcome) }) }
-        });
-        end
-    }
-
-    /// # Safety
-    ///
-    /// `task` is of this type and alive, its stage is an outcome that the caller owns (I5) and does
-    /// not use again.
-    unsafe fn outcome(task: NonNull<Header>) -> Result<F::Output, JoinError> {
-        // SAFETY: the caller's promise.
-        let stage = unsafe { Self::stage(task) };
-        stage.with(|stage| {
-            // SAFETY: by I5 and the caller's promise the stage is an outcome, read out once.
-            unsafe { ptr::read(stage.cast()) }
-        })
-    }
-
-    /// # Safety
-    ///
-    /// As `outcome`; `place` is valid for a write of a `Result<F::Output, JoinError>`.
-    unsafe fn take(task: NonNull<Header>, place: *mut ()) {
-        // SAFETY: the caller's promise.
-        let outcome = unsafe { Self::outcome(task) };
-        // SAFETY: the caller's promise.
-        unsafe { place.cast::<Result<F::Output, JoinError>>().write(outcome) };
-    }
-
-    /// # Safety
-    ///
-    /// As `outcome`.
-    unsafe fn drop_outcome(task: NonNull<Header>) -> Option<PanicPayload> {
-        // SAFETY: the caller's promise.
-        match unsafe { Self::outcome(task) } {
-            Ok(value) => contain(|| drop(value)).err(),
-            Err(JoinError::Panicked(payload)) => Some(payload),
-            Err(_) => None,
+        unsafe { cell.write(header) };
+        let task = cell.cast::<Self>().as_ptr();
+        // SAFETY: as above: the place is in the block.
+        let place = unsafe { &raw mut (*task).label };
+        // SAFETY: as above.
+        unsafe { place.write(label) };
+        #[cfg(loom)] // whose cells have more in them than their value
+        {
+            // SAFETY: as above.
+            let place = unsafe { &raw mut (*task).stage };
+            // SAFETY: as above.
+            unsafe { place.write(UnsafeCell::new(Stage { vacant: () })) };
         }
+        cell
     }
 
+    /// Where the future of a new cell is to be written.
+    ///
     /// # Safety
     ///
-    /// `task` is of this type and alive, its stage an outcome that the caller owns (I5).
-    unsafe fn is_plain(task: NonNull<Header>) -> bool {
+    /// `task` is of this type, alive, and not published.
+    pub(super) unsafe fn place(task: NonNull<Header>) -> *mut F {
         // SAFETY: the caller's promise.
-        let stage = unsafe { Self::stage(task) };
-        stage.with(|stage| {
-            // SAFETY: by I5 the stage is an outcome, and nobody writes it meanwhile.
-            match unsafe { &*stage.cast::<Result<F::Output, JoinError>>() } {
-                Ok(_) => !mem::needs_drop::<F::Output>(),
-                Err(error) => !matches!(error, JoinError::Panicked(_)),
-            }
-        })
+        unsafe { Self::stage(task) }.with_mut(<*mut _>::cast)
     }
 
     /// # Safety
     ///
     /// The caller gave the last reference back (I2).
-    unsafe fn free(task: NonNull<Header>) {
+    pub(super) unsafe fn free(task: NonNull<Header>) {
         // SAFETY: by I1 the pointer is that of a cell of this type, and by the caller's promise nobody
         // else uses it any more.
         let cell = unsafe { task.cast::<Self>().as_mut() };
@@ -375,18 +261,16 @@ impl<F: Future, L: Label> Cell<F, L> {
     }
 }
 
-/// Frees a cell without its future having been touched, and gives the future back.
+/// Frees a cell whose future has not been touched, and gives the future back.
 ///
 /// # Safety
 ///
 /// `task` was made by [`Cell::allocate`] of this very type, has not been published, and is not used again.
 pub(super) unsafe fn unmake<F: Future, L: Label>(task: NonNull<Header>) -> F {
     // SAFETY: the caller's promise.
-    let stage = unsafe { Cell::<F, L>::stage(task) };
-    let future = stage.with(|stage| {
-        // SAFETY: by I5 the stage of an unpublished cell is its future; it is read out once.
-        unsafe { ptr::read(stage.cast()) }
-    });
+    let place = unsafe { Cell::<F, L>::place(task) };
+    // SAFETY: by I5 the stage of an unpublished cell is its future; it is read out once.
+    let future = unsafe { ptr::read(place) };
     // SAFETY: the caller's promise: all references are the caller's, and end here.
     unsafe { Cell::<F, L>::free(task) };
     future

@@ -4,15 +4,19 @@
 //! The courier is a control request that owns the outcome and the handle's reference. If the loop
 //! has ended it is refused, and the output is dropped where the handle was: the only place left,
 //! and for an output that is not `Send` the loop's own thread.
+//!
+//! An output may own handles of others. On the loop these come home one by one, each in a turn; where
+//! couriers are refused, those of one thread wait for each other.
 
 use core::mem;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use super::cell::{Header, Origin};
 use super::loop_side::{Lost, lose};
-use super::mailbox::release;
+use super::mailbox::Releasing;
 use super::spawn::NewTask;
-use crate::error::forget_payload;
+use crate::error::{JoinError, forget_payload};
+use crate::sync;
 
 /// Owns a finished task's outcome (I5) and one reference to it (I2).
 struct Courier(NonNull<Header>);
@@ -38,7 +42,81 @@ pub(super) unsafe fn send_home(task: NonNull<Header>) {
             forget_payload(lost.payload);
         }
     };
-    NewTask::request(delivery, name, origin, mailbox.clone()).post(&mailbox);
+    if let Err(refused) = NewTask::request(delivery, name, origin, mailbox.clone()).post(&mailbox) {
+        // SAFETY: it has not been published: its one reference is this one's.
+        unsafe { drop_in_turn(refused.into_task()) };
+    }
+}
+
+/// Drops a courier that was refused, with the output that it owns; where this thread is dropping another,
+/// after that one. So outputs that own handles of others are never dropped inside one another, which would
+/// take a stack as deep as their chain is long.
+///
+/// Without `std` there is nothing that belongs to a thread, and they nest, as boxes do.
+///
+/// # Safety
+///
+/// The courier has not been published; its one reference is given up.
+unsafe fn drop_in_turn(courier: NonNull<Header>) {
+    let newest: *const Header = sync::late();
+    let idle = newest.is_null();
+    // SAFETY: the caller's promise.
+    unsafe { replace_link(courier, if idle || is_mark(newest) { ptr::null() } else { newest }) };
+    if !idle {
+        return sync::set_late(courier.as_ptr());
+    }
+    let mut batch: *const Header = courier.as_ptr();
+    while !batch.is_null() {
+        sync::set_late(mark());
+        while let Some(next) = NonNull::new(batch.cast_mut()) {
+            // SAFETY: it waits, and so is alive and unpublished.
+            batch = unsafe { replace_link(next, ptr::null()) };
+            let _reference = Releasing(next);
+            // SAFETY: as above.
+            let header = unsafe { next.as_ref() };
+            // SAFETY: it has not ended, and nobody else knows it.
+            let _ = unsafe { (header.vtable().end)(next, JoinError::Closed) };
+        }
+        // SAFETY: what has come meanwhile waits.
+        batch = unsafe { in_order(sync::late()) };
+    }
+    sync::set_late(ptr::null::<Header>());
+}
+
+/// Stands for: an output is being dropped on this thread, and no courier waits.
+fn mark() -> *const Header {
+    static MARK: u8 = 0;
+    (&raw const MARK).cast()
+}
+
+fn is_mark(late: *const Header) -> bool {
+    ptr::eq(late, mark())
+}
+
+/// Turns the list round that ends with the one that came first.
+///
+/// # Safety
+///
+/// `newest` begins a list of unpublished couriers, or is the mark.
+unsafe fn in_order(newest: *const Header) -> *const Header {
+    let mut done = ptr::null();
+    let mut rest = if is_mark(newest) { ptr::null() } else { newest };
+    while let Some(next) = NonNull::new(rest.cast_mut()) {
+        // SAFETY: the caller's promise.
+        rest = unsafe { replace_link(next, done) };
+        done = next.as_ptr();
+    }
+    done
+}
+
+/// # Safety
+///
+/// The courier is alive and has not been published: its link is its maker's (I6).
+unsafe fn replace_link(courier: NonNull<Header>, next: *const Header) -> *const Header {
+    // SAFETY: the caller's promise.
+    let link = unsafe { &courier.as_ref().link };
+    // SAFETY: the caller's promise.
+    link.with_mut(|link| unsafe { ptr::replace(link, next) })
 }
 
 impl Courier {
@@ -46,11 +124,9 @@ impl Courier {
     fn open(self) -> Option<Lost> {
         let task = self.0;
         mem::forget(self);
+        let _reference = Releasing(task);
         // SAFETY: the courier owned the outcome and a reference.
-        let lost = unsafe { lose(task) };
-        // SAFETY: that reference ends here.
-        unsafe { release(task) };
-        lost
+        unsafe { lose(task) }
     }
 }
 

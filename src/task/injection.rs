@@ -1,8 +1,13 @@
-//! The way in: a lock-free stack that links the task cells themselves.
+//! The way in: lock-free stacks that link the task cells themselves.
 //!
-//! A producer pushes with one compare-and-swap; the loop takes the whole stack with one swap and
-//! reverses it, so each producer's order holds, nobody waits for anybody, and there is no ABA
-//! problem: nothing is ever popped singly. Closing swaps in a sentinel that refuses every later push.
+//! A producer pushes with one compare-and-swap; the loop takes a whole stack with one swap, so nobody
+//! waits for anybody, and there is no ABA problem: nothing is ever popped singly. Closing swaps in a
+//! sentinel that refuses every later push.
+//!
+//! There is one stack for each [`Lane`], so that no kind of arrival waits for another. What the loop took
+//! is its [`Hand`]: the list is reversed in pieces, and then handed out oldest first, so each producer's
+//! order holds and a long stack costs no turn more than a short one. A stack is taken only when its hand is
+//! empty.
 //!
 //! Source: the stack is R. K. Treiber's ("Systems Programming: Coping with Parallelism", 1986),
 //! drained whole.
@@ -60,12 +65,14 @@ impl Stack {
             let link = unsafe { &task.as_ref().link };
             // SAFETY: by I6 the link is this thread's until the exchange below succeeds.
             link.with_mut(|link| unsafe { *link = head });
-            // ORDERING: Release, paired with the Acquire in `take_all`: the loop sees the link and
-            // the cell behind it. Acquire on failure: as for the load.
+            // ORDERING: SeqCst, paired with the look of `Mailbox::park` after it has declared the loop
+            // asleep: either that look sees this push, or the load of the sleep word that follows this
+            // push sees the declaration (T6). It includes the Release that is paired with the Acquire in
+            // `take`: the loop sees the link and the cell behind it. Acquire on failure: as for the load.
             match self.0.compare_exchange_weak(
                 head,
                 task.as_ptr(),
-                Ordering::Release,
+                Ordering::SeqCst,
                 Ordering::Acquire,
             ) {
                 Ok(_) => return if head.is_null() { Push::First } else { Push::Behind },
@@ -74,74 +81,155 @@ impl Stack {
         }
     }
 
-    /// Takes everything, in the order it was pushed. On the loop's thread.
+    /// Takes everything, newest first: the head of the list. On the loop's thread.
     #[inline]
-    pub(super) fn take_all(&self) -> Chain {
-        // ORDERING: Relaxed: a miss only means that the push comes after this look; whoever pushed
-        // makes the loop look again, by the sleep word.
+    fn take(&self) -> *const Header {
+        // ORDERING: Relaxed: a miss only means that the push comes after this look; the pusher makes the
+        // loop look again, by the sleep word.
         let head = self.0.load(Ordering::Relaxed);
         if head.is_null() || ptr::eq(head, closed()) {
-            return Chain(ptr::null());
+            return ptr::null();
         }
         // ORDERING: Acquire, paired with the Release in `push`.
-        let head = self.0.swap(ptr::null_mut(), Ordering::Acquire);
-        // SAFETY: the swap made all of these cells this thread's (I6, I3).
-        unsafe { Chain::reversed(head) }
+        self.0.swap(ptr::null_mut(), Ordering::Acquire)
     }
 
     /// Whether there is something to take. A hint.
+    #[inline]
     pub(super) fn has_any(&self) -> bool {
-        // ORDERING: Relaxed: a hint; `take_all` acquires.
+        // ORDERING: Relaxed: a hint; `take` acquires.
         let head = self.0.load(Ordering::Relaxed);
         !head.is_null() && !ptr::eq(head, closed())
     }
 
-    /// Refuses every later push, and takes what is there.
-    pub(super) fn close(&self) -> Chain {
-        // ORDERING: AcqRel. Acquire as in `take_all`; Release, paired with the Acquire loads in `push`.
+    /// Whether there is something to take, for the last look before the loop sleeps.
+    pub(super) fn has_any_at_last(&self) -> bool {
+        // ORDERING: SeqCst, paired with the exchange in `push`: see there.
+        let head = self.0.load(Ordering::SeqCst);
+        !head.is_null() && !ptr::eq(head, closed())
+    }
+
+    /// Refuses every later push, and takes what is there, as [`Stack::take`].
+    fn close(&self) -> *const Header {
+        // ORDERING: AcqRel. Acquire as in `take`; Release, paired with the Acquire loads in `push`.
         let head = self.0.swap(closed(), Ordering::AcqRel);
-        if ptr::eq(head, closed()) {
-            return Chain(ptr::null());
-        }
-        // SAFETY: as in `take_all`.
-        unsafe { Chain::reversed(head) }
+        if ptr::eq(head, closed()) { ptr::null() } else { head }
+    }
+
+    /// The cells that are there, newest first, without taking them. On the loop's thread.
+    pub(super) fn peek(&self) -> Cells {
+        // ORDERING: Acquire, paired with the Release in `push`. Only the loop takes cells out, so they stay.
+        let head = self.0.load(Ordering::Acquire);
+        Cells(if ptr::eq(head, closed()) { ptr::null() } else { head })
     }
 }
 
-/// Cells that were taken out, linked in the order in which they came.
+/// The ways in, one stack each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Wakes of tasks that the loop knows, and requests that they end: at most one for each task.
+    Known,
+    /// Requests to the loop itself.
+    Control,
+    /// New tasks.
+    New,
+}
+
+impl Lane {
+    pub(super) const ALL: [Self; 3] = [Self::Known, Self::Control, Self::New];
+}
+
+/// What the loop took out of a stack and has not handled. Its cells are alive by I3, and their links are the
+/// loop's (I6). For the loop's thread (I4).
 #[derive(Debug)]
-pub(super) struct Chain(*const Header);
+pub(super) struct Hand {
+    /// Newest first: still to be reversed.
+    rest: *const Header,
+    /// Oldest first, once nothing is left to be reversed.
+    reversed: *const Header,
+}
 
-impl Chain {
-    /// # Safety
-    ///
-    /// `head` begins a list of live cells whose links are this thread's (I6).
-    unsafe fn reversed(mut head: *const Header) -> Self {
-        let mut done: *const Header = ptr::null();
-        while !head.is_null() {
-            // SAFETY: the caller's promise.
-            let link = unsafe { &(*head).link };
-            let next = link.with_mut(|link| {
-                // SAFETY: the caller's promise: the link is ours.
-                unsafe { ptr::replace(link, done) }
-            });
-            done = head;
-            head = next;
-        }
-        Self(done)
+impl Hand {
+    pub(super) const fn new() -> Self {
+        Self { rest: ptr::null(), reversed: ptr::null() }
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_null()
+        self.bits() == 0
     }
 
-    /// The next cell. Its link has been read: the caller may clear its `QUEUED`.
+    /// Zero if it is empty, so that several can be looked at without a branch for each.
+    #[inline]
+    pub(super) fn bits(&self) -> usize {
+        self.rest.addr() | self.reversed.addr()
+    }
+
+    /// Takes what was pushed, if nothing is in hand. `true`: it took something.
+    #[inline]
+    pub(super) fn refill(&mut self, stack: &Stack) -> bool {
+        if !self.is_empty() {
+            return false;
+        }
+        self.rest = stack.take();
+        !self.rest.is_null()
+    }
+
+    /// Takes what was pushed and refuses every later push. Nothing is in hand.
+    pub(super) fn close(&mut self, stack: &Stack) {
+        debug_assert!(self.is_empty(), "closed with cells in hand");
+        self.rest = stack.close();
+    }
+
+    /// Reverses at most `most` cells, and shows each to `seen`, newest first.
+    #[inline]
+    pub(super) fn reverse(&mut self, most: usize, mut seen: impl FnMut(NonNull<Header>)) {
+        for _ in 0..most {
+            let Some(task) = NonNull::new(self.rest.cast_mut()) else { return };
+            // SAFETY: the cells of a hand are alive (I3).
+            let link = unsafe { &task.as_ref().link };
+            self.rest = link.with_mut(|link| {
+                // SAFETY: by I6 the link is the loop's until `QUEUED` is cleared.
+                unsafe { ptr::replace(link, self.reversed) }
+            });
+            self.reversed = task.as_ptr();
+            seen(task);
+        }
+    }
+
+    /// Hands out the oldest cell, if all have been reversed. Its link has been read: the caller may clear
+    /// its `QUEUED`.
     #[inline]
     pub(super) fn next(&mut self) -> Option<NonNull<Header>> {
-        let task = NonNull::new(self.0.cast_mut())?;
-        // SAFETY: the cells of a chain are alive (I3).
+        if !self.rest.is_null() {
+            return None;
+        }
+        let task = NonNull::new(self.reversed.cast_mut())?;
+        // SAFETY: the cells of a hand are alive (I3).
         let link = unsafe { &task.as_ref().link };
         // SAFETY: by I6 the link is the loop's until `QUEUED` is cleared.
+        self.reversed = link.with(|link| unsafe { *link });
+        Some(task)
+    }
+
+    /// The cells in hand, in no particular order.
+    pub(super) fn cells(&self) -> impl Iterator<Item = NonNull<Header>> + use<> {
+        Cells(self.rest).chain(Cells(self.reversed))
+    }
+}
+
+/// A list of cells, each of which stays alive, and in its place, while the loop does not take it out.
+#[derive(Debug)]
+pub(super) struct Cells(*const Header);
+
+impl Iterator for Cells {
+    type Item = NonNull<Header>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let task = NonNull::new(self.0.cast_mut())?;
+        // SAFETY: the cells of a stack and of a hand are alive (I3).
+        let link = unsafe { &task.as_ref().link };
+        // SAFETY: by I6 nobody but the loop writes the link of a cell that was pushed.
         self.0 = link.with(|link| unsafe { *link });
         Some(task)
     }

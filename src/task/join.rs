@@ -4,13 +4,16 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use core::task::{Context, Poll, Waker};
 
-use super::cell::Header;
+use super::cell::{Header, Subject};
 use super::courier::send_home;
-use super::mailbox::{Mailbox, release};
+use super::mailbox::{Mailbox, Releasing, release};
+#[cfg(feature = "std")]
+use super::notes::EXPEDITED;
 use super::state::{CancelRequest, Detached, Request, Route, Then};
+use super::urgent;
 use super::waker::Packed;
 use crate::error::{JoinError, discard};
 use crate::id::TaskId;
@@ -43,6 +46,11 @@ impl TaskRef {
 
     pub(crate) fn id(&self) -> TaskId {
         self.header().id()
+    }
+
+    pub(crate) fn subject(&self) -> Subject {
+        // SAFETY: this owns a reference.
+        unsafe { Subject::of(self.0) }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -95,7 +103,11 @@ impl TaskRef {
     /// Forgets a pending cancel, for a guard. From any thread.
     #[cfg(feature = "std")]
     pub(crate) fn refuse(&self) -> bool {
-        self.header().state.refuse()
+        let refused = self.header().state.refuse();
+        if refused && Mailbox::is_current(self.mailbox()) {
+            self.header().notes.clear(EXPEDITED); // the next request goes ahead again
+        }
+        refused
     }
 
     /// The task's blocking job starts, on whichever thread. `false`: it must not.
@@ -133,33 +145,13 @@ impl fmt::Debug for TaskRef {
 pub(super) unsafe fn request(task: NonNull<Header>, what: Request) -> CancelRequest {
     // SAFETY: the caller's promise.
     let header = unsafe { task.as_ref() };
-    if !Mailbox::is_current(header.owner()) {
-        let (answer, then) = header.state.request(what, Route::Remote);
-        // SAFETY: the caller's promise; `Push` says that `QUEUED` was set for this call (I6).
-        unsafe { hurry(task, then) };
-        return answer;
-    }
-    let (answer, _) = header.state.request(what, Route::Local); // which owes the stack nothing
-    if answer != CancelRequest::Finished {
-        // SAFETY: on the loop's thread, inside its run; the caller keeps the task alive.
-        unsafe { urge(header.owner(), task) };
-    }
+    let local = Mailbox::is_current(header.owner());
+    let route = if local { Route::Local } else { Route::Remote };
+    let (answer, then) = header.state.request(what, route);
+    // SAFETY: the caller's promise; `Push` says that `QUEUED` was set for this call (I6), and `Urge` that this
+    // is the loop's thread.
+    unsafe { hurry(task, then) };
     answer
-}
-
-/// Has a task that was asked to end run ahead of all that is ready.
-///
-/// # Safety
-///
-/// On the thread of the task's loop, inside its run; `task` is alive.
-#[inline]
-unsafe fn urge(owner: &Mailbox, task: NonNull<Header>) {
-    owner.queues.with_mut(|queues| {
-        // SAFETY: I4: the loop's thread, inside its run, and no other borrow is open.
-        let queues = unsafe { &mut *queues };
-        // SAFETY: the caller's promise.
-        unsafe { queues.urge(task) }
-    });
 }
 
 /// Has the loop look at a task that was asked to end: on its thread by the urgent queue, elsewhere
@@ -167,16 +159,18 @@ unsafe fn urge(owner: &Mailbox, task: NonNull<Header>) {
 ///
 /// # Safety
 ///
-/// The caller keeps the task alive by a reference, and with `Push` has set its `QUEUED`.
+/// The caller keeps the task alive by a reference, and with `Push` has set its `QUEUED`; with `Urge` this is the
+/// thread of its loop, inside the run.
+#[inline]
 unsafe fn hurry(task: NonNull<Header>, then: Then) {
     // SAFETY: the caller's promise.
     let header = unsafe { task.as_ref() };
-    if then == Then::Push {
+    match then {
         // SAFETY: the caller's promise.
-        unsafe { Mailbox::push_or_settle(header.owner(), task) };
-    } else if Mailbox::is_current(header.owner()) && header.state.load().is_requested() {
-        // SAFETY: the condition, and the caller's promise.
-        unsafe { urge(header.owner(), task) };
+        Then::Push => unsafe { Mailbox::push_or_settle(header.owner(), task) },
+        // SAFETY: the caller's promise.
+        Then::Urge => unsafe { urgent::urge(header.owner(), task) },
+        Then::Nothing => {}
     }
 }
 
@@ -218,7 +212,7 @@ impl<T> Join<T> {
     }
 
     /// Whether the outcome was taken before.
-    #[cfg(feature = "std")]
+    #[cfg(all(test, feature = "std", not(loom)))]
     pub(crate) fn is_taken(&self) -> bool {
         self.taken
     }
@@ -238,41 +232,58 @@ impl<T> Join<T> {
         unsafe { TaskRef::new(self.task) }
     }
 
-    /// The outcome, if the task is done and it has not been taken.
+    /// Whether the outcome is there to be taken.
     #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.taken && self.is_done()
+    }
+
+    /// The outcome, if the task is done and it has not been taken.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn try_take(&mut self) -> Option<Result<T, JoinError>> {
-        if self.taken || !self.is_done() {
-            return None;
-        }
+        // SAFETY: the condition.
+        if self.is_ready() { Some(unsafe { self.read_out() }) } else { None }
+    }
+
+    /// The outcome; `Closed` if it is not there, or not any more.
+    pub(crate) fn take(&mut self) -> Result<T, JoinError> {
+        // SAFETY: the condition.
+        if self.is_ready() { unsafe { self.read_out() } } else { Err(JoinError::Closed) }
+    }
+
+    /// # Safety
+    ///
+    /// The outcome [is there](Self::is_ready).
+    #[inline]
+    unsafe fn read_out(&mut self) -> Result<T, JoinError> {
         self.taken = true;
         let mut place = MaybeUninit::<Result<T, JoinError>>::uninit();
         let take = self.header().vtable().take;
         // SAFETY: with `DONE` and `JOIN` the outcome is the handle's (I5); `taken` makes it once;
         // the place has the type that the task was made with.
         unsafe { take(self.task, place.as_mut_ptr().cast()) };
-        // SAFETY: `take` has filled it.
-        Some(unsafe { place.assume_init() })
+        // SAFETY: `take` has filled it. Not `assume_init`, whose frame would hold another copy.
+        unsafe { ptr::read(place.as_ptr().cast()) }
     }
 
     /// The outcome, or the promise to wake `cx` when it is there. After it was given: `Closed`.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        match self.try_take() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => self.wait(cx),
+        if self.is_ready() {
+            // SAFETY: the condition.
+            return Poll::Ready(unsafe { self.read_out() });
         }
+        self.wait(cx)
     }
 
     #[inline(never)] // so that a join of what has ended saves no registers for it
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, JoinError>> {
-        if self.taken {
-            return Poll::Ready(Err(JoinError::Closed));
-        }
-        if self.register(cx.waker()) {
-            return Poll::Pending;
-        }
-        // PANICS: it cannot: the task is done, and the outcome was not taken.
-        Poll::Ready(self.try_take().expect("a finished task has an outcome"))
+        if self.leave_waker(cx.waker()) { Poll::Pending } else { Poll::Ready(self.take()) }
+    }
+
+    /// Leaves `waker` with the task if there is something to wait for.
+    pub(crate) fn leave_waker(&mut self, waker: &Waker) -> bool {
+        !self.taken && self.register(waker)
     }
 
     /// Leaves `waker` with the task. `false`: it is done, nobody will wake.
@@ -328,9 +339,8 @@ impl<T> Join<T> {
             // SAFETY: the reference went with the flag, and was the last (I2).
             Detached::Last => unsafe { free(self.task) },
             Detached::HasWaker => {
+                let _reference = Releasing(self.task); // the handle's
                 self.empty_slot();
-                // SAFETY: the handle's reference ends here.
-                unsafe { release(self.task) };
             }
             Detached::HasOutcome => self.leave_outcome(),
         }

@@ -5,26 +5,30 @@
 //! to the registry and owns the loop's reference; a [`Popped`] one is to be run; an [`Ending`] one
 //! has its outcome in place and waits for the registry to let it go.
 
+use alloc::vec::Vec;
 use core::cell::Cell;
-use core::future::Future;
 use core::marker::PhantomData;
+use core::mem;
 use core::ptr::NonNull;
 use core::task::Waker;
 
 use super::batch::Batch;
-use super::cell::{self, End, Header, Label, Origin, Room, Subject};
-use super::injection::Chain;
-use super::join::{self, Join, TaskRef};
-use super::mailbox::{Mailbox, Unpark, release};
-use super::notes::{ADOPTED, CONTROL, FOREIGN, LEFT, Notes, READY};
+use super::blocks::Blocks;
+use super::cell::{Header, Subject};
+use super::injection::Lane;
+use super::join::{self, TaskRef};
+use super::mailbox::{Mailbox, Parked, Unpark, release};
+use super::notes::{ADOPTED, CONTROL, EXPEDITED, FOREIGN, GATED, LEFT};
 use super::queues::{self, Queues};
-use super::run::{Ending, Popped, Ran};
+use super::run::Popped;
 use super::shuffle::Shuffle;
-use super::state::{CancelRequest, Request, State};
+use super::state::{CancelRequest, Request};
 use super::tally::Tally;
+use super::urgent;
 use super::waker::is_of;
-use crate::error::{JoinError, PanicPayload};
+use crate::error::PanicPayload;
 use crate::id::{NO_KEY, TaskId};
+use crate::identity::TaskIdentity;
 use crate::sync::{self, Arc};
 
 /// The loop's side. Neither `Send` nor `Sync`; there is one for each mailbox.
@@ -63,20 +67,11 @@ pub(crate) struct Lost {
     pub(crate) payload: PanicPayload,
 }
 
-/// What came in from other threads.
-#[must_use]
-#[derive(Debug)]
-pub(crate) enum News {
-    /// A new task, ready to be polled.
-    Spawned(Enrolled),
-    /// A request to the loop: to be run at once, and kept nowhere.
-    Control(Enrolled),
+impl From<Subject> for TaskIdentity {
+    fn from(Subject { id, name, location }: Subject) -> Self {
+        Self::new(id, name, location)
+    }
 }
-
-/// Everything that had been pushed when the loop looked. To be taken in to its end: what is left is leaked.
-#[must_use]
-#[derive(Debug)]
-pub(crate) struct Intake(Chain);
 
 impl Enrolled {
     #[inline]
@@ -95,10 +90,20 @@ impl Enrolled {
         self.header().set_key(key);
     }
 
+    /// Whether it is a call for later.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.header().notes.flags() & (CONTROL | FOREIGN) == CONTROL | FOREIGN
+    }
+
     /// Whether it came by the injection stack, as what other threads spawn does.
     #[inline]
     pub(crate) fn is_foreign(&self) -> bool {
         self.header().notes.flags() & FOREIGN != 0
+    }
+
+    /// The task was taken in, and holds a place at the gate until it first runs, or ends.
+    pub(crate) fn hold_place(&self) {
+        self.header().notes.set(GATED);
     }
 
     pub(crate) fn subject(&self) -> Subject {
@@ -116,29 +121,6 @@ impl Enrolled {
     pub(crate) fn task(&self) -> TaskRef {
         // SAFETY: this owns a reference.
         unsafe { TaskRef::new(self.0) }
-    }
-
-    /// Whether the task's blocking job is running: then nothing but its end, or the loop's, ends it.
-    pub(crate) fn is_pinned(&self) -> bool {
-        self.header().state.load().is_pinned()
-    }
-}
-
-impl Intake {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Takes the next cell in, in the order in which they came.
-    pub(crate) fn next(&mut self, side: &LoopSide) -> Option<News> {
-        while let Some(task) = self.0.next() {
-            // SAFETY: a cell that was taken out is alive by its entry's reference (I3).
-            let news = unsafe { side.take_in(task) };
-            if news.is_some() {
-                return news;
-            }
-        }
-        None
     }
 }
 
@@ -174,72 +156,144 @@ impl LoopSide {
         })
     }
 
-    /// Makes a task that is ready at once, behind everything ready before it.
+    /// Whether something came in that has not been handled. A hint.
     #[inline]
-    pub(crate) fn spawn<F: Future, L: Label>(
-        &self,
-        future: F,
-        label: L,
-        origin: Origin,
-    ) -> (Enrolled, Join<F::Output>) {
-        let layout = cell::Cell::<F, L>::LAYOUT;
-        let block = self.queues(|queues| queues.blocks.take(layout));
-        let room = block.map_or_else(|| Room::Fresh(self.mailbox.clone()), Room::Kept);
-        let notes = Notes::new(READY, ADOPTED);
-        let task = cell::Cell::allocate(future, label, origin, room, State::new(false), notes);
+    pub(crate) fn has_arrivals(&self) -> bool {
+        self.mailbox.has_any() || self.queues(|queues| queues.has_in_hand())
+    }
+
+    /// Takes what other threads pushed on a lane, if all that was taken before has been handled, and reverses
+    /// at most `most` cells of what is in hand. `true`: it took something.
+    ///
+    /// Of two lanes the one that is looked at first shows nothing whose sender pushed something on the other
+    /// one before, and that is not found there.
+    #[inline]
+    pub(crate) fn look(&self, lane: Lane, most: usize) -> bool {
         self.queues(|queues| {
-            queues.fence();
-            // SAFETY: on the loop's thread; the task has just been made, as one that is ready.
-            unsafe { queues.append(task) }
-        });
-        // SAFETY: of the two references one goes to the registry and one to the handle (I2).
-        (Enrolled(task), unsafe { Join::new(task) })
+            let took = queues.hand(lane).refill(self.mailbox.stack(lane));
+            match lane {
+                Lane::Known => queues.reverse_known(most),
+                Lane::Control | Lane::New => queues.hand(lane).reverse(most, |_| ()),
+            }
+            took
+        })
     }
 
-    /// Takes what other threads pushed.
+    /// Refuses every later push on a lane, and takes what is there. Nothing of that lane is in hand.
+    pub(crate) fn close(&self, lane: Lane) {
+        self.queues(|queues| queues.hand(lane).close(self.mailbox.stack(lane)));
+    }
+
+    /// How many new tasks this turn takes in.
     #[inline]
-    pub(crate) fn take_all(&self) -> Intake {
-        Intake(self.mailbox.take_all())
+    pub(crate) fn room_for_new(&self, batch: usize) -> usize {
+        self.queues(|queues| queues.room_for_new(batch))
     }
 
-    /// Ends the way in: every later push is refused.
-    pub(crate) fn close(&self) -> Intake {
-        Intake(self.mailbox.close())
+    /// Whether new tasks wait to be taken in: whether any are in hand, and whether any are on their way.
+    pub(crate) fn has_new(&self) -> (bool, bool) {
+        let in_hand = self.queues(|queues| !queues.hand(Lane::New).is_empty());
+        (in_hand, self.mailbox.stack(Lane::New).has_any())
+    }
+
+    /// Whether anything waits to be taken in that may be a task.
+    pub(crate) fn has_submissions(&self) -> bool {
+        [Lane::New, Lane::Control].into_iter().any(|lane| {
+            let in_hand = self.queues(|queues| !queues.hand(lane).is_empty());
+            in_hand || self.mailbox.stack(lane).has_any()
+        })
+    }
+
+    /// What there is to say of each task that waits to be taken in, in no particular order.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = Subject> {
+        let lanes = [Lane::New, Lane::Control].into_iter();
+        let cells = lanes.flat_map(|lane| {
+            let in_hand = self.queues(|queues| queues.hand(lane).cells());
+            in_hand.chain(self.mailbox.stack(lane).peek())
+        });
+        cells.filter_map(|task| {
+            // SAFETY: the cells are alive, as nothing is taken out while this is used: the caller runs no
+            // user code. The notes of one that was pushed are the loop's (I4).
+            let is_task = unsafe { task.as_ref() }.notes.flags() & FOREIGN != 0;
+            // SAFETY: as above.
+            is_task.then(|| unsafe { Subject::of(task) })
+        })
+    }
+
+    /// Takes the next cell of a lane in, in the order in which they came.
+    #[inline]
+    fn next(&self, lane: Lane) -> Option<NonNull<Header>> {
+        self.queues(|queues| queues.hand(lane).next())
+    }
+
+    /// Handles at most `most` wakes and requests of tasks that the loop knows.
+    pub(crate) fn take_in_known(&self, most: usize) {
+        for _ in 0..most {
+            let Some(task) = self.next(Lane::Known) else { return };
+            // SAFETY: a cell that was taken out is alive by its entry's reference (I3).
+            unsafe { self.take_in(task) };
+        }
+    }
+
+    /// Takes the next new task in, and queues it.
+    #[inline]
+    pub(crate) fn take_in_new(&self) -> Option<Enrolled> {
+        let task = self.next(Lane::New)?;
+        // SAFETY: a cell that was taken out is alive by its entry's reference (I3).
+        let header = unsafe { task.as_ref() };
+        let old = header.state.take_in();
+        header.notes.set(ADOPTED);
+        if old.is_requested() {
+            // SAFETY: on the loop's thread, and the task lives.
+            unsafe { urgent::urge(&self.mailbox, task) };
+        } else {
+            // SAFETY: as above.
+            self.queues(|queues| unsafe { queues.enqueue(task) });
+        }
+        Some(Enrolled(task))
+    }
+
+    /// Takes the next request to the loop in, to be run at once and kept in no registry, or a call for later,
+    /// to be polled once, so that its timer is armed.
+    pub(crate) fn take_in_control(&self) -> Option<Enrolled> {
+        let task = self.next(Lane::Control)?;
+        // SAFETY: as in `take_in_new`.
+        let header = unsafe { task.as_ref() };
+        let _ = header.state.take_in();
+        if header.notes.flags() & FOREIGN != 0 {
+            header.notes.set(ADOPTED);
+        }
+        Some(Enrolled(task))
     }
 
     /// # Safety
     ///
     /// `task` was taken out of the stack, and its link has been read.
-    unsafe fn take_in(&self, task: NonNull<Header>) -> Option<News> {
+    unsafe fn take_in(&self, task: NonNull<Header>) {
         // SAFETY: the entry's reference keeps it alive (I3).
         let header = unsafe { task.as_ref() };
         let old = header.state.take_in();
         if old.is_heir() {
             // SAFETY: by I3 the loop's reference is the entry's.
             unsafe { release(task) };
-            return None;
-        }
-        let flags = header.notes.flags();
-        if flags & ADOPTED == 0 {
-            header.notes.set(ADOPTED);
-            if flags & CONTROL != 0 {
-                return Some(News::Control(Enrolled(task)));
-            }
+            return;
         }
         if old.is_done() {
             // It is in a plain queue still, and is let go when it leaves that.
         } else if old.is_requested() {
-            // SAFETY: on the loop's thread, and the task lives.
-            self.queues(|queues| unsafe { queues.urge(task) });
+            let was_ahead = old.is_woken() && header.notes.flags() & EXPEDITED != 0;
+            if old.is_ending() || !was_ahead {
+                // SAFETY: on the loop's thread, and the task lives.
+                unsafe { urgent::urge(&self.mailbox, task) };
+            } else {
+                // SAFETY: as above. It goes ahead once for each request.
+                self.queues(|queues| unsafe { queues.enqueue(task) });
+            }
         } else if old.is_woken() {
             // SAFETY: as above. Otherwise a poll has answered every wake while the entry waited.
             self.queues(|queues| unsafe { queues.enqueue(task) });
         }
-        if flags & ADOPTED == 0 {
-            return Some(News::Spawned(Enrolled(task)));
-        }
         self.tally().remote_wakes.add(old.is_woken().into());
-        None
     }
 
     /// Counts so many polls, and the wakes since the last time.
@@ -265,15 +319,26 @@ impl LoopSide {
         (running, task.header().notes.is_queued())
     }
 
-    /// Begins a batch of at most `polls` polls.
+    /// Begins a batch of at most `polls` polls. `true`: there may be [too much room](Self::provide_for).
     #[inline]
-    pub(crate) fn begin_batch(&self, polls: usize) {
-        self.queues(|queues| queues.begin_batch(polls));
+    pub(crate) fn begin_batch(&self, polls: usize) -> bool {
+        self.queues(|queues| {
+            queues.begin_batch(polls);
+            queues.urgent.take_slack()
+        })
     }
 
     /// Has the batch that has just begun be what is ready now, in a drawn order.
     pub(crate) fn draw_batch(&self, shuffle: &mut Shuffle) {
-        self.queues(|queues| queues.draw_batch(shuffle));
+        let mut batch = Vec::new();
+        while let Err(room) = self.queues(|queues| queues.draw_batch(shuffle, &mut batch)) {
+            batch = Vec::with_capacity(room);
+        }
+    }
+
+    /// Has the urgent queue have room for so many tasks, and not much more.
+    pub(crate) fn provide_for(&self, tasks: usize) {
+        urgent::provide(&self.mailbox, tasks);
     }
 
     /// The tasks of the batch that has begun.
@@ -287,7 +352,7 @@ impl LoopSide {
         self.queues(|queues| queues.is_idle())
     }
 
-    /// The task that is being polled or dropped.
+    /// The task that is being polled, or whose future or output is being dropped.
     pub(crate) fn running(&self) -> Option<TaskId> {
         // SAFETY: a task that is being run is alive (I3).
         self.queues(|queues| queues.running()).map(|task| unsafe { task.as_ref() }.id())
@@ -307,7 +372,7 @@ impl LoopSide {
         unsafe { queues::wake(&self.mailbox, task.0) };
     }
 
-    /// A reference to the task that is being polled or dropped.
+    /// A reference to the same.
     pub(crate) fn running_task(&self) -> Option<TaskRef> {
         let task = self.queues(|queues| queues.running())?;
         // SAFETY: a task that is being run is alive (I3).
@@ -326,19 +391,14 @@ impl LoopSide {
         self.queues(Queues::begin_turn);
     }
 
-    /// See [`Mailbox`]: the loop is about to sleep; `false` if it must look again.
-    pub(crate) fn park(&self) -> bool {
+    /// See [`Mailbox`]: the loop is about to sleep.
+    pub(crate) fn park(&self) -> Parked {
         self.mailbox.park()
     }
 
-    /// Runs a task at once, whatever queue it is in.
-    pub(crate) fn run_now(&self, task: &Enrolled) -> Ran<'_> {
-        Popped(task.0, self).run()
-    }
-
-    /// Ends a task that has not ended, wherever it is; `reason` is what its handle will say.
-    pub(crate) fn end(&self, task: &Enrolled, reason: JoinError) -> (Ending<'_>, End) {
-        Popped(task.0, self).end(reason)
+    /// A task to be run or ended at once, whatever queue it is in.
+    pub(crate) fn out_of_turn(&self, task: &Enrolled) -> Popped<'_> {
+        Popped(task.0, self)
     }
 
     /// Gives the loop's reference to a finished task back, or leaves it to the entry in the injection
@@ -365,8 +425,8 @@ impl Drop for LoopSide {
     /// Lets go of the memory that is kept: its references would keep the mailbox alive for ever.
     fn drop(&mut self) {
         // Else a block could be kept after this (I9).
-        debug_assert!(!self.is_entered(), "the loop goes inside of its run");
-        self.queues(|queues| queues.blocks.clear());
+        debug_assert!(!self.is_entered(), "the loop goes inside of its run"); // cleared outside of the borrow
+        self.queues(|queues| mem::replace(&mut queues.blocks, Blocks::new())).clear();
     }
 }
 

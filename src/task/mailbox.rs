@@ -12,6 +12,12 @@
 //! succeeded. It is an exchange under a condition and not a swap: `PARKED` put over `NOTIFIED`, even
 //! for a moment, would have a second producer unpark a loop that does not sleep (W3). Both sides
 //! change one word, so one of them sees the other: acquire and release are enough.
+//!
+//! Only the producer that found a stack empty has to be heard. It may be preempted between its push and its
+//! swap, and others push behind it meanwhile (T6). So the loop looks at the stacks once more after it has
+//! declared itself asleep, and a producer behind others looks at the word after its push: of the two looks
+//! one at least sees the other side's write, as all four are sequentially consistent. Once the loop sleeps
+//! nobody but the thread that owes the one bell can end that, and the others wait for it (W3).
 
 use alloc::boxed::Box;
 use core::alloc::Layout;
@@ -20,8 +26,9 @@ use core::mem;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
+use super::blocks::Blocks;
 use super::cell::{Header, unmake_header};
-use super::injection::{Chain, Push, Stack};
+use super::injection::{Lane, Push, Stack};
 use super::queues::Queues;
 use super::tally::Tally;
 use crate::error::{contain, discard, forget_payload};
@@ -30,6 +37,18 @@ use crate::sync::{self, Arc, AtomicUsize, Ordering, UnsafeCell};
 const RUNNING: usize = 0;
 const PARKED: usize = 1;
 const NOTIFIED: usize = 2;
+
+/// What came of an attempt to sleep.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parked {
+    /// The loop is declared asleep.
+    Asleep,
+    /// It has to look again.
+    Awake,
+    /// It has to look again, and a producer has taken it for asleep, and rings.
+    Roused,
+}
 
 /// How the loop's thread is roused: called once for each sleep that a producer ends.
 pub(crate) type Unpark = Box<dyn Fn() + Send + Sync>;
@@ -54,7 +73,7 @@ impl<T> Deref for Apart<T> {
 
 /// What other threads see of a loop.
 pub(crate) struct Mailbox {
-    stack: Apart<Stack>,
+    stacks: Apart<[Stack; 3]>,
     word: Apart<AtomicUsize>,
     unpark: Unpark,
     pub(super) queues: UnsafeCell<Queues>,
@@ -87,17 +106,33 @@ impl Mailbox {
     ///
     /// The caller set the task's `QUEUED` (I6), keeps this mailbox alive until this returns, and the
     /// task until it is pushed.
-    pub(super) unsafe fn push(&self, task: NonNull<Header>) -> bool {
+    pub(super) unsafe fn push(&self, task: NonNull<Header>, lane: Lane) -> bool {
         // SAFETY: the caller's promise.
-        match unsafe { self.stack.push(task) } {
+        let pushed = unsafe { self.stack(lane).push(task) };
+        self.ring(pushed)
+    }
+
+    /// What a producer does after its push. `false`: it was refused.
+    #[inline]
+    pub(super) fn ring(&self, pushed: Push) -> bool {
+        match pushed {
             Push::Refused => return false,
             Push::First => self.notify(),
-            // ORDERING: Relaxed, a mere hint: whoever pushed first notifies in any case; but where
-            // that thread was preempted in between, nobody should have to wait for it.
-            Push::Behind if self.word.load(Ordering::Relaxed) == PARKED => self.notify(),
-            Push::Behind => {}
+            Push::Behind => {
+                sync::order_for_models();
+                // ORDERING: SeqCst, paired with the exchange in `park`: see there. The producer that
+                // pushed first notifies in any case; but it may be preempted before it does.
+                if self.word.load(Ordering::SeqCst) == PARKED {
+                    self.notify();
+                }
+            }
         }
         true
+    }
+
+    #[inline]
+    pub(super) fn stack(&self, lane: Lane) -> &Stack {
+        &self.stacks[lane as usize]
     }
 
     /// Pushes a task that lives, for a wake or a request.
@@ -107,7 +142,7 @@ impl Mailbox {
     /// As [`Mailbox::push`].
     pub(super) unsafe fn push_or_settle(this: &Arc<Self>, task: NonNull<Header>) {
         // SAFETY: the caller's promise.
-        if unsafe { this.push(task) } {
+        if unsafe { this.push(task, Lane::Known) } {
             return;
         }
         // SAFETY: the caller keeps the task alive.
@@ -139,25 +174,15 @@ impl Mailbox {
     }
 
     /// Whether there is something to take in. A hint.
+    #[inline]
     pub(crate) fn has_any(&self) -> bool {
-        self.stack.has_any()
+        self.stacks.iter().any(Stack::has_any)
     }
 
     /// Whether something was pushed, or the loop notified, since it last looked. A hint.
     pub(crate) fn has_news(&self) -> bool {
         // ORDERING: Relaxed: who acts on the hint looks again, with the orderings of that look.
-        self.word.load(Ordering::Relaxed) == NOTIFIED || self.stack.has_any()
-    }
-
-    /// Refuses every later push and takes what is there. On the loop's thread.
-    pub(super) fn close(&self) -> Chain {
-        self.stack.close()
-    }
-
-    /// Takes everything that was pushed. On the loop's thread.
-    #[inline]
-    pub(super) fn take_all(&self) -> Chain {
-        self.stack.take_all()
+        self.word.load(Ordering::Relaxed) == NOTIFIED || self.has_any()
     }
 
     /// The loop's thread looks at its work again.
@@ -172,19 +197,24 @@ impl Mailbox {
         }
     }
 
-    /// Declares the loop asleep, after it found nothing to do. `false`: it was notified meanwhile,
-    /// and has to look again.
-    pub(super) fn park(&self) -> bool {
-        // ORDERING: AcqRel, paired with `notify`: either this reads `NOTIFIED` and the next look
-        // sees the push, or that reads `PARKED` and unparks. A failure needs no ordering of its own:
-        // the swap below acquires.
+    /// Declares the loop asleep, after it found nothing to do.
+    pub(super) fn park(&self) -> Parked {
+        // ORDERING: SeqCst, with the looks at the stacks below, and paired with the exchange in
+        // `Stack::push` and the load that follows it in `ring`: either a producer behind others sees
+        // `PARKED`, or its push is seen here. It includes AcqRel, paired with `notify`: either this reads
+        // `NOTIFIED` and the next look sees the push, or that reads `PARKED` and unparks. A failure needs no
+        // ordering of its own: the swap below acquires.
         let slept =
-            self.word.compare_exchange(RUNNING, PARKED, Ordering::AcqRel, Ordering::Relaxed);
-        if slept.is_err() {
-            // ORDERING: AcqRel: as above; all notifications so far are part of the next look.
-            self.word.swap(RUNNING, Ordering::AcqRel);
+            self.word.compare_exchange(RUNNING, PARKED, Ordering::SeqCst, Ordering::Relaxed);
+        if slept.is_ok() {
+            sync::order_for_models();
+            if !self.stacks.iter().any(Stack::has_any_at_last) {
+                return Parked::Asleep;
+            }
         }
-        slept.is_ok()
+        // ORDERING: AcqRel: as above; all notifications so far are part of the next look.
+        let old = self.word.swap(RUNNING, Ordering::AcqRel);
+        if slept.is_ok() && old == NOTIFIED { Parked::Roused } else { Parked::Awake }
     }
 
     /// What is left of a freed cell, its memory and its reference to the mailbox: on the loop's thread
@@ -196,17 +226,38 @@ impl Mailbox {
     pub(super) unsafe fn take_back(block: NonNull<Header>, layout: Layout) {
         // SAFETY: the caller's promise.
         let owner = unsafe { block.as_ref() }.owner();
-        let kept = Self::is_current(owner)
-            && owner.queues.with_mut(|queues| {
-                // SAFETY: I4: the loop's thread; cells are freed outside of any borrow of the queues.
-                let queues = unsafe { &mut *queues };
-                // SAFETY: the caller's promise.
-                unsafe { queues.blocks.put(block, layout) }
-            });
+        let kept = Self::is_current(owner) && {
+            // SAFETY: the caller's promise.
+            let kept = owner.blocks(|blocks| unsafe { blocks.put(block, layout) });
+            kept || Self::keep_instead(owner, block, layout)
+        };
         if !kept {
             // SAFETY: the caller's promise, and it was not kept.
             drop(unsafe { unmake_header(block, layout) });
         }
+    }
+
+    /// Keeps a block in exchange for one of another size, which is freed outside of the borrow. `false`: there
+    /// is none, or it was too small. On the loop's thread.
+    #[cold]
+    fn keep_instead(owner: &Arc<Self>, block: NonNull<Header>, layout: Layout) -> bool {
+        let Some((other, size)) = owner.blocks(|blocks| blocks.make_room(layout)) else {
+            return false;
+        };
+        // The block keeps the mailbox alive: its header's reference has not been taken out.
+        // SAFETY: it has this layout, and is in no list any more.
+        unsafe { other.give_up(size) };
+        // SAFETY: the caller of `take_back` promises it: what is left in the block is its header.
+        owner.blocks(|blocks| unsafe { blocks.put(block, layout) })
+    }
+
+    /// Borrows the free blocks. On the loop's thread; `f` runs no user code.
+    #[inline]
+    fn blocks<R>(&self, f: impl FnOnce(&mut Blocks) -> R) -> R {
+        self.queues.with_mut(|queues| {
+            // SAFETY: I4: the loop's thread; cells are freed outside of any borrow of the queues.
+            f(unsafe { &mut (*queues).blocks })
+        })
     }
 }
 
@@ -238,11 +289,24 @@ pub(super) unsafe fn release(task: NonNull<Header>) {
     }
 }
 
+/// Gives one reference back when it is dropped: after what is called meanwhile, also by its panic. Whoever
+/// makes one owns the reference, and does not use it again.
+#[derive(Debug)]
+pub(super) struct Releasing(pub(super) NonNull<Header>);
+
+impl Drop for Releasing {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the reference was the maker's.
+        unsafe { release(self.0) };
+    }
+}
+
 impl Mailbox {
     /// A new mailbox; `unpark` ends the loop's sleep.
     pub(super) fn new(unpark: Unpark) -> Self {
         Self {
-            stack: Apart(Stack::new()),
+            stacks: Apart(Lane::ALL.map(|_| Stack::new())),
             word: Apart(AtomicUsize::new(RUNNING)),
             unpark,
             queues: UnsafeCell::new(Queues::new()),

@@ -11,12 +11,15 @@ use crate::sync::UnsafeCell;
 pub(super) const READY: u8 = 1;
 /// The task is done: its cell goes into no queue any more.
 pub(super) const ENDED: u8 = 1 << 1;
+/// A panic has unwound out of the task's code (I10): what is left to do waits in the urgent queue.
+pub(super) const BROKEN: u8 = 1 << 2;
 
 /// The cell is in the urgent queue.
 pub(super) const URGENT: u8 = 1;
 /// The task is done, and the loop's reference waits for the cell to leave its last queue (I3).
 pub(super) const LEFT: u8 = 1 << 1;
-/// A request to the loop itself: run when it is taken in, and kept in no registry.
+/// It is run when it is taken in: a request to the loop itself, kept in no registry; or, with `FOREIGN`, a call
+/// for later, whose first poll arms its timer.
 pub(super) const CONTROL: u8 = 1 << 2;
 /// The loop knows the task.
 pub(super) const ADOPTED: u8 = 1 << 3;
@@ -26,12 +29,17 @@ pub(super) const CARRIED: u8 = 1 << 4;
 /// The task came by the injection stack, so there may be ids of it without a key.
 pub(super) const FOREIGN: u8 = 1 << 5;
 
+/// The task went ahead of all that is ready for the request that is pending.
+pub(super) const EXPEDITED: u8 = 1 << 6;
+/// The task holds a place at the gate until it first runs, or ends.
+pub(super) const GATED: u8 = 1 << 7;
+
 /// How many polls the cell's own count holds.
 pub(super) const POLLS: u64 = u16::MAX as u64 + 1;
 
 /// The notes of one cell. All methods but the first are for the loop's thread.
 pub(crate) struct Notes {
-    /// `READY` and `ENDED`.
+    /// `READY`, `ENDED` and `BROKEN`.
     standing: UnsafeCell<u8>,
     /// The other flags.
     flags: UnsafeCell<u8>,
@@ -67,24 +75,42 @@ impl Notes {
         self.standing() & ENDED != 0
     }
 
+    /// Whether the task is not to be polled any more.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.standing() & (ENDED | BROKEN) != 0
+    }
+
+    /// Whether a panic has unwound out of its code, and nothing has been done about it.
+    #[inline]
+    pub(super) fn is_broken(&self) -> bool {
+        self.standing() & BROKEN != 0
+    }
+
     /// The cell leaves the ready queue.
     #[inline]
     pub(super) fn unready(&self) {
         if self.standing() != READY {
-            return self.unready_ended();
+            return self.unready_over();
         }
         self.stand(0); // and not what is left of what was loaded
     }
 
     #[cold]
-    fn unready_ended(&self) {
-        self.stand(ENDED);
+    fn unready_over(&self) {
+        self.stand(self.standing() & !READY);
     }
 
     /// The task is done.
     #[inline]
     pub(super) fn end(&self) {
         self.stand(self.standing() | ENDED);
+    }
+
+    /// What a panic has left is being done.
+    #[inline]
+    pub(super) fn mend(&self) {
+        self.stand(self.standing() & !BROKEN);
     }
 
     #[inline]
@@ -103,6 +129,16 @@ impl Notes {
     pub(super) fn clear(&self, flag: u8) {
         // SAFETY: as in `standing`.
         self.flags.with_mut(|flags| unsafe { *flags &= !flag });
+    }
+
+    /// The task gives its place at the gate up. `false`: it has none.
+    #[inline]
+    pub(super) fn give_place_up(&self) -> bool {
+        let held = self.flags() & GATED != 0;
+        if held {
+            self.clear(GATED);
+        }
+        held
     }
 
     /// Whether the cell is in a plain queue.

@@ -12,14 +12,24 @@ mod world;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::injection::Lane;
 use super::state::{CancelRequest, Request};
 
-/// What is in the injection stack.
+/// What is on one of the ways in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     Task(usize),
     /// Brings home the output of this task.
     Courier(usize),
+}
+
+/// What was taken of a stack.
+#[derive(Debug, Default)]
+struct Hand {
+    /// In the order in which they were pushed.
+    cells: VecDeque<Entry>,
+    /// How many of the newest were reversed.
+    reversed: usize,
 }
 
 /// The sleep word.
@@ -41,8 +51,9 @@ enum Fate {
 /// What there is to know of a task.
 #[derive(Debug, Default)]
 struct Task {
+    /// It is a request to the loop, which no queue has.
     is_control: bool,
-    /// It is in the stack, or in what was taken of it.
+    /// It is in a stack, or in what was taken of it.
     stacked: bool,
     /// A wake came from elsewhere that no poll has answered.
     woken: bool,
@@ -83,16 +94,21 @@ impl Task {
 #[derive(Debug)]
 pub(super) struct Oracle {
     tasks: Vec<Task>,
-    stack: VecDeque<Entry>,
+    /// By lane, in the order in which they were pushed.
+    stacks: [VecDeque<Entry>; 3],
+    hands: [Hand; 3],
     closed: bool,
     word: Word,
     /// How often the loop was unparked.
     rings: usize,
     ready: VecDeque<usize>,
     urgent: VecDeque<usize>,
-    /// How many polls and urgent tasks the batch may have yet.
+    /// How many ready tasks, urgent tasks, and tasks of both kinds the batch may have yet.
     left: usize,
     left_urgent: usize,
+    left_in_all: usize,
+    /// Whether a batch of one leaves it to a task that is ready.
+    odd: bool,
     running: Option<usize>,
     /// Whether this thread is inside of the loop's run.
     inside: bool,
@@ -104,7 +120,8 @@ impl Oracle {
     fn new() -> Self {
         Self {
             tasks: Vec::new(),
-            stack: VecDeque::new(),
+            stacks: Default::default(),
+            hands: Default::default(),
             closed: false,
             word: Word::Running,
             rings: 0,
@@ -112,6 +129,8 @@ impl Oracle {
             urgent: VecDeque::new(),
             left: 0,
             left_urgent: 0,
+            left_in_all: 0,
+            odd: false,
             running: None,
             inside: false,
             remote_wakes: 0,
@@ -121,7 +140,8 @@ impl Oracle {
 
     /// A task from another thread: `false` if it is refused, and then there is none.
     fn push_new(&mut self, is_control: bool) -> bool {
-        let accepted = self.push(Entry::Task(self.tasks.len()));
+        let lane = if is_control { Lane::Control } else { Lane::New };
+        let accepted = self.push(Entry::Task(self.tasks.len()), lane);
         if accepted {
             let (stacked, woken, holds, joined) = (true, true, true, true);
             self.tasks.push(Task { is_control, stacked, woken, holds, joined, ..Task::default() });
@@ -137,12 +157,13 @@ impl Oracle {
         self.tasks.push(Task { adopted, ready, holds, joined, ..Task::default() });
     }
 
-    fn push(&mut self, entry: Entry) -> bool {
+    fn push(&mut self, entry: Entry, lane: Lane) -> bool {
         if self.closed {
             return false;
         }
-        let was_empty = self.stack.is_empty();
-        self.stack.push_back(entry);
+        let stack = &mut self.stacks[lane as usize];
+        let was_empty = stack.is_empty();
+        stack.push_back(entry);
         if was_empty || self.word == Word::Parked {
             self.notify();
         }
@@ -160,7 +181,7 @@ impl Oracle {
     }
 
     fn park(&mut self) -> bool {
-        let sleeps = self.word == Word::Running;
+        let sleeps = self.word == Word::Running && self.stacks.iter().all(VecDeque::is_empty);
         self.word = if sleeps { Word::Parked } else { Word::Running };
         sleeps
     }
@@ -178,7 +199,7 @@ impl Oracle {
     /// Has the task in the stack, once.
     fn send(&mut self, at: usize) {
         if !self.tasks[at].stacked {
-            let accepted = self.push(Entry::Task(at));
+            let accepted = self.push(Entry::Task(at), Lane::Known);
             self.tasks[at].stacked = accepted;
             self.tasks[at].woken &= accepted;
         }
@@ -195,10 +216,10 @@ impl Oracle {
             Request::Abort => task.abort = true,
             Request::Cancel => task.cancel |= is_news,
         }
-        if self.inside {
-            self.urge(at);
-        } else if is_news {
-            self.send(at);
+        match is_news {
+            true if self.inside => self.urge(at),
+            true => self.send(at),
+            false => {}
         }
         if pending { CancelRequest::AlreadyRequested } else { CancelRequest::Requested }
     }
@@ -219,17 +240,43 @@ impl Oracle {
         }
     }
 
-    /// The loop takes it in: whether that is news.
-    fn take_in(&mut self, at: usize) -> bool {
+    /// What was pushed is taken, if nothing is in hand, and so much of what is in hand is reversed.
+    fn look(&mut self, lane: Lane, most: usize) {
+        let hand = &mut self.hands[lane as usize];
+        if hand.cells.is_empty() {
+            hand.cells = core::mem::take(&mut self.stacks[lane as usize]);
+            hand.reversed = 0;
+        }
+        let before = hand.reversed;
+        hand.reversed = hand.cells.len().min(before.saturating_add(most));
+        let seen = hand.cells.iter().rev().take(hand.reversed).skip(before);
+        let seen: Vec<Entry> = seen.filter(|_| lane == Lane::Known).copied().collect();
+        for entry in seen {
+            if matches!(entry, Entry::Task(at) if self.tasks[at].is_requested()) {
+                let (Entry::Task(at) | Entry::Courier(at)) = entry;
+                self.urge(at);
+            }
+        }
+    }
+
+    /// The oldest in hand, once all have been reversed.
+    fn next(&mut self, lane: Lane) -> Option<Entry> {
+        let hand = &mut self.hands[lane as usize];
+        if hand.reversed < hand.cells.len() {
+            return None;
+        }
+        hand.reversed = hand.reversed.saturating_sub(1);
+        hand.cells.pop_front()
+    }
+
+    /// The loop takes it in.
+    fn take_in(&mut self, at: usize) {
         let task = &mut self.tasks[at];
         let (woken, is_new) = (task.woken, !task.adopted);
         let is_last = task.done && !task.ready && !task.urgent;
-        (task.stacked, task.woken, task.adopted) = (false, false, true);
-        if is_last {
-            return false;
-        }
-        if is_new && task.is_control {
-            return true;
+        (task.stacked, task.woken, task.adopted) = (false, false, !task.is_control);
+        if is_last || task.is_control {
+            return;
         }
         if task.is_requested() {
             self.urge(at);
@@ -237,17 +284,25 @@ impl Oracle {
             self.enqueue(at);
         }
         self.remote_wakes += u64::from(woken && !is_new);
-        is_new
     }
 
     fn begin_batch(&mut self, polls: usize) {
         self.left = self.left.min(polls);
-        self.left_urgent = self.urgent.len().saturating_add(polls);
+        self.left_in_all = polls;
+        self.odd ^= polls < 4;
+        let reserved = match polls {
+            1 => usize::from(self.odd),
+            2 | 3 => 1,
+            _ => polls / 4,
+        };
+        self.left_urgent = polls - self.left.min(self.ready.len()).min(reserved);
     }
 
     fn pop(&mut self) -> Option<usize> {
-        if !self.urgent.is_empty() && self.left_urgent > 0 {
+        if !self.urgent.is_empty() && self.left_urgent.min(self.left_in_all) > 0 {
             self.left_urgent -= 1;
+            self.left_in_all -= 1;
+            self.left = self.left.min(self.left_in_all);
             let at = self.urgent.pop_front()?;
             self.tasks[at].urgent = false;
             return Some(at);
@@ -256,7 +311,7 @@ impl Oracle {
             return None;
         }
         let at = self.ready.pop_front()?;
-        self.left -= 1;
+        (self.left, self.left_in_all) = (self.left - 1, self.left_in_all - 1);
         self.tasks[at].ready = false;
         Some(at)
     }
@@ -296,7 +351,7 @@ impl Oracle {
             self.tasks[waiter].wakers -= 1;
         }
         if has_output {
-            let sent = self.push(Entry::Courier(at));
+            let sent = self.push(Entry::Courier(at), Lane::Control);
             self.tasks[at].couriers += usize::from(sent);
             self.tasks[at].holds = sent;
         }

@@ -1,19 +1,22 @@
-//! What only the loop's thread touches: the ready queue and the urgent queue.
+//! What only the loop's thread touches: the ready queue, the urgent queue, and what is in hand of the way in.
 //!
 //! The ready queue links cells by their headers, so a wake allocates nothing. A task is in it at most
-//! once, and at most once in the urgent queue, which holds what was cancelled and goes first. No
-//! user code runs while the queues are borrowed (I4).
+//! once, and at most once in the urgent queue, which holds what was asked to end and goes first. A batch is
+//! bounded for both together, and a part of it is left to the ready queue, so that neither starves the other.
+//! No user code runs while the queues are borrowed (I4).
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::mem;
 use core::ptr::{self, NonNull};
 
 use super::blocks::Blocks;
 use super::cell::Header;
+use super::injection::{Hand, Lane};
 use super::mailbox::Mailbox;
-use super::notes::{ADOPTED, CARRIED, POLLS, READY, URGENT};
+use super::notes::{ADOPTED, BROKEN, EXPEDITED, READY, URGENT};
 use super::shuffle::Shuffle;
+use super::urgent::Urgent;
 
 /// The queues of one loop.
 #[derive(Debug)]
@@ -29,16 +32,22 @@ pub(super) struct Queues {
     popped: usize,
     /// What `popped` is when this turn's batch is over.
     until: usize,
-    /// How many more urgent tasks it may end: without a bound, destructors that spawn and cancel
-    /// could keep it going for ever.
+    /// What `popped` may be at most at its end: less by one for each urgent task that it runs.
+    most: usize,
+    /// How many more urgent tasks it may run.
     left_urgent: usize,
-    urgent: VecDeque<NonNull<Header>>,
+    pub(super) urgent: Urgent,
+    /// Changes with every small batch: one of a single task is for either of two kinds in turn.
+    odd: bool,
+    /// What was taken out of each stack of the way in, by [`Lane`].
+    hands: [Hand; 3],
     /// How many wakes there were since they were last counted.
     wakes: u32,
-    /// The task whose future is being polled or dropped.
+    /// The task whose future is being polled, or whose future or output is being dropped.
     running: Option<NonNull<Header>>,
-    /// Overflows of the poll counts, by serial: one per 2^16 polls.
-    carries: BTreeMap<u64, u64>,
+    /// Overflows of the poll counts, by serial: one per 2^16 polls. Taken out while it is changed, as that
+    /// allocates and frees.
+    pub(super) carries: BTreeMap<u64, u64>,
     /// The memory of ended tasks.
     pub(super) blocks: Blocks,
 }
@@ -51,8 +60,11 @@ impl Queues {
             pushed: 0,
             popped: 0,
             until: 0,
+            most: 0,
             left_urgent: 0,
-            urgent: VecDeque::new(),
+            urgent: Urgent::default(),
+            odd: false,
+            hands: Lane::ALL.map(|_| Hand::new()),
             wakes: 0,
             running: None,
             carries: BTreeMap::new(),
@@ -80,7 +92,38 @@ impl Queues {
 
     #[inline]
     pub(super) fn is_idle(&self) -> bool {
-        self.ready() == 0 && self.urgent.is_empty()
+        self.ready() == 0 && self.urgent.is_empty() && !self.has_in_hand()
+    }
+
+    /// Whether cells that were taken out of the way in have not been handled.
+    #[inline]
+    pub(super) fn has_in_hand(&self) -> bool {
+        self.hands.iter().fold(0, |all, hand| all | hand.bits()) != 0
+    }
+
+    #[inline]
+    pub(super) fn hand(&mut self, lane: Lane) -> &mut Hand {
+        &mut self.hands[lane as usize]
+    }
+
+    /// Reverses at most `most` cells of tasks that the loop knows. Those that are to end need not wait until
+    /// the rest has been handled.
+    pub(super) fn reverse_known(&mut self, most: usize) {
+        let Self { hands, urgent, .. } = self;
+        hands[Lane::Known as usize].reverse(most, |task| {
+            // SAFETY: the cell is in hand, so it is alive (I3).
+            if unsafe { task.as_ref() }.state.load().is_ending() {
+                // SAFETY: as above, and this is the loop's thread (I4). There is room for each task that is
+                // registered; without it this one would wait until it is taken in.
+                let _ = unsafe { urge(urgent, task) };
+            }
+        });
+    }
+
+    /// How many new tasks this turn takes in: as many as there is room for in a batch, and half of a batch
+    /// where more are ready than that, so that they and new ones alternate.
+    pub(super) fn room_for_new(&self, batch: usize) -> usize {
+        batch.saturating_sub(self.len()).max((batch + usize::from(self.odd)) / 2)
     }
 
     pub(super) fn running(&self) -> Option<NonNull<Header>> {
@@ -102,25 +145,67 @@ impl Queues {
         self.running = None;
     }
 
+    /// A panic has unwound out of the task's code: what is left of its end is for the next turn (I10).
+    #[cold]
+    pub(super) fn unwound(&mut self, task: NonNull<Header>) {
+        self.running = None;
+        // SAFETY: a task that is being run is alive (I3).
+        let notes = &unsafe { task.as_ref() }.notes;
+        notes.stand(notes.standing() | BROKEN);
+        // There is room for each task; without it this one is ended with its loop.
+        if notes.flags() & URGENT == 0 && self.urgent.push(task) {
+            notes.set(URGENT);
+        }
+    }
+
+    /// From here on the code of this task is run; returns whose was before.
+    pub(super) fn replace_running(
+        &mut self,
+        task: Option<NonNull<Header>>,
+    ) -> Option<NonNull<Header>> {
+        mem::replace(&mut self.running, task)
+    }
+
     /// Begins a turn: what is spawned from here on is first polled in a later one.
     #[inline]
     pub(super) fn begin_turn(&mut self) {
         self.until = self.popped.wrapping_add(usize::MAX);
     }
 
-    /// Begins the turn's batch: at most `polls` polls.
+    /// Begins the turn's batch: at most `polls` polls, of which urgent tasks leave some to those that are
+    /// ready.
     #[inline]
     pub(super) fn begin_batch(&mut self, polls: usize) {
-        self.until = self.popped.wrapping_add(self.left().min(polls));
-        self.left_urgent = self.urgent.len().saturating_add(polls);
+        let left = self.left().min(polls);
+        self.until = self.popped.wrapping_add(left);
+        self.most = self.popped.wrapping_add(polls);
+        self.left_urgent = polls - left.min(self.ready()).min(polls / 4);
+        if polls < 4 {
+            self.begin_small_batch(polls);
+        }
+    }
+
+    /// As above where a quarter would be nothing.
+    #[cold]
+    fn begin_small_batch(&mut self, polls: usize) {
+        self.odd = !self.odd;
+        let reserved = if polls == 1 { usize::from(self.odd) } else { polls / 2 };
+        self.left_urgent = polls - self.left().min(self.ready()).min(reserved);
     }
 
     /// Has the batch that has just begun be those of its tasks that are ready by now, in a drawn
-    /// order. What becomes ready meanwhile waits for the next batch: it was not part of this draw.
-    pub(super) fn draw_batch(&mut self, shuffle: &mut Shuffle) {
+    /// order. What becomes ready meanwhile waits for the next batch: it was not part of this draw. If
+    /// `batch`, which is empty, has no room for so many, says for how many.
+    pub(super) fn draw_batch(
+        &mut self,
+        shuffle: &mut Shuffle,
+        batch: &mut Vec<NonNull<Header>>,
+    ) -> Result<(), usize> {
         self.fence();
         let left = self.left();
-        let mut batch = Vec::with_capacity(left);
+        if batch.capacity() < left {
+            return Err(left);
+        }
         let mut rest = self.head;
         while batch.len() < left {
             let Some(task) = NonNull::new(rest.cast_mut()) else { break };
@@ -131,12 +216,12 @@ impl Queues {
             batch.push(task);
         }
         debug_assert_eq!(batch.len(), left, "the ready queue holds less than {}", self.ready());
-        shuffle.shuffle(&mut batch);
+        shuffle.shuffle(batch);
         if let Some(last) = batch.last().filter(|_| rest.is_null()) {
             self.tail = last.as_ptr();
         }
         // Linked from the last to the first, so that each is put before what follows it.
-        for task in batch.into_iter().rev() {
+        for task in batch.iter().rev() {
             // SAFETY: as above: the draw only swaps places, so these are the same cells, each once,
             // and no user code ran that could have taken one out (I4).
             let header = unsafe { task.as_ref() };
@@ -145,6 +230,7 @@ impl Queues {
             rest = task.as_ptr();
         }
         self.head = rest;
+        Ok(())
     }
 
     /// Ends the turn's batch before whatever is appended from here on: a task is being spawned.
@@ -193,18 +279,15 @@ impl Queues {
         self.pushed = self.pushed.wrapping_add(1);
     }
 
-    /// Puts a task that is to end ahead of everything ready, unless it is there, done or unknown.
+    /// Puts a task that is to end ahead of everything ready, unless it is there, done or unknown. `false`: there
+    /// is no room for it.
     ///
     /// # Safety
     ///
     /// As [`Queues::enqueue`].
-    pub(super) unsafe fn urge(&mut self, task: NonNull<Header>) {
+    pub(super) unsafe fn urge(&mut self, task: NonNull<Header>) -> bool {
         // SAFETY: the caller keeps the task alive.
-        let header = unsafe { task.as_ref() };
-        if !header.notes.has_ended() && header.notes.flags() & (URGENT | ADOPTED) == ADOPTED {
-            header.notes.set(URGENT);
-            self.urgent.push_back(task);
-        }
+        unsafe { urge(&mut self.urgent, task) }
     }
 
     /// The next urgent task, if this batch may still end one.
@@ -215,11 +298,16 @@ impl Queues {
 
     #[cold]
     fn pop_urgent_now(&mut self) -> Option<NonNull<Header>> {
-        if self.left_urgent == 0 {
+        if self.left_urgent == 0 || self.most == self.popped {
             return None;
         }
-        let task = self.urgent.pop_front()?;
+        let task = self.urgent.pop()?;
         self.left_urgent -= 1;
+        self.most = self.most.wrapping_sub(1);
+        let left = self.most.wrapping_sub(self.popped);
+        if self.left() > left {
+            self.until = self.most;
+        }
         // SAFETY: the cell was in a queue, so it is alive (I3).
         unsafe { task.as_ref() }.notes.clear(URGENT);
         Some(task)
@@ -260,20 +348,6 @@ impl Queues {
         self.head = first;
     }
 
-    /// Counts a poll of the task.
-    #[inline]
-    pub(super) fn count_poll(&mut self, header: &Header) {
-        if header.notes.count_poll() {
-            self.carry(header);
-        }
-    }
-
-    #[cold]
-    fn carry(&mut self, header: &Header) {
-        header.notes.set(CARRIED);
-        *self.carries.entry(header.id().as_u64()).or_default() += POLLS;
-    }
-
     /// How many wakes there were since this was last asked.
     #[inline]
     pub(super) fn take_wakes(&mut self) -> u32 {
@@ -285,14 +359,24 @@ impl Queues {
         let carried = self.carries.get(&header.id().as_u64()).copied().unwrap_or(0);
         carried + u64::from(header.notes.polls())
     }
+}
 
-    /// Forgets what was kept about a task beside its cell.
-    #[inline]
-    pub(super) fn forget(&mut self, header: &Header) {
-        if header.notes.flags() & CARRIED != 0 {
-            self.carries.remove(&header.id().as_u64());
-        }
+/// See [`Queues::urge`].
+///
+/// # Safety
+///
+/// On the loop's thread; `task` is alive (I3).
+unsafe fn urge(urgent: &mut Urgent, task: NonNull<Header>) -> bool {
+    // SAFETY: the caller keeps the task alive.
+    let header = unsafe { task.as_ref() };
+    if header.notes.has_ended() || header.notes.flags() & (URGENT | ADOPTED) != ADOPTED {
+        return true;
     }
+    let has_room = urgent.push(task);
+    if has_room {
+        header.notes.set(URGENT | EXPEDITED);
+    }
+    has_room
 }
 
 /// Wakes a task from its own loop's thread: no read-modify-write, no allocation.

@@ -4,16 +4,19 @@
 //! task go, `DONE` is set, and only then the joiner is woken.
 
 use core::marker::PhantomData;
+use core::mem;
 use core::ptr::NonNull;
 use core::task::Context;
 
 use super::cell::{End, Header, Subject};
+use super::join;
 use super::loop_side::{Enrolled, LoopSide, Lost, lose};
-use super::notes::LEFT;
+use super::mailbox::Mailbox;
+use super::notes::{EXPEDITED, LEFT};
 use super::queues::Queues;
 use super::state::{Last, Request};
 use super::waker;
-use crate::error::{JoinError, contain, forget_payload};
+use crate::error::{JoinError, PanicPayload, contain, forget_payload};
 use crate::id::TaskId;
 
 /// A task taken from its queue, to be run.
@@ -47,13 +50,95 @@ pub(crate) enum Ran<'a> {
     Dropped(Ending<'a>, End),
 }
 
-/// While it lives, the task's code runs. A guard, because a panic is not caught without `std`.
-struct Running<'a>(&'a LoopSide);
+/// While it lives, the task's code runs. Dropped by a panic, which without `std` nobody catches, it leaves
+/// the task to be ended later (I10).
+struct Running<'a>(NonNull<Header>, &'a LoopSide);
+
+impl Running<'_> {
+    /// The code has returned.
+    #[inline]
+    fn finish(self) {
+        let side = self.1;
+        mem::forget(self);
+        side.queues(Queues::finish);
+    }
+}
 
 impl Drop for Running<'_> {
-    #[inline]
+    #[cold]
     fn drop(&mut self) {
-        self.0.queues(Queues::finish);
+        self.1.queues(|queues| queues.unwound(self.0));
+    }
+}
+
+/// While it lives, the output of a task that has ended is dropped: on the loop's thread that task is the
+/// current one, and then again the one before.
+#[derive(Debug)]
+pub(super) struct Parting(NonNull<Header>, Option<Option<NonNull<Header>>>);
+
+impl Parting {
+    /// # Safety
+    ///
+    /// `task` lives as long as the result.
+    pub(super) unsafe fn begin(task: NonNull<Header>) -> Self {
+        // SAFETY: the caller's promise.
+        let owner = unsafe { task.as_ref() }.owner();
+        Self(task, Mailbox::is_current(owner).then(|| Self::replace(owner, Some(task))))
+    }
+
+    /// On the loop's thread, inside its run.
+    fn replace(owner: &Mailbox, task: Option<NonNull<Header>>) -> Option<NonNull<Header>> {
+        owner.queues.with_mut(|queues| {
+            // SAFETY: I4: the loop's thread, inside its run, and no other borrow is open.
+            unsafe { &mut *queues }.replace_running(task)
+        })
+    }
+}
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        if let Some(before) = self.1 {
+            // SAFETY: the promise of `begin`.
+            Self::replace(unsafe { self.0.as_ref() }.owner(), before);
+        }
+    }
+}
+
+/// Settles a task that is done when it is dropped, also by a panic of what is called meanwhile.
+struct Settling<'a>(NonNull<Header>, &'a LoopSide);
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the loop's reference keeps it alive until now.
+        unsafe { self.0.as_ref() }.notes.set(LEFT);
+        // SAFETY: on the loop's thread; not used again.
+        unsafe { self.1.settle(self.0) };
+    }
+}
+
+/// A control request that runs. Dropped by a panic, it is ended and let go like any other.
+struct Control<'a>(NonNull<Header>, &'a LoopSide);
+
+impl Control<'_> {
+    fn complete(self) -> Option<Lost> {
+        let Self(task, side) = self;
+        mem::forget(self);
+        // SAFETY: a request is alive until it is completed, here.
+        let header = unsafe { task.as_ref() };
+        if !header.notes.has_ended() {
+            // SAFETY: it has not ended, and is on its loop's thread.
+            let _ = unsafe { (header.vtable().end)(task, JoinError::Cancelled) };
+        }
+        Ending(task, PhantomData).complete(Enrolled(task), side)
+    }
+}
+
+impl Drop for Control<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        if let Some(lost) = Self(self.0, self.1).complete() {
+            forget_payload(lost.payload);
+        }
     }
 }
 
@@ -64,16 +149,20 @@ impl<'a> Popped<'a> {
         unsafe { Subject::of(self.0) }
     }
 
+    /// The task is about to run, or to end: it gives its place at the gate up. `false`: it has none.
+    pub(crate) fn give_place_up(&self) -> bool {
+        // SAFETY: as in `run`.
+        unsafe { self.0.as_ref() }.notes.give_place_up()
+    }
+
     /// Polls the task, or drops its future if it is to end. Runs user code, and contains it.
     #[inline(always)]
     pub(crate) fn run(self) -> Ran<'a> {
         let Self(task, side) = self;
         // SAFETY: the cell was in a queue until just now, or is enrolled: it is alive (I3).
         let header = unsafe { task.as_ref() };
-        if header.notes.has_ended() {
-            // SAFETY: on the loop's thread; not used again.
-            unsafe { side.settle(task) };
-            return Ran::Nothing;
+        if header.notes.is_over() {
+            return self.leave();
         }
         if header.state.load().is_quiet() { side.poll(task, header) } else { self.heed() }
     }
@@ -87,6 +176,7 @@ impl<'a> Popped<'a> {
         let header = unsafe { task.as_ref() };
         let now = header.state.begin_poll();
         if !now.is_requested() {
+            header.notes.clear(EXPEDITED); // the request was refused on another thread
             return side.poll(task, header);
         }
         if !now.is_ending() {
@@ -96,20 +186,49 @@ impl<'a> Popped<'a> {
         Ran::Dropped(ending, end)
     }
 
-    /// Drops the task's future. Runs user code, and contains it.
-    pub(super) fn end(self, reason: JoinError) -> (Ending<'a>, End) {
+    /// Lets the cell of a task go that has ended, or ends one that a panic has left (I10).
+    fn leave(self) -> Ran<'a> {
+        let Self(task, side) = self;
+        // SAFETY: as in `run`.
+        if unsafe { task.as_ref() }.notes.is_broken() {
+            let (ending, end) = self.end(JoinError::Closed);
+            return Ran::Dropped(ending, end);
+        }
+        // SAFETY: on the loop's thread; not used again.
+        unsafe { side.settle(task) };
+        Ran::Nothing
+    }
+
+    /// Asks the task to end, and ends it.
+    pub(crate) fn abort(self) -> (Ending<'a>, End) {
+        // SAFETY: the task is alive, as in `run`.
+        if !unsafe { self.0.as_ref() }.state.load().is_ending() {
+            // SAFETY: as above.
+            let _ = unsafe { join::request(self.0, Request::Abort) };
+        }
+        // SAFETY: as above.
+        let now = unsafe { self.0.as_ref() }.state.load();
+        // A job that runs on is not of this loop any more: its handle cannot say how it ends.
+        self.end(if now.is_pinned() { JoinError::Closed } else { JoinError::Cancelled })
+    }
+
+    /// Drops the task's future. Runs user code, and contains it. If that has panicked before, this is
+    /// what the handle will say.
+    pub(crate) fn end(self, reason: JoinError) -> (Ending<'a>, End) {
         let Self(task, side) = self;
         // SAFETY: as in `run`.
         let header = unsafe { task.as_ref() };
-        // PANICS: it cannot: only a task that has not ended gets here. Dropping a future twice would
-        // be unsound, so this is checked at all times.
-        assert!(!header.notes.has_ended(), "a task was ended twice");
+        let broken = header.notes.is_broken();
+        // PANICS: it cannot: only a task that has not ended gets here, or that has not been told so.
+        // Dropping a future twice would be unsound, so this is checked at all times.
+        assert!(broken || !header.notes.has_ended(), "a task was ended twice");
+        header.notes.mend();
+        let reason = if broken { JoinError::Panicked(PanicPayload::uncaught()) } else { reason };
         side.queues(|queues| queues.begin(task));
-        let running = Running(side);
+        let running = Running(task, side);
         // SAFETY: as in `run`.
         let end = unsafe { (header.vtable().end)(task, reason) };
-        drop(running);
-        header.notes.end();
+        running.finish();
         (Ending(task, PhantomData), end)
     }
 }
@@ -129,22 +248,87 @@ impl<'a> Asked<'a> {
 }
 
 impl LoopSide {
+    /// What tells the poll that is being made from those before it and after: the task's serial, and the
+    /// lower bits of its count of polls.
+    pub(crate) fn poll_number(&self) -> Option<(u64, u16)> {
+        let task = self.queues(|queues| queues.running())?;
+        // SAFETY: a task that is being run is alive (I3).
+        let header = unsafe { task.as_ref() };
+        Some((header.id().as_u64(), header.notes.polls()))
+    }
+
+    /// Runs a task that has just come in at once, after `register` has put it where it is found.
+    pub(crate) fn run_first(&self, task: Enrolled, register: impl FnOnce(Enrolled)) -> Ran<'_> {
+        let popped = Popped(task.0, self);
+        // It is alive until it is completed, which takes both an `Ending` and what is registered.
+        register(task);
+        popped.run()
+    }
+
     /// Polls a task that lives.
     #[inline(always)]
     fn poll<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {
-        self.queues(|queues| {
+        let runs_over = self.queues(|queues| {
             queues.begin(task);
-            queues.count_poll(header);
+            header.notes.count_poll()
         });
-        let running = Running(self);
+        if runs_over {
+            self.carry(header);
+        }
+        let running = Running(task, self);
         // SAFETY: only a task that has ended is let go, so this one lives until the poll is over (I3).
         let waker = unsafe { waker::lend(task) };
         // SAFETY: the task is of the vtable's type, not done, and on its loop's thread.
         let end = unsafe { (header.vtable().poll)(task, &mut Context::from_waker(&waker)) };
-        drop(running);
-        let Some(end) = end else { return Ran::Pending };
-        header.notes.end();
-        Ran::Ended(Ending(task, PhantomData), end)
+        running.finish();
+        match end {
+            None => self.suspended(task, header),
+            Some(end) => Ran::Ended(Ending(task, PhantomData), end),
+        }
+    }
+
+    /// Runs a request to the loop, and lets it go. It is no task: none is current meanwhile. `Err`: it waits, as
+    /// it says by `may_wait`, and is to be run again.
+    pub(crate) fn run_control(
+        &self,
+        request: Enrolled,
+        may_wait: impl FnOnce() -> bool,
+    ) -> Result<Option<Lost>, Enrolled> {
+        let task = request.0;
+        let control = Control(task, self);
+        // SAFETY: a request is alive until it is completed, below.
+        let header = unsafe { task.as_ref() };
+        if !header.state.load().is_requested() {
+            // SAFETY: as above.
+            let waker = unsafe { waker::lend(task) };
+            // SAFETY: the request has been taken in and has not ended; on its loop's thread.
+            let ended = unsafe { (header.vtable().poll)(task, &mut Context::from_waker(&waker)) };
+            if ended.is_none() && may_wait() {
+                mem::forget(control);
+                return Err(request);
+            }
+        }
+        Ok(control.complete()) // any other request is ready at once
+    }
+
+    /// A poll was pending. What was asked of the task meanwhile, from whichever thread, takes effect here,
+    /// before any other task is polled.
+    #[inline]
+    fn suspended<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {
+        if header.state.load().is_requested() {
+            self.end_suspended(task, header)
+        } else {
+            Ran::Pending
+        }
+    }
+
+    #[cold]
+    fn end_suspended<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {
+        if !header.state.load().is_ending() {
+            return Ran::Pending;
+        }
+        let (ending, end) = Popped(task, self).end(JoinError::Cancelled);
+        Ran::Ended(ending, end)
     }
 }
 
@@ -180,7 +364,7 @@ impl Ending<'_> {
         assert!(self.is_of(&enrolled), "the registry gave another task");
         // SAFETY: the loop's reference is this function's now.
         let header = unsafe { task.as_ref() };
-        side.queues(|queues| queues.forget(header));
+        side.forget(header);
         let keep = header.notes.is_queued();
         let free = header.vtable().free;
         let completed = match header.state.complete(keep) {
@@ -193,6 +377,7 @@ impl Ending<'_> {
             }
             Ok(completed) => completed,
         };
+        let _settling = Settling(task, side);
         if completed.has_waker {
             // SAFETY: by I7 the slot is the loop's now.
             let packed = header.slot.with(|slot| unsafe { *slot });
@@ -203,11 +388,7 @@ impl Ending<'_> {
             }
         }
         // SAFETY: without `JOIN` the outcome is the loop's (I5), which still has its reference.
-        let lost = if completed.wanted { None } else { unsafe { lose(task) } };
-        header.notes.set(LEFT);
-        // SAFETY: on the loop's thread; not used again.
-        unsafe { side.settle(task) };
-        lost
+        if completed.wanted { None } else { unsafe { lose(task) } }
     }
 }
 

@@ -100,18 +100,20 @@ pub(crate) enum Request {
 /// How news of a task travels to its loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// From the loop's own thread: by its plain queues; `QUEUED` stays as it is.
+    /// From the loop's own thread: by its urgent queue; `QUEUED` stays as it is.
     Local,
     /// From any thread: by the injection stack, under `QUEUED`.
     Remote,
 }
 
-/// What the caller of a transition owes the injection stack.
+/// What the caller of a transition owes the loop's queues.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Then {
     /// Push the cell: this transition set `QUEUED`.
     Push,
+    /// On the loop's thread: put the cell into the urgent queue.
+    Urge,
     /// Nothing: the cell is in the stack, or has no need to be.
     Nothing,
 }

@@ -13,7 +13,7 @@ use core::ptr::{self, NonNull};
 use core::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::cell::Header;
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Releasing};
 use super::queues;
 use super::state::Then;
 use crate::sync;
@@ -63,10 +63,10 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 ///
 /// As [`header`]; the waker's reference becomes this function's.
 unsafe fn wake(data: *const ()) {
-    // SAFETY: the caller's promise; the reference is held until the next line.
-    unsafe { wake_by_ref(data) };
     // SAFETY: the caller's promise.
-    unsafe { drop_waker(data) };
+    let _reference = Releasing(unsafe { pointer(data) }); // held until the end
+    // SAFETY: the caller's promise.
+    unsafe { wake_by_ref(data) };
 }
 
 /// # Safety

@@ -1,13 +1,18 @@
 //! Calls at a later time, and again and again.
 
+use std::future::{Future, poll_fn};
 use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::interval::Interval;
-use super::sleep::Sleep;
+use super::sleep::{Entry, Sleep};
 use crate::error::ZeroPeriod;
 use crate::handle::Handle;
 use crate::join::JoinHandle;
+use crate::runtime::clock::Moment;
+use crate::scheduler::wheel::TimerKey;
 
 impl Handle {
     /// Calls `f` on the loop's thread when `delay` has passed, and returns the handle to what it
@@ -72,8 +77,9 @@ impl Handle {
     /// From any thread. It keeps its grid: a call that comes late moves none of those that follow, and
     /// the grid points that passed meanwhile are skipped. Between two calls everything that is ready
     /// runs. It goes on until it is cancelled, by its handle or by id, or until `f` panics: then the
-    /// handle reports [`JoinError::Panicked`](crate::JoinError::Panicked). Dropping the handle does
-    /// not cancel it; [`JoinHandle::cancel_on_drop`] makes a handle that does.
+    /// handle reports [`JoinError::Panicked`](crate::JoinError::Panicked). It ends, and its handle gives
+    /// `Ok(())`, when the loop begins to [drain](crate::Shutdown::drain), which waits for what comes to an end.
+    /// Dropping the handle does not cancel it; [`JoinHandle::cancel_on_drop`] makes a handle that does.
     ///
     /// # Errors
     ///
@@ -100,15 +106,23 @@ impl Handle {
     where
         C: FnMut() + Send + 'static,
     {
+        if period.is_zero() {
+            return Err(ZeroPeriod);
+        }
         let first = self.shared().clock.now_instant().checked_add(period);
-        let mut interval = Interval::new(first, period)?;
-        let calls = async move {
-            loop {
-                interval.tick().await;
+        let location = Location::caller();
+        let mut drain = self.draining();
+        Ok(self.start_at(first, location, move |sleep| async move {
+            let mut interval = Interval::begun(first, period, sleep);
+            let next = |cx: &mut Context<'_>| match Pin::new(&mut drain).poll(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => interval.poll_later_tick(cx).map(Some),
+            };
+            let mut next = poll_fn(next);
+            while (&mut next).await.is_some() {
                 f();
             }
-        };
-        Ok(self.start(calls, (), Location::caller()))
+        }))
     }
 
     #[track_caller]
@@ -117,11 +131,33 @@ impl Handle {
         C: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let mut sleep = Sleep::at(at);
-        let call = async move {
+        self.start_at(at, Location::caller(), move |mut sleep| async move {
             (&mut sleep).await; // by reference: a future that is moved to be awaited is stored twice
             f()
+        })
+    }
+
+    /// Starts a task that waits for `at` first. Its timer is armed when the task is handed in: on the
+    /// loop's own thread here, else when it is taken in. So tasks that are late together begin in the
+    /// order of their deadlines.
+    fn start_at<F>(
+        &self,
+        at: Option<Instant>,
+        location: &'static Location<'static>,
+        make: impl FnOnce(Sleep) -> F,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let deadline = at.map_or(Moment::Never, Moment::of);
+        let home = self.shared().number;
+        let make = |key: Option<TimerKey>| {
+            make(match key {
+                Some(key) => Sleep::armed(deadline, Entry { key, home }),
+                None => Sleep::at(at),
+            })
         };
-        self.start(call, (), Location::caller())
+        JoinHandle::new(self.shared().spawn_timed(deadline, make, location))
     }
 }

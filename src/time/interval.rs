@@ -1,14 +1,15 @@
 //! Ticks on a grid, and what becomes of those that nobody came for in time.
 
+mod grid;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use self::grid::Grid;
 use super::sleep::Sleep;
 use crate::error::ZeroPeriod;
-
-const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 /// Ticks every `period`, for the first time at once.
 ///
@@ -160,6 +161,8 @@ pub struct Interval {
     /// Whether the loop has gone on since the last tick. A tick that is late must not come in the
     /// poll of the one before: a consumer slower than its period would never let anybody else run.
     yielded: bool,
+    /// Whether the first tick has been waited for.
+    begun: bool,
 }
 
 impl Interval {
@@ -168,8 +171,23 @@ impl Interval {
         if period.is_zero() {
             return Err(ZeroPeriod);
         }
+        Ok(Self::begun(first, period, Sleep::at(first)))
+    }
+
+    /// An interval that waits for its first tick by `sleep`, which ends at `first`. The period is not zero.
+    pub(super) fn begun(first: Option<Instant>, period: Duration, sleep: Sleep) -> Self {
         let grid = Grid { next: first, period, missed_tick: MissedTick::default() };
-        Ok(Self { grid, sleep: Sleep::at(first), yielded: true })
+        Self { grid, sleep, yielded: true, begun: false }
+    }
+
+    /// As [`Interval::poll_tick`], but that the first tick is pending at least once, also if it has been due
+    /// for long.
+    pub(super) fn poll_later_tick(&mut self, cx: &mut Context<'_>) -> Poll<Tick> {
+        if !self.begun {
+            ready!(Pin::new(&mut self.sleep).poll(cx));
+            self.begun = true;
+        }
+        self.poll_tick(cx)
     }
 
     /// Waits for the next tick.
@@ -212,8 +230,78 @@ impl Interval {
     /// # }
     /// ```
     pub fn reset(&mut self) {
-        self.grid.next = super::now().checked_add(self.grid.period);
-        self.sleep = Sleep::at(self.grid.next);
+        self.reset_after(self.grid.period);
+    }
+
+    /// Begins a new grid: the next tick comes at `at`, which may have passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::time;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), sideloop::ZeroPeriod> {
+    /// sideloop::block_on(async {
+    ///     let mut interval = time::interval(Duration::from_secs(3600))?;
+    ///     let at = time::now() + Duration::from_millis(1);
+    ///     interval.reset_at(at);
+    ///     assert_eq!(interval.tick().await.scheduled, at);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn reset_at(&mut self, at: Instant) {
+        self.begin_at(Some(at));
+    }
+
+    /// Begins a new grid: the next tick comes `duration` from now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::time;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), sideloop::ZeroPeriod> {
+    /// sideloop::block_on(async {
+    ///     let mut retry = time::interval(Duration::from_secs(3600))?;
+    ///     retry.tick().await;
+    ///     retry.reset_after(Duration::from_millis(1)); // sooner, this once
+    ///     retry.tick().await;
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn reset_after(&mut self, duration: Duration) {
+        self.begin_at(super::now().checked_add(duration));
+    }
+
+    /// Begins a new grid: the next tick comes at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::time;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), sideloop::ZeroPeriod> {
+    /// sideloop::block_on(async {
+    ///     let mut refresh = time::interval(Duration::from_secs(3600))?;
+    ///     refresh.tick().await;
+    ///     refresh.reset_immediately(); // somebody pressed the button
+    ///     assert_eq!(refresh.tick().await.missed, 0);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn reset_immediately(&mut self) {
+        self.begin_at(Some(super::now()));
+    }
+
+    fn begin_at(&mut self, next: Option<Instant>) {
+        self.grid.next = next;
+        self.sleep = Sleep::at(next);
     }
 
     /// The time between two grid points.
@@ -231,7 +319,30 @@ impl Interval {
         self.grid.period
     }
 
-    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Tick> {
+    /// Polls for the next tick: [`Interval::tick`] for who writes a future by hand. At `Pending` the waker
+    /// of `cx` is woken when there is something to poll for; only that of the last poll is.
+    ///
+    /// # Panics
+    ///
+    /// If it has to wait outside of a loop's run, for want of a clock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::time;
+    /// use std::future::poll_fn;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), sideloop::ZeroPeriod> {
+    /// sideloop::block_on(async {
+    ///     let mut beat = time::interval(Duration::from_millis(1))?;
+    ///     let first = poll_fn(|cx| beat.poll_tick(cx)).await;
+    ///     assert!(poll_fn(|cx| beat.poll_tick(cx)).await.scheduled > first.scheduled);
+    ///     Ok(())
+    /// })
+    /// # }
+    /// ```
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Tick> {
         let Some(scheduled) = self.grid.next else { return Poll::Pending };
         let mut now = super::now();
         if now < scheduled {
@@ -247,130 +358,5 @@ impl Interval {
         self.sleep = Sleep::at(self.grid.next);
         self.yielded = false;
         Poll::Ready(tick)
-    }
-}
-
-/// The points that are still to come.
-#[derive(Debug)]
-struct Grid {
-    /// `None`: never.
-    next: Option<Instant>,
-    /// Not zero.
-    period: Duration,
-    missed_tick: MissedTick,
-}
-
-impl Grid {
-    /// The tick of `scheduled`, the next point, at the time `now`; then goes on to the one after it.
-    fn take(&mut self, scheduled: Instant, now: Instant) -> Tick {
-        // A clock that stepped back behind the point stands at the point.
-        let now = now.max(scheduled);
-        let (missed, rest) = divide(now.duration_since(scheduled), self.period);
-        self.next = match self.missed_tick {
-            MissedTick::Skip => now.checked_add(self.period - rest),
-            MissedTick::Burst => scheduled.checked_add(self.period),
-            MissedTick::Delay => now.checked_add(self.period),
-        };
-        Tick { scheduled, missed }
-    }
-}
-
-/// How many whole periods `late` has, as far as that can be counted, and what remains of it: less
-/// than one period.
-fn divide(late: Duration, period: Duration) -> (u64, Duration) {
-    if late < period {
-        return (0, late);
-    }
-    let (late, period) = (late.as_nanos(), period.as_nanos());
-    let (whole, rest) = (late / period, late % period);
-    let seconds = (rest / NANOS_PER_SECOND) as u64; // fits: `rest` is less than some `Duration`
-    (
-        u64::try_from(whole).unwrap_or(u64::MAX),
-        Duration::new(seconds, (rest % NANOS_PER_SECOND) as u32),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// The slow, obvious definition: walks the grid point by point.
-    fn walk(scheduled: Instant, now: Instant, period: Duration) -> (u64, Instant) {
-        let (mut missed, mut next) = (0, scheduled + period);
-        while next <= now {
-            missed += 1;
-            next += period;
-        }
-        (missed, next)
-    }
-
-    fn grid(at: Instant, period: Duration, missed_tick: MissedTick) -> Grid {
-        Grid { next: Some(at), period, missed_tick }
-    }
-
-    proptest! {
-        #[test]
-        fn a_skip_lands_where_a_walk_does(
-            period in 1_u64..5_000_000_000,
-            late in 0_u64..5_000_000_000,
-            missed in 0_u64..500,
-        ) {
-            let start = Instant::now();
-            // On a grid point, one nanosecond beside it, or anywhere.
-            for late in [0, 1, late, period - 1] {
-                let now = start + Duration::from_nanos(period * missed + late % period);
-                let period = Duration::from_nanos(period);
-                let (missed, next) = walk(start, now, period);
-                for (policy, then) in [
-                    (MissedTick::Skip, next),
-                    (MissedTick::Burst, start + period),
-                    (MissedTick::Delay, now + period),
-                ] {
-                    let mut grid = grid(start, period, policy);
-                    prop_assert_eq!(grid.take(start, now), Tick { scheduled: start, missed });
-                    prop_assert_eq!(grid.next, Some(then), "{:?}", policy);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_leap_over_a_century_of_nanoseconds_takes_one_step() {
-        let start = Instant::now();
-        let leap = Duration::from_secs(100 * 365 * 86_400);
-        let mut grid = grid(start, Duration::from_nanos(1), MissedTick::Skip);
-        let missed = u64::try_from(leap.as_nanos()).unwrap();
-        assert_eq!(grid.take(start, start + leap), Tick { scheduled: start, missed });
-        assert_eq!(grid.next, Some(start + leap + Duration::from_nanos(1)));
-    }
-
-    #[test]
-    fn what_cannot_be_counted_or_represented_saturates() {
-        let second = Duration::from_secs(1);
-        let (whole, rest) = divide(Duration::MAX, Duration::from_nanos(3));
-        assert_eq!(
-            (whole, rest),
-            (u64::MAX, Duration::from_nanos((Duration::MAX.as_nanos() % 3) as u64))
-        );
-        assert_eq!(divide(Duration::MAX, Duration::MAX), (1, Duration::ZERO));
-        assert_eq!(divide(Duration::MAX - second, Duration::MAX), (0, Duration::MAX - second));
-        for policy in [MissedTick::Skip, MissedTick::Burst, MissedTick::Delay] {
-            let start = Instant::now();
-            let mut grid = grid(start, Duration::MAX, policy);
-            assert_eq!(grid.take(start, start + second).missed, 0);
-            assert_eq!(grid.next, None, "{policy:?}");
-        }
-    }
-
-    #[test]
-    fn a_clock_that_steps_back_moves_no_point() {
-        let start = Instant::now();
-        for policy in [MissedTick::Skip, MissedTick::Burst, MissedTick::Delay] {
-            let mut grid = grid(start, Duration::from_secs(1), policy);
-            let tick = grid.take(start, start - Duration::from_nanos(5));
-            assert_eq!(tick, Tick { scheduled: start, missed: 0 });
-            assert_eq!(grid.next, Some(start + Duration::from_secs(1)), "{policy:?}");
-        }
     }
 }

@@ -2,10 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::runtime::clock::{Clock, Moment, later};
+use super::away::{Away, State};
+use crate::error::discard;
+use crate::runtime::clock::{Clock, Moment};
 use crate::runtime::context::{self, Number};
 use crate::runtime::local::Local;
 use crate::scheduler::wheel::TimerKey;
@@ -32,14 +36,14 @@ const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 #[inline]
 pub fn sleep(duration: Duration) -> Sleep {
     // Made where it stays: what is written field by field and then moved waits for the writes.
-    Sleep { deadline: from_now(duration), entry: None, elapsed: false }
+    Sleep { deadline: from_now(duration), place: Place::Nowhere(None) }
 }
 
 /// The time after `duration`, on the clock of the loop that runs; elsewhere on the system's.
 fn from_now(duration: Duration) -> Moment {
     match context::current() {
-        Some(local) => local.shared.clock.moment(later(local.read_clock(), duration)),
-        None => Clock::Real.moment(later(Clock::Real.now(), duration)),
+        Some(local) => local.shared.clock.moment_after(local.read_clock(), duration),
+        None => Clock::Real.moment_after(Clock::Real.now(), duration),
     }
 }
 
@@ -89,15 +93,29 @@ pub fn sleep_until(at: Instant) -> Sleep {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
     deadline: Moment,
-    entry: Option<Entry>,
-    elapsed: bool,
+    place: Place,
+}
+
+/// Where its timer is.
+#[derive(Debug)]
+enum Place {
+    /// There is none. It is armed on the loop of that number, or on whichever polls it.
+    Nowhere(Option<Number>),
+    /// In the wheel of the loop that polled it last.
+    Here { entry: Entry, bound: bool },
+    /// In the wheel of the loop whose time it counts, and polled elsewhere.
+    Away(Arc<Away>),
+    /// It was told that it has ended.
+    Elapsed(Option<Number>),
+    /// The loop whose time it counts has ended first.
+    Stopped(Number),
 }
 
 /// The timer, in the wheel of some loop.
 #[derive(Debug, Clone, Copy)]
-struct Entry {
-    key: TimerKey,
-    home: Number,
+pub(super) struct Entry {
+    pub(super) key: TimerKey,
+    pub(super) home: Number,
 }
 
 impl Entry {
@@ -107,7 +125,7 @@ impl Entry {
         self.home == local.shared.number
     }
 
-    /// Has its loop, if there still is one, change its wheel: at once if that can be done from here.
+    /// Makes its loop, if there still is one, change its wheel: at once if that can be done from here.
     #[inline]
     fn change(self, change: impl FnOnce(&Local, TimerKey) + Send + 'static) {
         match context::current().filter(|local| self.is_of(local)) {
@@ -117,7 +135,8 @@ impl Entry {
     }
 
     /// Takes it out of its wheel.
-    fn disarm(self) {
+    #[inline]
+    pub(super) fn disarm(self) {
         self.change(|local, key| local.scheduler.disarm(key));
     }
 
@@ -126,7 +145,7 @@ impl Entry {
         let Some(shared) = self.home.find() else { return };
         let key = self.key;
         match context::home(&shared.mailbox) {
-            Some(local) => change(&local, key),
+            Some(local) => local.visit(|local| change(local, key)),
             None => drop(shared.control(move |local| change(local, key))),
         }
     }
@@ -135,20 +154,51 @@ impl Entry {
 impl Sleep {
     /// Waits until `deadline`; `None` never comes.
     pub(super) fn at(deadline: Option<Instant>) -> Self {
-        Self { deadline: deadline.map_or(Moment::NEVER, Moment::of), entry: None, elapsed: false }
+        let deadline = deadline.map_or(Moment::Never, Moment::of);
+        Self { deadline, place: Place::Nowhere(None) }
     }
 
-    /// The instant it waits for; for one that never ends, an instant in the far future.
+    /// Waits by the clock of one loop, wherever it is polled.
+    pub(super) fn of_loop(home: Number, deadline: Moment) -> Self {
+        Self { deadline, place: Place::Nowhere(Some(home)) }
+    }
+
+    /// One whose timer was armed for the task that it will be in.
+    pub(super) fn armed(deadline: Moment, entry: Entry) -> Self {
+        Self { deadline, place: Place::Here { entry, bound: false } }
+    }
+
+    /// The instant that was asked for; for one that never ends, an instant in the far future.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         let far = || Instant::now().checked_add(FAR).unwrap_or_else(Instant::now);
         self.deadline.instant().unwrap_or_else(far)
     }
 
-    /// Whether it has ended, or its deadline has passed and a poll will say so.
+    /// Whether its time has come and a poll has said so, or would say so here and now.
+    ///
+    /// A deadline that has passed is not enough: the loop yields once before it tells. After the end of
+    /// the loop whose time it counts ([`Handle::sleep`](crate::Handle::sleep)) it is ready, and not elapsed.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
-        self.elapsed || self.deadline.instant().is_some_and(|at| at <= super::now())
+        match &self.place {
+            Place::Elapsed(_) => true,
+            Place::Here { entry, .. } => self.has_fired(*entry),
+            Place::Away(away) => away.state() == State::Fired,
+            Place::Nowhere(_) | Place::Stopped(_) => false,
+        }
+    }
+
+    #[cold]
+    fn has_fired(&self, entry: Entry) -> bool {
+        let here = context::current().or_else(|| context::numbered(entry.home));
+        let Some(local) = here.filter(|local| entry.is_of(local)) else { return false };
+        !local.scheduler.is_armed(entry.key) && self.has_come(&local)
+    }
+
+    /// Whether a timer that has fired did so for this deadline; it may have been reset since.
+    fn has_come(&self, local: &Local) -> bool {
+        self.deadline.on(&local.shared.clock) <= local.time()
     }
 
     /// Waits until `at` instead, also after it has ended. Who waits for it need not poll it again.
@@ -172,37 +222,108 @@ impl Sleep {
         let this = self.get_mut();
         this.deadline = Moment::of(at);
         let deadline = this.deadline;
-        this.elapsed = false;
-        if let Some(entry) = this.entry {
-            entry.change(move |local, key| {
+        match &this.place {
+            Place::Here { entry, .. } => entry.change(move |local, key| {
                 local.scheduler.rearm(key, deadline.on(&local.shared.clock));
-                local.tell_host();
-            });
+            }),
+            Place::Away(away) => {
+                let (home, waker) = away.abandon();
+                this.place = waker.map_or(Place::Nowhere(Some(home)), |waker| {
+                    Place::Away(Away::arm(home, deadline, waker))
+                });
+            }
+            Place::Elapsed(home) => this.place = Place::Nowhere(*home),
+            Place::Stopped(home) => this.place = Place::Nowhere(Some(*home)),
+            Place::Nowhere(_) => {}
         }
     }
 
     /// Takes the timer out of its wheel, wherever that is.
     #[inline]
     pub(super) fn disarm(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            entry.disarm();
+        match &self.place {
+            Place::Here { entry, bound } => {
+                let (entry, bound) = (*entry, *bound);
+                self.place = Place::Nowhere(bound.then_some(entry.home));
+                entry.disarm();
+            }
+            Place::Away(away) => {
+                let (home, waker) = away.abandon();
+                discard(waker);
+                self.place = Place::Nowhere(Some(home));
+            }
+            _ => {}
         }
     }
 
-    /// Polls a timer that was armed before. `None`: it is to be armed anew.
+    /// Polls one that waits for no other loop, and may have been polled before.
+    #[inline]
+    fn poll_here(&mut self, local: &Local, waker: &Waker, bound: bool) -> Poll<()> {
+        let key = local.scheduler.arm(self.deadline.on(&local.shared.clock), waker);
+        self.place = Place::Here { entry: Entry { key, home: local.shared.number }, bound };
+        Poll::Pending
+    }
+
+    /// Polls one that is not new.
     #[inline(never)]
-    fn poll_armed(&mut self, entry: Entry, local: &Local, waker: &Waker) -> Option<Poll<()>> {
-        if !entry.is_of(local) {
+    fn poll_again(&mut self, waker: &Waker) -> Poll<()> {
+        match &self.place {
+            Place::Elapsed(_) | Place::Stopped(_) => Poll::Ready(()),
+            Place::Here { entry, bound } => self.poll_armed(*entry, *bound, waker),
+            Place::Away(_) => self.poll_away(waker),
+            Place::Nowhere(Some(home)) => self.poll_bound(*home, waker),
+            Place::Nowhere(None) => self.poll_here(&here(), waker, false),
+        }
+    }
+
+    /// Polls one whose timer is in the wheel of a loop that polled it.
+    fn poll_armed(&mut self, entry: Entry, bound: bool, waker: &Waker) -> Poll<()> {
+        let current = context::current();
+        let Some(local) = current.as_ref().filter(|local| entry.is_of(local)) else {
             self.disarm();
-            return None;
-        }
+            return self.poll_again(waker);
+        };
         if local.scheduler.swap_waker(entry.key, waker).is_some() {
-            return Some(Poll::Pending);
+            return Poll::Pending;
         }
-        self.entry = None;
-        // It has fired; if it was reset meanwhile, for a deadline that counts no more.
-        self.elapsed = self.deadline.on(&local.shared.clock) <= local.time();
-        self.elapsed.then_some(Poll::Ready(()))
+        if self.has_come(local) {
+            self.place = Place::Elapsed(bound.then_some(entry.home));
+            return Poll::Ready(());
+        }
+        self.poll_here(local, waker, bound)
+    }
+
+    /// Polls one that has no timer, and waits by the clock of one loop.
+    fn poll_bound(&mut self, home: Number, waker: &Waker) -> Poll<()> {
+        match context::current().filter(|local| local.shared.number == home) {
+            Some(local) if local.has_ended() => {
+                self.place = Place::Stopped(home);
+                Poll::Ready(())
+            }
+            Some(local) => self.poll_here(&local, waker, true),
+            None => {
+                self.place = Place::Away(Away::arm(home, self.deadline, waker.clone()));
+                self.poll_away(waker)
+            }
+        }
+    }
+
+    fn poll_away(&mut self, waker: &Waker) -> Poll<()> {
+        let Place::Away(away) = &self.place else { return Poll::Pending };
+        match away.poll(waker) {
+            State::Waiting => return Poll::Pending,
+            State::Fired => self.place = Place::Elapsed(Some(away.home())),
+            State::Stopped => self.place = Place::Stopped(away.home()),
+        }
+        Poll::Ready(())
+    }
+}
+
+/// The loop that polls.
+fn here() -> Rc<Local> {
+    match context::current() {
+        Some(local) => local,
+        None => panic!("a timer was polled outside of a sideloop loop: there is no clock here"),
     }
 }
 
@@ -210,20 +331,10 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.elapsed {
-            return Poll::Ready(());
+        match self.place {
+            Place::Nowhere(None) => self.poll_here(&here(), cx.waker(), false),
+            _ => self.poll_again(cx.waker()),
         }
-        let Some(local) = context::current() else {
-            panic!("a timer was polled outside of a sideloop loop: there is no clock here");
-        };
-        let armed = self.entry.and_then(|entry| self.poll_armed(entry, &local, cx.waker()));
-        if let Some(poll) = armed {
-            return poll;
-        }
-        let tick = self.deadline.on(&local.shared.clock);
-        let key = local.scheduler.arm(tick, cx.waker());
-        self.entry = Some(Entry { key, home: local.shared.number });
-        Poll::Pending
     }
 }
 

@@ -31,7 +31,7 @@ use crate::error::Elapsed;
 /// ```
 #[inline]
 pub fn timeout<F>(limit: Duration, future: F) -> Timeout<F> {
-    Timeout { future, limit: sleep(limit) }
+    Timeout::new(future, sleep(limit))
 }
 
 /// Gives `future` until `at`; otherwise as [`timeout`].
@@ -49,7 +49,7 @@ pub fn timeout<F>(limit: Duration, future: F) -> Timeout<F> {
 /// });
 /// ```
 pub fn timeout_at<F>(at: Instant, future: F) -> Timeout<F> {
-    Timeout { future, limit: sleep_until(at) }
+    Timeout::new(future, sleep_until(at))
 }
 
 pin_project! {
@@ -94,6 +94,50 @@ pin_project! {
 }
 
 impl<F> Timeout<F> {
+    pub(super) fn new(future: F, limit: Sleep) -> Self {
+        Self { future, limit }
+    }
+
+    /// When the time is over; for a limit that never comes, an instant in the far future.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::time;
+    /// use std::time::Duration;
+    ///
+    /// sideloop::block_on(async {
+    ///     let at = time::now() + Duration::from_secs(1);
+    ///     assert_eq!(time::timeout_at(at, async {}).deadline(), at);
+    /// });
+    /// ```
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.limit.deadline()
+    }
+
+    /// Gives the future until `at` instead, also after the limit has passed. Who waits for it need not
+    /// poll it again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::time;
+    /// use std::pin::pin;
+    /// use std::time::Duration;
+    ///
+    /// sideloop::block_on(async {
+    ///     let answer = time::sleep(Duration::from_millis(3));
+    ///     let mut limited = pin!(time::timeout(Duration::from_millis(1), answer));
+    ///     assert!(limited.as_mut().await.is_err());
+    ///     limited.as_mut().reset(time::now() + Duration::from_secs(60)); // a sign of life
+    ///     assert!(limited.await.is_ok());
+    /// });
+    /// ```
+    pub fn reset(self: Pin<&mut Self>, at: Instant) {
+        Pin::new(self.project().limit).reset(at);
+    }
+
     /// The inner future.
     ///
     /// # Examples

@@ -1,5 +1,8 @@
 //! Blocking jobs: off the loop, started on demand, and honest about what a cancel found.
 
+mod inside;
+mod threads;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;

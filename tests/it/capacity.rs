@@ -1,5 +1,8 @@
 //! Bounded submissions: who waits for room, who is told that there is none, and what never waits.
 
+mod pressure;
+mod waiting;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

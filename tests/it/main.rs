@@ -9,13 +9,18 @@
 mod child;
 mod support;
 
+mod elapsed;
 mod embedding;
 mod endings;
+mod endings_timers;
 mod executor;
 mod groups;
 mod intervals;
 mod joining;
+mod large;
+mod outputs;
 mod regressions;
+mod second_time;
 mod seed;
 mod simulation;
 mod spawning;
@@ -23,6 +28,7 @@ mod start;
 mod stress;
 mod turns;
 mod wakers;
+mod yielding;
 
 mod blocking;
 mod capacity;
@@ -33,6 +39,9 @@ mod bad_input_handles;
 mod cancel_handles;
 mod cancelling;
 mod cancelling_by_id;
+mod ending_for_ever;
+mod ending_told;
+mod ending_well;
 #[cfg(target_os = "linux")]
 mod faults;
 mod guards;
@@ -51,6 +60,7 @@ mod sleeping;
 mod sleeping_elsewhere;
 mod sleeping_order;
 mod timed_calls;
+mod timed_calls_late;
 mod timeouts;
 mod timeouts_elsewhere;
 mod virtual_time;

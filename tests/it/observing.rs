@@ -2,9 +2,12 @@
 
 use std::future::pending;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use sideloop::{Builder, Executor, JoinError, Shutdown, TaskState, time, yield_now};
+use sideloop::{
+    Builder, Executor, JoinError, Shutdown, TaskInfo, TaskState, spawn_local, time, yield_now,
+};
 
 use crate::support::{Drops, Gate, Latch, hold, join_err, join_ok, limited, loop_started};
 
@@ -278,5 +281,36 @@ fn extreme_limits_do_no_harm() {
             let mut executor = Builder::new().watchdog(limit, |_| ()).build();
             assert_eq!(executor.block_on(async { 2 }), 2);
         }
+    });
+}
+
+/// O1: a task that is spawned outside of the run is as old as it is, whenever the loop ran last.
+#[test]
+fn the_age_of_a_task_counts_from_its_spawn_outside_of_a_turn() {
+    const PAUSE: Duration = Duration::from_millis(200);
+    limited(|| {
+        let mut executor = Executor::new();
+        executor.spawn_local(time::sleep(Duration::from_secs(3600))).detach();
+        executor.run_until_idle();
+        executor.turn();
+        thread::sleep(PAUSE);
+        let handle = executor.handle().clone();
+        let ages = || handle.tasks().join().expect("here");
+        let new = executor.spawn_local(std::future::pending::<()>());
+        let age_of =
+            |tasks: &[TaskInfo], id| tasks.iter().find(|task| task.id == id).map(|task| task.age);
+        let age = |tasks: Vec<TaskInfo>| age_of(&tasks, new.id()).expect("it lives");
+        let (young, begun) = (age(ages()), Instant::now());
+        thread::sleep(PAUSE);
+        assert!(age(ages()) >= young + PAUSE, "a look from outside reads the clock");
+        let in_main = executor.block_on(async {
+            let made = spawn_local(std::future::pending::<()>());
+            thread::sleep(PAUSE);
+            let tasks = handle.tasks().await.expect("here");
+            (age_of(&tasks, made.id()).expect("it lives"), age(tasks))
+        });
+        assert!(in_main.0 < in_main.1);
+        assert!(in_main.1 >= young + 2 * PAUSE && in_main.1 <= young + begun.elapsed() + PAUSE / 2);
+        assert!(young < PAUSE, "counted from the last turn: {young:?}");
     });
 }

@@ -13,6 +13,8 @@
 mod calls;
 mod deeds;
 mod drive;
+mod endings;
+mod intake;
 mod model;
 mod outcomes;
 mod program;
@@ -37,7 +39,7 @@ use world::Victim;
 const SEEDS: u64 = 3_000;
 
 /// What the programs are to bring about. Each comes about in one of three hundred, or more.
-const INGREDIENTS: [&str; 37] = [
+const INGREDIENTS: [&str; 38] = [
     "panic in a poll",
     "panic in a callback",
     "panic in a destructor",
@@ -47,6 +49,7 @@ const INGREDIENTS: [&str; 37] = [
     "panic in the hook for wakes",
     "callback",
     "repeated callback",
+    "repeated callback that ends with a drain",
     "clock ahead",
     "clock ahead over a deadline",
     "clock back",

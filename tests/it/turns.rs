@@ -1,7 +1,9 @@
 //! Turns: what one does and in which order, and who waits how long for whom.
 
 mod backlog;
+mod floods;
 mod idle;
+mod requests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

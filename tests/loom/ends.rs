@@ -6,6 +6,7 @@ use loom::thread;
 
 use crate::error::JoinError;
 use crate::support::{Drops, Model, Until, spawn_remote};
+use crate::task::mailbox::Parked;
 
 /// W4, W6: the last waker is dropped on another thread while the task completes: the future was
 /// dropped by the loop, and the cell is freed once.
@@ -101,7 +102,7 @@ fn wake_after_completion() {
         assert!(join.is_done());
         racer.join().expect("ends");
         model.turn();
-        while !model.side.park() {}
+        while model.side.park() != Parked::Asleep {}
         let before = model.unparks();
         thread::spawn(move || late.wake()).join().expect("ends");
         assert!(model.unparks() == before && !model.mailbox().has_any(), "it was pushed");

@@ -1,25 +1,36 @@
-//! The ways in and out of the shell: full, room, a blocked spawner, the start, and the request to end.
+//! The ways in and out of the shell: full, room, a blocked spawner, and the request to end.
+
+use std::sync::Arc as StdArc;
+use std::task::Waker;
 
 use loom::thread;
 
 use crate::error::JoinError;
-use crate::runtime::closing::Closing;
-use crate::runtime::gate::Gate;
-use crate::runtime::started::promise;
-use crate::support::{Drops, Model, spawn_remote};
+use crate::runtime::closing::EndRequest;
+use crate::runtime::gate::{Closed, Gate, Waiting};
+use crate::support::{Drops, Model, spawn_remote, wait_for};
 use crate::sync::{Arc, AtomicUsize, Ordering};
+
+/// Waits for a place, as a thread that blocks does.
+fn enter(gate: &StdArc<Gate>) -> Result<(), Closed> {
+    if gate.try_enter() {
+        return Ok(());
+    }
+    let mut waiting = Waiting::new(StdArc::clone(gate));
+    wait_for(std::future::poll_fn(|cx| waiting.poll(cx.waker())))
+}
 
 /// P8: who waits for room gets it when somebody leaves, in every order of looking, marking and leaving.
 ///
-/// Faults: `full_gate_unmarked`, `notify_without_the_lock`.
+/// Faults: `full_gate_unmarked`.
 #[test]
 fn room_for_who_waits() {
     loom::model(|| {
-        let gate = Arc::new(Gate::new(1));
+        let gate = StdArc::new(Gate::new(1));
         assert!(gate.try_enter());
         let waiting = gate.clone();
         let spawner = thread::spawn(move || {
-            assert!(waiting.enter(|| false));
+            assert_eq!(enter(&waiting), Ok(()));
             waiting.leave();
         });
         gate.leave();
@@ -28,19 +39,19 @@ fn room_for_who_waits() {
     });
 }
 
-/// P8: two wait, and one that only tries takes the room: nobody is forgotten, never more than one inside.
+/// P8: two wait for one place: nobody is forgotten, never more than one inside.
 ///
 /// Faults: `leave_wakes_nobody`.
 #[test]
 fn two_wait_for_one_room() {
     loom::model(|| {
-        let gate = Arc::new(Gate::new(1));
+        let gate = StdArc::new(Gate::new(1));
         let inside = Arc::new(AtomicUsize::new(0));
         let spawners: Vec<_> = (0..2)
             .map(|_| {
                 let (gate, inside) = (gate.clone(), inside.clone());
                 thread::spawn(move || {
-                    assert!(gate.enter(|| false));
+                    assert_eq!(enter(&gate), Ok(()));
                     // ORDERING: AcqRel: only counted.
                     assert_eq!(inside.fetch_add(1, Ordering::AcqRel), 0, "two are inside");
                     // ORDERING: as above.
@@ -56,6 +67,28 @@ fn two_wait_for_one_room() {
     });
 }
 
+/// P8: the first who waits gives up while a place is given back: the second gets it.
+///
+/// Faults: `served_waiter_keeps_its_place`.
+#[test]
+fn a_waiter_that_gives_up_against_room() {
+    loom::model(|| {
+        let gate = StdArc::new(Gate::new(1));
+        assert!(gate.try_enter());
+        let mut first = Waiting::new(gate.clone());
+        assert!(first.poll(Waker::noop()).is_pending());
+        let mut second = Waiting::new(gate.clone());
+        let leaving = gate.clone();
+        let leaver = thread::spawn(move || leaving.leave());
+        let giving_up = thread::spawn(move || drop(first));
+        assert_eq!(wait_for(std::future::poll_fn(|cx| second.poll(cx.waker()))), Ok(()));
+        leaver.join().expect("ends");
+        giving_up.join().expect("ends");
+        gate.leave();
+        assert_eq!(gate.inside(), 0);
+    });
+}
+
 /// P8, H5: who waits for room when the loop is asked to end is let go.
 ///
 /// Faults: `closing_wakes_nobody`.
@@ -63,33 +96,17 @@ fn two_wait_for_one_room() {
 fn a_blocked_spawner_against_the_end() {
     for makes_room in [false, true] {
         loom::model(move || {
-            let (gate, closing) = (Arc::new(Gate::new(1)), Arc::new(Closing::<()>::new()));
+            let gate = StdArc::new(Gate::new(1));
             assert!(gate.try_enter());
-            let (waiting, seen) = (gate.clone(), closing.clone());
-            let spawner = thread::spawn(move || waiting.enter(|| seen.is_closed()));
+            let waiting = gate.clone();
+            let spawner = thread::spawn(move || enter(&waiting).is_ok());
             let full = gate.clone();
             let leaver = makes_room.then(|| thread::spawn(move || full.leave()));
-            closing.close();
-            gate.look_again();
+            gate.close();
             let entered = spawner.join().expect("ends");
             assert!(makes_room || !entered, "there was no room");
             let left = leaver.map_or(0, |leaver| leaver.join().map(|()| 1).expect("ends"));
             assert_eq!(gate.inside(), 1 + usize::from(entered) - left);
-        });
-    }
-}
-
-/// S2: a thread that was started answers, or ends without an answer: who waits for it hears either.
-///
-/// Faults: `broken_promise_unheard`.
-#[test]
-fn start_against_its_failure() {
-    for starts in [false, true] {
-        loom::model(move || {
-            let (ready, started) = promise();
-            let thread = thread::spawn(move || if starts { ready.keep(7) } else { drop(ready) });
-            assert_eq!(started.wait(), starts.then_some(7));
-            thread.join().expect("ends");
         });
     }
 }
@@ -102,11 +119,11 @@ fn start_against_its_failure() {
 fn shutdown_against_spawn() {
     loom::model(|| {
         let model = Model::new();
-        let closing = Arc::new(Closing::new());
+        let closing = Arc::new(EndRequest::new());
         let (drops, mailbox) = (Drops::new(), model.mailbox());
         let (seen, token) = (closing.clone(), drops.token());
         let spawner = thread::spawn(move || {
-            (!seen.is_closed()).then(|| {
+            (!seen.is_made()).then(|| {
                 spawn_remote(&mailbox, async move {
                     let _token = token;
                     std::future::pending::<()>().await;
@@ -114,10 +131,10 @@ fn shutdown_against_spawn() {
             })
         });
         let (asked, mailbox) = (closing.clone(), model.mailbox());
-        let stopper = thread::spawn(move || asked.request(7, |_, plan| plan, &mailbox));
+        let stopper = thread::spawn(move || asked.make(7, |_, plan| plan, &mailbox));
         model.run_until(|| {
             let plan = closing.plan();
-            assert!(!closing.is_closed() || closing.plan() == Some(7), "closed without a plan");
+            assert!(!closing.is_made() || closing.plan() == Some(7), "closed without a plan");
             plan.is_some()
         });
         model.close();

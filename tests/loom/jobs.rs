@@ -1,9 +1,13 @@
 //! Blocking jobs: the workers, and the task on the loop that waits for one.
 
+use std::sync::Arc as StdArc;
+use std::task::Wake;
+
 use loom::thread;
 
 use crate::error::JoinError;
 use crate::runtime::blocking::{Blocking, Pool};
+use crate::runtime::thread_waker::ThreadWaker;
 use crate::support::{Drops, Model};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 use crate::task::state::Request;
@@ -14,11 +18,11 @@ use crate::task::state::Request;
 #[test]
 fn result_against_poll() {
     loom::model(|| {
-        let (model, pool) = (Model::new(), Pool::new(1));
-        let job = Blocking::new(|| 7);
+        let (model, pool) = (Model::new(), Pool::new(1, None));
+        let job = Blocking::new(|| 7, &pool);
         let start = job.starter();
         let mut join = model.spawn(job);
-        start(&pool, join.task());
+        start(join.task());
         model.run_until(|| join.is_done());
         assert!(matches!(join.try_take(), Some(Ok(7))));
         drop(join);
@@ -34,16 +38,16 @@ fn result_against_poll() {
 #[test]
 fn start_against_cancel() {
     loom::model(|| {
-        let (model, pool) = (Model::new(), Pool::new(1));
+        let (model, pool) = (Model::new(), Pool::new(1, None));
         let ran = Arc::new(AtomicUsize::new(0));
         let there = ran.clone();
         // ORDERING: Relaxed: whoever has the value is told in another way.
-        let job = Blocking::new(move || there.fetch_add(1, Ordering::Relaxed));
+        let job = Blocking::new(move || there.fetch_add(1, Ordering::Relaxed), &pool);
         let start = job.starter();
         let mut join = model.spawn(job);
         let canceller = join.task();
         let other = thread::spawn(move || canceller.request(Request::Cancel));
-        start(&pool, join.task());
+        start(join.task());
         model.run_until(|| join.is_done());
         let _ = other.join().expect("ends");
         // ORDERING: Relaxed: as above.
@@ -65,19 +69,22 @@ fn start_against_cancel() {
 #[test]
 fn start_against_the_end() {
     loom::model(|| {
-        let (model, pool) = (Model::new(), Pool::new(1));
+        let (model, pool) = (Model::new(), Pool::new(1, None));
         let (drops, ran) = (Drops::new(), Arc::new(AtomicUsize::new(0)));
         let (token, there) = (drops.token(), ran.clone());
-        let job = Blocking::new(move || {
+        let body = move || {
             // ORDERING: Relaxed: published by the drop of the token.
             there.fetch_add(1, Ordering::Relaxed);
             token
-        });
+        };
+        let job = Blocking::new(body, &pool);
         let start = job.starter();
         let mut join = model.spawn(job);
-        start(&pool, join.task());
+        start(join.task());
         model.turn();
         model.close();
+        pool.close();
+        pool.join();
         let outcome = join.try_take().expect("the loop has ended");
         while drops.count() == 0 {
             thread::yield_now();
@@ -93,21 +100,76 @@ fn start_against_the_end() {
     });
 }
 
+/// C8, L2: the loop ends while a worker takes up a job that will not return: the worker is waited for if the job never
+/// started, and only then.
+///
+/// Faults: `pool_waits_for_a_job_that_runs_on`.
+#[test]
+fn end_against_a_job_that_runs_on() {
+    loom::model(|| {
+        let (model, pool) = (Model::new(), Pool::new(1, None));
+        let (drops, release) = (Drops::new(), StdArc::new(ThreadWaker::default()));
+        let (token, until) = (drops.token(), release.clone());
+        let body = move || {
+            let _token = token;
+            until.wait(None);
+        };
+        let job = Blocking::new(body, &pool);
+        let start = job.starter();
+        let join = model.spawn(job);
+        start(join.task());
+        model.close();
+        pool.close();
+        pool.join();
+        release.wake_by_ref();
+        while drops.count() == 0 {
+            thread::yield_now();
+        }
+    });
+}
+
 /// C8: a job comes when a worker that was idle is about to end: it is run, by that one or another.
 ///
 /// Faults: `idle_worker_leaves_unasked`.
 #[test]
 fn submit_against_an_idle_worker() {
     loom::model(|| {
-        let pool = Pool::new(1);
-        let ran = Arc::new(AtomicUsize::new(0));
-        for jobs in 1..=2 {
-            let there = ran.clone();
-            // ORDERING: Relaxed, here and below: only counted.
-            pool.submit(Box::new(move |_| _ = there.fetch_add(1, Ordering::Relaxed)));
-            while ran.load(Ordering::Relaxed) < jobs {
-                thread::yield_now();
-            }
+        let (model, pool) = (Model::new(), Pool::new(1, None));
+        for _ in 1..=2 {
+            let job = Blocking::new(|| 7, &pool);
+            let start = job.starter();
+            let mut join = model.spawn(job);
+            start(join.task());
+            model.run_until(|| join.is_done());
+            assert!(matches!(join.try_take(), Some(Ok(7))));
         }
+        model.close();
+    });
+}
+
+/// C8: a job is queued on another thread while its task is cancelled: nothing of it is left in the list.
+///
+/// Faults: `queued_job_is_left`.
+#[test]
+fn queued_against_a_cancel() {
+    loom::model(|| {
+        let (model, pool) = (Model::new(), Pool::new(1, None));
+        let held = Arc::new(AtomicUsize::new(0));
+        let there = held.clone();
+        // ORDERING: Relaxed: it is not run.
+        let job = Blocking::new(move || there.load(Ordering::Relaxed), &pool);
+        let start = job.starter();
+        let join = model.spawn(job);
+        let task = join.task();
+        let _ = join.task().request(Request::Cancel);
+        let other = thread::spawn(move || start(task));
+        model.run_until(|| join.is_done());
+        other.join().expect("ends");
+        assert_eq!(pool.waiting(), 0);
+        drop((join, held));
+        model.turn();
+        model.close();
+        pool.close();
+        pool.join();
     });
 }

@@ -28,7 +28,7 @@ fn assert_rung_for(model: &Model) {
 
 /// W2: a producer that comes between the loop's last look and its sleep ends that sleep.
 ///
-/// Faults: `last_look_outside_the_lock`.
+/// Faults: `last_look_outside_the_lock`, `notify_without_the_lock`.
 #[test]
 fn notify_against_sleep() {
     loom::model(|| {

@@ -17,9 +17,7 @@ fn wait(record: &Record) {
     while !record.register(&mut key, &waker) {
         thread::park();
     }
-    if let Some(key) = key {
-        record.unregister(key);
-    }
+    record.unregister(&mut key);
 }
 
 /// A thread that waits for a request, and then gives its guard up.

@@ -18,9 +18,10 @@ use crate::runtime::parker::Parker;
 use crate::runtime::thread_waker::ThreadWaker;
 use crate::sync::Arc;
 use crate::task::cell::Origin;
+use crate::task::injection::Lane;
 use crate::task::join::Join;
-use crate::task::loop_side::{Enrolled, LoopSide, News};
-use crate::task::mailbox::Mailbox;
+use crate::task::loop_side::{Enrolled, LoopSide};
+use crate::task::mailbox::{Mailbox, Parked};
 use crate::task::run::{Ending, Ran};
 use crate::task::spawn::{Kind, NewTask};
 
@@ -110,15 +111,17 @@ impl Model {
         drop(ending.complete(task, &self.side));
     }
 
-    fn take_in(&self, mut intake: crate::task::loop_side::Intake) {
-        while let Some(news) = intake.next(&self.side) {
-            match news {
-                News::Spawned(task) => self.live.borrow_mut().push(task),
-                News::Control(task) => {
-                    if let Ran::Ended(ending, _) = self.side.run_now(&task) {
-                        drop(ending.complete(task, &self.side));
-                    }
-                }
+    fn take_in(&self) {
+        for lane in [Lane::Known, Lane::Control, Lane::New] {
+            let _ = self.side.look(lane, usize::MAX);
+        }
+        self.side.take_in_known(usize::MAX);
+        while let Some(task) = self.side.take_in_new() {
+            self.live.borrow_mut().push(task);
+        }
+        while let Some(task) = self.side.take_in_control() {
+            if let Ran::Ended(ending, _) = self.side.run_now(&task) {
+                drop(ending.complete(task, &self.side));
             }
         }
     }
@@ -127,7 +130,7 @@ impl Model {
     pub(crate) fn turn(&self) {
         let _entered = self.side.enter();
         self.side.resume();
-        self.take_in(self.side.take_all());
+        self.take_in();
         self.side.begin_batch(8);
         let mut batch = self.side.batch();
         while let Some(popped) = batch.next() {
@@ -161,7 +164,7 @@ impl Model {
     pub(crate) fn sleep(&self) {
         if let Some(parker) = &self.parker {
             parker.sleep(&self.side, None);
-        } else if self.side.park() {
+        } else if self.side.park() == Parked::Asleep {
             while self.side.mailbox().is_parked() {
                 thread::park();
             }
@@ -172,7 +175,11 @@ impl Model {
     pub(crate) fn close(&self) {
         let _entered = self.side.enter();
         self.end_all();
-        self.take_in(self.side.close());
+        self.take_in();
+        for lane in [Lane::New, Lane::Control, Lane::Known] {
+            self.side.close(lane);
+        }
+        self.take_in();
         self.end_all();
         self.side.resume();
         self.side.begin_batch(usize::MAX);

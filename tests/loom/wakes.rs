@@ -5,8 +5,10 @@ use std::sync::Arc as StdArc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use crate::support::{Model, Until, spawn_remote};
+use crate::support::{Model, Until, origin, spawn_remote};
 use crate::sync::Arc;
+use crate::task::mailbox::Parked;
+use crate::task::spawn::{Kind, NewTask};
 
 /// A task that is ready when both counters are 1, polled once already; and its waker.
 fn waiting(
@@ -161,9 +163,10 @@ fn two_wakers_one_park() {
             if ran.load(Ordering::Relaxed) == 2 {
                 break;
             }
-            if model.side.is_idle() && model.side.park() {
-                sleeps += 1;
-                while model.side.mailbox().is_parked() {
+            if model.side.is_idle() {
+                let parked = model.side.park();
+                sleeps += usize::from(parked != Parked::Awake);
+                while parked == Parked::Asleep && model.side.mailbox().is_parked() {
                     thread::park();
                 }
             }
@@ -172,6 +175,39 @@ fn two_wakers_one_park() {
         for producer in producers {
             producer.join().expect("ends");
         }
+        model.close();
+    });
+}
+
+/// T6: a producer that is stopped between its push and its notification delays nobody else: what is pushed behind it
+/// is found before the loop sleeps, or ends the sleep.
+///
+/// Faults: `no_last_look`, `push_behind_does_not_look`.
+#[test]
+fn a_producer_stopped_in_its_push_delays_nobody_else() {
+    loom::model(|| {
+        let model = Model::new();
+        let ran = Arc::new(AtomicUsize::new(0));
+        let (mailbox, waits) = (model.mailbox(), ran.clone());
+        let stopped = thread::spawn(move || {
+            let task = NewTask::new(async {}, (), origin(), mailbox.clone(), Kind::Task);
+            drop(task.push_stopped(&mailbox, || {
+                while waits.load(Ordering::Acquire) == 0 {
+                    thread::park();
+                }
+            }));
+        });
+        let (mailbox, done, go_on) = (model.mailbox(), ran.clone(), stopped.thread().clone());
+        let other = thread::spawn(move || {
+            let task = async move {
+                done.store(1, Ordering::Release);
+                go_on.unpark();
+            };
+            drop(spawn_remote(&mailbox, task));
+        });
+        model.run_until(|| ran.load(Ordering::Acquire) == 1);
+        other.join().expect("ends");
+        stopped.join().expect("ends");
         model.close();
     });
 }

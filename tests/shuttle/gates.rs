@@ -2,19 +2,35 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
 
 use shuttle::thread;
 
-use crate::floor::gate::Gate;
+use crate::floor::gate::{Gate, Waiting};
+use crate::floor::thread_waker::ThreadWaker;
 use crate::support::{below, explore};
 
 const THREADS: usize = 5;
 const ENTRIES: usize = 4;
 const ROOM: usize = 2;
 
+/// Waits for room, or gives it up after a poll or two.
+fn wait(gate: &Arc<Gate>) -> bool {
+    let mut waiting = Waiting::new(gate.clone());
+    let thread = Arc::new(ThreadWaker::default());
+    let waker = Waker::from(thread.clone());
+    for _ in 0..if below(4) == 0 { 2 } else { usize::MAX } {
+        if let Poll::Ready(entered) = waiting.poll(&waker) {
+            return entered.is_ok();
+        }
+        thread.wait(None);
+    }
+    false
+}
+
 /// Goes in and out; some wait for room, and some only try.
-fn pass(gate: &Gate, inside: &AtomicUsize, closed: impl Fn() -> bool) {
-    let entered = if below(3) == 0 { gate.try_enter() } else { gate.enter(closed) };
+fn pass(gate: &Arc<Gate>, inside: &AtomicUsize) {
+    let entered = gate.try_enter() || below(3) > 0 && wait(gate);
     if entered {
         let others = inside.fetch_add(1, Ordering::SeqCst);
         assert!(others < ROOM, "{others} are inside already");
@@ -35,7 +51,7 @@ fn who_waits_gets_in() {
             .map(|_| {
                 let (gate, inside) = (gate.clone(), inside.clone());
                 thread::spawn(move || {
-                    (0..ENTRIES).for_each(|_| pass(&gate, &inside, || false));
+                    (0..ENTRIES).for_each(|_| pass(&gate, &inside));
                 })
             })
             .collect();
@@ -53,20 +69,16 @@ fn who_waits_gets_in() {
 fn an_end_lets_all_who_wait_go() {
     explore(|| {
         let (gate, inside) = (Arc::new(Gate::new(ROOM)), Arc::new(AtomicUsize::new(0)));
-        let closed = Arc::new(AtomicUsize::new(0));
         let taken = below(ROOM + 1);
         assert!((0..taken).all(|_| gate.try_enter()));
         inside.fetch_add(taken, Ordering::SeqCst);
         let threads: Vec<_> = (0..THREADS)
             .map(|_| {
-                let (gate, inside, closed) = (gate.clone(), inside.clone(), closed.clone());
-                thread::spawn(move || {
-                    pass(&gate, &inside, || closed.load(Ordering::SeqCst) == 1);
-                })
+                let (gate, inside) = (gate.clone(), inside.clone());
+                thread::spawn(move || pass(&gate, &inside))
             })
             .collect();
-        closed.store(1, Ordering::SeqCst);
-        gate.look_again();
+        gate.close();
         for thread in threads {
             thread.join().expect("it does not panic");
         }

@@ -1,12 +1,53 @@
-//! What the host of an executor waits for.
+//! What the host of an executor drives, and waits for.
 
 use std::time::Instant;
 
-use super::Executor;
+use super::{Executor, Turn};
 
 impl Executor {
+    /// Makes one turn: takes in what came, fires due timers, polls one batch. Never blocks, except in
+    /// what it polls. Virtual time does not jump.
+    ///
+    /// After a request to shut down each turn goes on with that; the one that finds nothing left ends the
+    /// loop, as the end of [`run`](Self::run) does, and says so by [`Turn::ended`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut executor = sideloop::Executor::new();
+    /// let task = executor.spawn_local(async { 1 });
+    /// let turn = executor.turn();
+    /// assert!(turn.polls == 1 && turn.idle && task.is_finished());
+    /// ```
+    pub fn turn(&mut self) -> Turn {
+        let local = &*self.local;
+        let _entered = local.scheduler.side.enter();
+        local.forget_reading();
+        local.look_for_host();
+        local.keep_pace();
+        let done = local.turn();
+        local.leave_turn();
+        let ended = local.is_over();
+        if ended && !local.has_ended() {
+            local.close();
+            local.tell_end();
+        }
+        let (known, next) =
+            local.next_deadline().map_or_else(|at| (false, Some(at)), |at| (true, at));
+        let idle = known && local.is_idle() && !done.more_timers && local.rest();
+        let next_deadline = next.and_then(|tick| local.shared.clock.instant(tick));
+        Turn { polls: done.polls, fired: done.fired, idle, next_deadline, ended }
+    }
+
+    /// Looks for I/O that is ready, where nothing else is. `false`: there is still nothing to do.
+    pub(super) fn look(&self) -> bool {
+        let _entered = self.local.scheduler.side.enter();
+        self.local.look_for_io()
+    }
+
     /// The next moment at which the loop has to be driven though nothing comes in: that of a timer, or of a
-    /// shutdown. Exact; `None` is never. As [`Turn::next_deadline`], without a turn.
+    /// shutdown; `None` is never. As [`Turn::next_deadline`], without a turn: exact, or too early where many timers
+    /// were cancelled since the last turn.
     ///
     /// # Examples
     ///
@@ -22,7 +63,8 @@ impl Executor {
     /// ```
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.local.next_deadline().and_then(|tick| self.local.shared.clock.instant(tick))
+        let next = self.local.next_deadline().unwrap_or_else(Some);
+        next.and_then(|tick| self.local.shared.clock.instant(tick))
     }
 
     /// A descriptor that is readable when the loop has something to do, made at the first call: for a host loop that waits

@@ -4,10 +4,10 @@
 //! dropped outside of it. A request is in the word before the loop takes those who wait: who comes later
 //! sees it. Modelled in `tests/loom/requests.rs`.
 
-use std::collections::BTreeMap;
 use std::task::Waker;
 
-use crate::error::{contain, discard, forget_payload};
+use crate::error::discard;
+use crate::runtime::waiters::{Ticket, Waiters, call};
 use crate::sync::Mutex;
 use crate::task::join::TaskRef;
 
@@ -23,9 +23,8 @@ struct Inner {
     guards: usize,
     /// The task is let go: nothing will be requested of it any more.
     ended: bool,
-    /// Who waits for a request, by a number of its own.
-    waiting: BTreeMap<u64, Waker>,
-    last: u64,
+    /// Who waits for a request.
+    waiting: Waiters,
 }
 
 impl Record {
@@ -61,17 +60,13 @@ impl Record {
 
     /// Leaves a waker, to be woken at the next request. `true`: there is one, or there will be none, and
     /// nobody will wake.
-    pub(crate) fn register(&self, key: &mut Option<u64>, waker: &Waker) -> bool {
+    pub(crate) fn register(&self, waiter: &mut Option<Ticket>, waker: &Waker) -> bool {
         let mut other = Some(waker.clone());
         let asked = {
             let mut inner = self.inner.lock();
             let asked = self.task.is_asked() || inner.ended;
             if !asked {
-                let at = *key.get_or_insert_with(|| {
-                    inner.last = inner.last.wrapping_add(1);
-                    inner.last
-                });
-                other = other.and_then(|waker| inner.waiting.insert(at, waker));
+                other = other.and_then(|waker| inner.waiting.put(waiter, waker));
             }
             asked
         };
@@ -80,9 +75,11 @@ impl Record {
     }
 
     /// Takes the waker back.
-    pub(crate) fn unregister(&self, key: u64) {
-        let waker = self.inner.lock().waiting.remove(&key);
-        discard(waker);
+    pub(crate) fn unregister(&self, waiter: &mut Option<Ticket>) {
+        if waiter.is_some() {
+            let waker = self.inner.lock().waiting.take(waiter);
+            discard(waker);
+        }
     }
 
     /// The task is let go: who still waits need not.
@@ -93,11 +90,9 @@ impl Record {
 
     /// Wakes who waits for a request, which the state word shows by now.
     pub(crate) fn ask(&self) {
-        let waiting = std::mem::take(&mut self.inner.lock().waiting);
-        for waker in waiting.into_values() {
-            if let Err(payload) = contain(|| waker.wake()) {
-                forget_payload(payload);
-            }
+        let waiting = self.inner.lock().waiting.take_all();
+        for waker in waiting {
+            call(waker);
         }
     }
 }
@@ -120,14 +115,14 @@ mod tests {
         let origin = Origin { serial: crate::id::draw(), location: Location::caller() };
         let task = NewTask::new(async {}, (), origin, side.mailbox().clone(), Kind::Task);
         let record = Record::new(task.end(JoinError::Closed).task());
-        record.inner.lock().last = u64::MAX - 1;
+        record.inner.lock().waiting.last = u64::MAX - 1;
         let waiters = [(); 3].map(|()| Arc::new(ThreadWaker::default()));
         let mut keys = [None; 3];
         for (key, waiter) in keys.iter_mut().zip(&waiters) {
             assert!(!record.register(key, &Waker::from(waiter.clone())));
         }
         assert_eq!(keys, [Some(u64::MAX), Some(0), Some(1)]);
-        record.unregister(0);
+        record.unregister(&mut Some(0));
         record.ask();
         let woken = waiters.map(|waiter| waiter.wait(Some(std::time::Instant::now())));
         assert_eq!(woken, [true, false, true]);

@@ -1,11 +1,13 @@
 //! What the scheduler asks of the loop, and tells it.
 
 use super::Local;
+use super::parking::Reading;
 use crate::error::{contain, forget_payload};
 use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::TaskPanic;
 use crate::scheduler::{Ended, Host, Subject};
+use crate::shutdown::Phase;
 use crate::task::cell::End;
 use crate::task::loop_side::Lost;
 use crate::task::state::Request;
@@ -14,22 +16,25 @@ use crate::tick::Tick;
 impl Host for Local {
     #[inline]
     fn now(&self) -> Tick {
-        let now = self.now.get().unwrap_or_else(|| self.shared.clock.now());
-        self.now.set(Some(now));
+        if let Reading::Of(now) = self.now.get() {
+            return now;
+        }
+        let now = self.shared.clock.now();
+        if let Reading::Wanted = self.now.get() {
+            self.now.set(Reading::Of(now));
+        }
         now
     }
 
     fn lost(&self, lost: Lost) {
-        match &self.on_panic {
-            Some(hook) => {
-                let panic = TaskPanic::new(&lost);
-                if let Err(payload) = contain(|| hook(&panic)) {
-                    forget_payload(payload);
-                }
-                forget_payload(lost.payload);
+        let hook = self.on_panic.borrow().clone();
+        if let Some(hook) = hook {
+            let panic = TaskPanic::new(&lost);
+            if let Err(payload) = contain(|| hook(&panic)) {
+                forget_payload(payload);
             }
-            None => forget_payload(lost.payload),
         }
+        forget_payload(lost.payload);
     }
 
     #[inline]
@@ -50,9 +55,23 @@ impl Host for Local {
         }
     }
 
-    #[inline]
+    fn cancels_new(&self) -> bool {
+        self.phase.get() == Phase::Cancelling
+    }
+
+    fn takes_in(&self) -> bool {
+        self.shared.gate.as_ref().inspect(|gate| gate.take_in()).is_some()
+    }
+
     fn admitted(&self) {
-        self.shared.admitted();
+        if let Some(gate) = &self.shared.gate {
+            gate.begin();
+        }
+    }
+
+    #[inline]
+    fn looks_on(&self) -> bool {
+        self.looks_on
     }
 
     #[inline]

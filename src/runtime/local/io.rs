@@ -218,6 +218,7 @@ impl Local {
             return false;
         }
         io.begin_anew();
+        self.leave_turn();
         io.has_failed.set(false);
         let outcome = io.ask(|driver| driver.look());
         self.take_events(outcome);

@@ -8,6 +8,16 @@ use crate::runtime::patience::look;
 use crate::runtime::shared::Shared;
 use crate::tick::Tick;
 
+/// The time of a turn: read at most once in it, and only if somebody asks.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reading {
+    /// There is no turn: who asks reads the clock.
+    Outside,
+    /// Nobody has asked in this turn.
+    Wanted,
+    Of(Tick),
+}
+
 impl Local {
     /// The time now, for a timer that is made in a poll. It is good enough for the next turn, too, if
     /// that comes soon: to decide what is due an earlier time is never wrong, only late.
@@ -26,9 +36,15 @@ impl Local {
         self.read.set(None);
     }
 
+    /// The turn is over, and user code of other kinds may run, or time pass.
+    #[inline]
+    pub(crate) fn leave_turn(&self) {
+        self.now.set(Reading::Outside);
+    }
+
     /// Declares the loop asleep for its host. `false`: there is something to do.
     pub(crate) fn rest(&self) -> bool {
-        let rests = self.scheduler.side.park();
+        let rests = self.scheduler.rest();
         #[cfg(all(feature = "io", unix))]
         self.io.is_resting.set(rests);
         rests
@@ -44,7 +60,16 @@ impl Local {
     /// Sleeps until something comes in or a deadline passes. The loop is idle.
     pub(crate) fn park(&self) {
         self.forget_reading();
-        let deadline = self.next_deadline();
+        self.leave_turn();
+        self.wait();
+        self.keep_pace();
+    }
+
+    fn wait(&self) {
+        if self.shared.pool.is_awaited() {
+            return self.sleep(None); // time is virtual, and does not pass a job by
+        }
+        let Ok(deadline) = self.next_deadline() else { return self.look_if_due() };
         if deadline.is_some_and(|tick| self.has_come(tick)) {
             return self.look_if_due();
         }

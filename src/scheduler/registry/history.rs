@@ -5,17 +5,19 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::future::{Future, pending};
 use core::iter;
 use core::panic::Location;
 
-use super::super::index::GOLDEN;
-use super::{Lent, Registry};
+use super::super::mix::unmix;
+use super::{Lent, Registry, make_room, tidy};
 use crate::error::JoinError;
 use crate::id::{NO_KEY, TaskId};
 use crate::task::cell::Origin;
 use crate::task::choices::{self, Choose};
-use crate::task::loop_side::{Enrolled, LoopSide, News};
+use crate::task::injection::Lane;
+use crate::task::loop_side::{Enrolled, LoopSide};
 use crate::task::run::{Ending, Ran};
 use crate::task::spawn::{Kind, NewTask};
 
@@ -147,16 +149,10 @@ fn serials(choose: &mut impl Choose) -> Vec<u64> {
         _ => {
             // Homes at the end of the table and at its beginning.
             let (home, spread) = ((choose(8)).wrapping_sub(4), 1 + choose(3));
-            let at_home = |n: u64| (home.wrapping_add(n % spread) << 32) + (start & 0xFF) + n;
-            (0..count).map(|n| at_home(n).wrapping_mul(inverse(GOLDEN))).collect()
+            let at_home = |n: u64| (home.wrapping_add(n % spread) << 56) + (start & 0xFF) + n;
+            (0..count).map(|n| unmix(at_home(n))).collect()
         }
     }
-}
-
-/// What gives 1 when it is multiplied with an odd number, by Newton's method.
-fn inverse(odd: u64) -> u64 {
-    let better = |x: u64, _| x.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(x)));
-    (0..6).fold(odd, better)
 }
 
 /// What there is to know of a task.
@@ -215,7 +211,7 @@ impl<'a> Pair<'a> {
         } else {
             from_elsewhere(&self.side, future, origin)
         };
-        self.registry.insert(task, since);
+        self.registry.put(task, since);
         let mut entries = self.registry.entries.iter();
         let (place, entry) = entries.find(|(_, entry)| entry.since == since).expect("it is new");
         let key = entry.task.id().key();
@@ -229,6 +225,7 @@ impl<'a> Pair<'a> {
         let task = &self.registry.get(id).expect("it is there").task;
         let (ending, _) = self.side.end(task, JoinError::Cancelled);
         let entry = self.registry.retire(&ending).expect("it is there");
+        self.registry.tidy();
         assert!(self.registry.retire(&ending).is_none(), "{serial} is retired twice");
         complete(ending, entry.task, &self.side);
     }
@@ -236,6 +233,7 @@ impl<'a> Pair<'a> {
     fn remove(&mut self, serial: u64) {
         let id = self.forget(serial);
         let entry = self.registry.remove(id).expect("it is there");
+        self.registry.tidy();
         assert!(self.registry.remove(id).is_none(), "{serial} is removed twice");
         let (ending, _) = self.side.end(&entry.task, JoinError::Cancelled);
         complete(ending, entry.task, &self.side);
@@ -244,6 +242,7 @@ impl<'a> Pair<'a> {
     fn retire_too_late(&mut self, gone: u64, serial: u64, is_local: bool) {
         let id = self.forget(gone);
         let task = self.registry.remove(id).expect("it is there").task;
+        self.registry.tidy();
         self.insert(serial, is_local); // where the other one was
         let (ending, _) = self.side.end(&task, JoinError::Cancelled);
         assert!(self.registry.retire(&ending).is_none(), "{gone} is let go twice");
@@ -270,15 +269,19 @@ impl<'a> Pair<'a> {
     /// Whether the one says what the other does.
     fn check(&self) {
         self.registry.remote.check_invariants();
+        self.registry.entries.check_invariants();
         let foreign = self.tasks.values().filter(|known| !known.is_local).count();
         assert_eq!((self.registry.len(), self.registry.remote.len()), (self.tasks.len(), foreign));
-        let serials = self.registry.ids().into_iter().map(TaskId::as_u64);
+        let mut ids = Vec::with_capacity(self.tasks.len());
+        assert!(self.registry.list(&mut ids), "there is room for {}", self.tasks.len());
+        let serials = ids.into_iter().map(TaskId::as_u64);
         assert!(serials.eq(self.tasks.keys().copied()), "the ids in their order");
         let mut keys = BTreeSet::new();
         for (serial, known) in &self.tasks {
             self.check_task(*serial, known);
             assert!(keys.insert(known.key), "{} is the key of two tasks", known.key);
-            assert!((known.key as usize) < self.most, "{} is not used again", known.key);
+            let pages = self.most.next_multiple_of(64);
+            assert!((known.key as usize) < pages, "{} is not used again", known.key);
         }
         for (serial, key) in &self.gone {
             for key in [*key, NO_KEY, 0] {
@@ -305,6 +308,28 @@ impl<'a> Pair<'a> {
     }
 }
 
+impl Registry {
+    /// Adds a task, with whatever is lacking for it.
+    pub(crate) fn put(&mut self, task: Enrolled, since: u64) {
+        let registry = RefCell::new(core::mem::take(self));
+        let mut task = task;
+        loop {
+            let added = registry.borrow_mut().insert(task, since);
+            let Err(back) = added else { break };
+            task = back;
+            make_room(&registry);
+        }
+        *self = registry.into_inner();
+    }
+
+    /// Frees what is not needed.
+    fn tidy(&mut self) {
+        let registry = RefCell::new(core::mem::take(self));
+        tidy(&registry);
+        *self = registry.into_inner();
+    }
+}
+
 /// A future that never ends.
 async fn holding(_token: Arc<()>) {
     pending().await
@@ -319,10 +344,8 @@ fn from_elsewhere(
     let mailbox = side.mailbox();
     let task = NewTask::new(future, (), origin, mailbox.clone(), Kind::Task);
     assert!(task.push(mailbox).is_ok(), "the loop is open");
-    match side.take_all().next(side) {
-        Some(News::Spawned(task)) => task,
-        other => panic!("{other:?} came instead of a task"),
-    }
+    let _ = side.look(Lane::New, usize::MAX);
+    side.take_in_new().expect("it was pushed")
 }
 
 fn complete(ending: Ending<'_>, task: Enrolled, side: &LoopSide) {

@@ -3,8 +3,6 @@
 //! The named invariants are those of the [wheel](super). Nothing here depends on the time of day:
 //! an entry's place follows from its deadline, the base, and the last entry of the list it goes to.
 
-use alloc::vec::Vec;
-
 use super::level::{NONE, Slot, level_for, slot_of};
 use super::{Entry, Place, SHORT, STRAY, Wheel};
 
@@ -40,36 +38,36 @@ impl<T> Wheel<T> {
 
     /// Puts a short list in order, and says how many entries it has.
     pub(super) fn sort(&mut self, place: Place) -> Option<usize> {
-        let (level, slot) = (usize::from(place.level), usize::from(place.slot));
-        let mut list = core::mem::take(&mut self.scratch);
-        let short = self.collect(self.levels[level].slots[slot], &mut list);
-        let short = short.then_some(list.len());
-        if short.is_some() {
-            list.sort_unstable();
-            self.relink(level, slot, &list);
-        }
-        list.clear();
-        self.scratch = list;
-        short
+        // Most are very short, and room on the stack has to be cleared.
+        self.sort_within::<8>(place).or_else(|| self.sort_within::<SHORT>(place))
     }
 
-    /// Collects a list, if it is short. From both ends at once: each step waits for memory, and two walks
-    /// wait together.
-    fn collect(&self, list: Slot, into: &mut Vec<(u64, u64, u32)>) -> bool {
-        let (mut head, mut tail) = (list.head, list.tail);
-        while into.len() < SHORT {
+    fn sort_within<const MOST: usize>(&mut self, place: Place) -> Option<usize> {
+        let (level, slot) = (usize::from(place.level), usize::from(place.slot));
+        let mut list = [(0, 0, NONE); MOST];
+        let len = self.collect(self.levels[level].slots[slot], &mut list)?;
+        list[..len].sort_unstable();
+        self.relink(level, slot, &list[..len]);
+        Some(len)
+    }
+
+    /// Collects a list, if there is room for it; its length. From both ends at once: each step waits for
+    /// memory, and two walks wait together.
+    fn collect(&self, list: Slot, into: &mut [(u64, u64, u32)]) -> Option<usize> {
+        let (mut head, mut tail, mut len) = (list.head, list.tail, 0);
+        loop {
             let (first, last) = (&self.entries[head as usize], &self.entries[tail as usize]);
-            into.push((first.deadline, first.arming, head));
+            *into.get_mut(len)? = (first.deadline, first.arming, head);
             if head == tail {
-                return true;
+                return Some(len + 1);
             }
-            into.push((last.deadline, last.arming, tail));
+            *into.get_mut(len + 1)? = (last.deadline, last.arming, tail);
+            len += 2;
             if first.next == tail {
-                return into.len() <= SHORT;
+                return Some(len);
             }
             (head, tail) = (first.next, last.prev);
         }
-        false
     }
 
     // INVARIANT: sorted and bound: the list is made anew, in order.
@@ -90,23 +88,17 @@ impl<T> Wheel<T> {
 
     /// Puts an entry that is in no place into the one where it belongs.
     pub(super) fn file(&mut self, id: u32) {
-        self.put(id, self.spot_for(self.entries[id as usize].due()));
-    }
-
-    /// Puts an entry that is in no place where [`Self::spot_for`] said, or among the strays.
-    pub(super) fn put(&mut self, id: u32, spot: Spot) {
+        let due = self.entries[id as usize].due();
+        let spot = self.spot_for(due);
         let entry = &mut self.entries[id as usize];
         (entry.prev, entry.next, entry.place) = (spot.tail, NONE, spot.place);
-        let due = entry.due();
         self.link(id, due, spot);
     }
 
     /// Makes the place of an entry, which knows its spot already, know the entry.
     pub(super) fn link(&mut self, id: u32, due: (u64, u64), spot: Spot) {
         if spot.place.level == STRAY {
-            let old = self.strays.insert(due, id);
-            debug_assert!(old.is_none(), "two timers have arming {}", due.1);
-            return;
+            return self.insert_stray(id);
         }
         let (level, slot) = (usize::from(spot.place.level), usize::from(spot.place.slot));
         let list = &mut self.levels[level].slots[slot];
@@ -137,11 +129,9 @@ impl<T> Wheel<T> {
 
     /// Takes an entry out of its list, or out of the strays.
     pub(super) fn unfile(&mut self, id: u32) {
-        let Entry { deadline, arming, prev, next, place, .. } = self.entries[id as usize];
+        let Entry { deadline, prev, next, place, .. } = self.entries[id as usize];
         if place.level == STRAY {
-            let found = self.strays.remove(&(deadline, arming));
-            debug_assert_eq!(found, Some(id), "no stray at {deadline}, {arming}");
-            return;
+            return self.remove_stray(id);
         }
         let slot = usize::from(place.slot);
         let list = &mut self.levels[usize::from(place.level)].slots[slot];

@@ -46,7 +46,7 @@ impl<T> Wheel<T> {
     }
 
     fn front_of_strays(&self) -> Option<Front> {
-        let (&(bound, _), _) = self.strays.first_key_value()?;
+        let bound = self.entries[self.first_stray()? as usize].deadline;
         Some(Front { bound, place: Place::STRAY, rival: u64::MAX })
     }
 
@@ -90,7 +90,7 @@ impl<T> Wheel<T> {
     /// The first entry of a place in order of firing; `None` if its list is unsorted.
     pub(super) fn head_in_order(&self, place: Place) -> Option<u32> {
         if place.level == STRAY {
-            return self.strays.first_key_value().map(|(_, &id)| id);
+            return self.first_stray();
         }
         let (level, slot) = (self.level(place), usize::from(place.slot));
         level.is_sorted(slot).then_some(level.slots[slot].head)

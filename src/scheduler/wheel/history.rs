@@ -44,6 +44,10 @@ pub(crate) enum Operation {
     /// All that is due is done.
     RunOut,
     Look(usize),
+    /// The next deadline is looked for with so much budget.
+    LookAhead {
+        budget: usize,
+    },
 }
 
 /// The beginning of a wheel, and what is then done to it.
@@ -82,8 +86,8 @@ impl choices::History for History {
 impl Operation {
     /// `None` is the end.
     fn draw(choose: &mut impl Choose) -> Option<Self> {
-        let kind = choose(33).checked_sub(1)?;
-        Some(match kind % 16 {
+        let kind = choose(35).checked_sub(1)?;
+        Some(match kind % 17 {
             0..5 => Self::Arm(distance(choose)),
             5 => Self::ArmInThePast(distance(choose)),
             6 => {
@@ -98,6 +102,7 @@ impl Operation {
             12 => Self::Back(distance(choose)),
             13 => Self::Advance { budget: choose(40) as usize },
             14 => Self::RunOut,
+            15 => Self::LookAhead { budget: choose(40) as usize },
             _ => Self::Look(choose(24) as usize),
         })
     }
@@ -121,7 +126,7 @@ impl Operation {
             Self::Cancel(back) => with(pair, back, Pair::cancel),
             Self::Pass(distance) => return at(distance),
             Self::PassToNext { before } => {
-                let next = pair.wheel.next_deadline().unwrap_or(now);
+                let next = pair.wheel.least().unwrap_or(now);
                 return now.max(next.saturating_sub(before.into()));
             }
             Self::Back(distance) => return now.saturating_sub(distance),
@@ -129,6 +134,7 @@ impl Operation {
                 while pair.step_within(now, &mut budget) == Step::Fired(()) {}
             }
             Self::RunOut => drop(pair.run_until(now)),
+            Self::LookAhead { budget } => drop(pair.look_ahead(budget)),
             Self::Look(back) => {
                 with(pair, back, Pair::check_timer);
                 pair.check();

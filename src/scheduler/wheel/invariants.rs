@@ -1,5 +1,7 @@
 //! The walk through everything that checks what the wheel's head says is always so.
 
+use alloc::vec::Vec;
+
 use super::level::{LEVELS, NONE, SLOTS, level_for, slot_of};
 use super::{Place, STRAY, Wheel};
 
@@ -18,7 +20,8 @@ impl<T> Wheel<T> {
 
     /// Panics if any invariant is broken. Looks at what has entries, and so at a few slots of a thousand.
     pub(crate) fn check_entries(&self) {
-        let mut filed = self.strays.len();
+        let strays = self.strays();
+        let mut filed = strays.len();
         for level in 0..LEVELS {
             let ring = &self.levels[level];
             assert_eq!(self.in_use >> level & 1 == 1, ring.occupied != 0, "map of levels, {level}");
@@ -43,10 +46,25 @@ impl<T> Wheel<T> {
             let in_run = entry.place == self.run;
             assert!(in_run || entry.deadline >= self.rival, "{id} is due before {}", self.rival);
         }
-        for (&key, &id) in &self.strays {
-            let entry = &self.entries[id as usize];
-            assert_eq!((entry.deadline, entry.arming), key, "a stray is under its own key");
-            assert_eq!(entry.place.level, STRAY, "stray {key:?}");
+        let dues = strays.iter().map(|&id| self.entries[id as usize].due());
+        assert!(dues.is_sorted_by(|a, b| a < b), "the tree of strays is in order");
+        for id in strays {
+            assert_eq!(self.entries[id as usize].place.level, STRAY, "stray {id}");
+        }
+        self.entries.check_invariants();
+    }
+
+    /// The strays in order of firing.
+    pub(crate) fn strays(&self) -> Vec<u32> {
+        let (mut path, mut next, mut all) = (Vec::new(), self.strays, Vec::new());
+        loop {
+            while next != NONE {
+                path.push(next);
+                next = self.entries[next as usize].prev;
+            }
+            let Some(id) = path.pop() else { return all };
+            all.push(id);
+            next = self.entries[id as usize].next;
         }
     }
 

@@ -66,6 +66,25 @@ impl Oracle {
     }
 }
 
+impl<T> Wheel<T> {
+    /// Arms a timer, with whatever memory is lacking for it.
+    pub(crate) fn put(&mut self, deadline: u64, payload: T) -> TimerKey {
+        let mut payload = payload;
+        loop {
+            match self.arm(deadline, payload) {
+                Ok(key) => return key,
+                Err(back) => payload = back,
+            }
+            self.arena().widen();
+        }
+    }
+
+    /// The least deadline of all.
+    pub(crate) fn least(&mut self) -> Option<u64> {
+        self.next_deadline(&mut usize::MAX.clone()).expect("the budget is not used up")
+    }
+}
+
 /// A wheel and its oracle, given the same operations; each answer is compared.
 #[derive(Debug)]
 pub(crate) struct Pair {
@@ -83,7 +102,7 @@ impl Pair {
     pub(crate) fn arm(&mut self, deadline: u64) -> usize {
         let name = self.keys.len();
         self.oracle.arm(deadline);
-        self.keys.push(self.wheel.arm(deadline, name));
+        self.keys.push(self.wheel.put(deadline, name));
         name
     }
 
@@ -100,6 +119,7 @@ impl Pair {
     pub(crate) fn cancel(&mut self, name: usize) {
         let expected = self.oracle.cancel(name).then_some(name);
         assert_eq!(self.wheel.cancel(self.keys[name]), expected, "cancel {name}");
+        self.wheel.arena().tidy();
     }
 
     /// One step with one unit of budget. `true`: there may be more to do.
@@ -110,7 +130,9 @@ impl Pair {
     /// One step, and what it came to.
     pub(crate) fn step_within(&mut self, now: u64, budget: &mut usize) -> Step<()> {
         let before = *budget;
-        match self.wheel.step(now, budget) {
+        let step = self.wheel.step(now, budget);
+        self.wheel.arena().tidy();
+        match step {
             Step::Fired(name) => {
                 assert_eq!(Some(name), self.oracle.fire(now), "fired at {now}");
                 assert!(*budget < before, "firing cost nothing at {now}");
@@ -137,9 +159,26 @@ impl Pair {
 
     /// Compares all that can be read without a change.
     pub(crate) fn check(&mut self) {
-        assert_eq!(self.wheel.next_deadline(), self.oracle.next_deadline(), "next deadline");
+        assert_eq!(self.wheel.least(), self.oracle.next_deadline(), "next deadline");
         assert_eq!(self.wheel.len(), self.oracle.len(), "length");
         assert_eq!(self.wheel.is_empty(), self.oracle.len() == 0, "emptiness");
+    }
+
+    /// Looks for the next deadline with so much budget; whether that was enough.
+    pub(crate) fn look_ahead(&mut self, mut budget: usize) -> bool {
+        let (found, expected) =
+            (self.wheel.next_deadline(&mut budget), self.oracle.next_deadline());
+        match found {
+            Ok(next) => assert_eq!(next, expected, "next deadline"),
+            Err(bound) => {
+                assert_eq!(budget, 0, "stopped early");
+                assert!(
+                    expected.is_some_and(|next| next >= bound),
+                    "{expected:?} is before {bound}"
+                );
+            }
+        }
+        found.is_ok()
     }
 
     /// Compares what is known of one timer.

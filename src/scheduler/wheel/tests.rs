@@ -30,7 +30,7 @@ fn fire_all<T>(wheel: &mut Wheel<T>, now: u64) -> Vec<T> {
 fn wheel_of(deadlines: impl IntoIterator<Item = u64>) -> Wheel<u64> {
     let mut wheel = Wheel::new(0);
     for deadline in deadlines {
-        wheel.arm(deadline, deadline);
+        wheel.put(deadline, deadline);
     }
     wheel.file_fresh();
     wheel.check_invariants();
@@ -39,7 +39,7 @@ fn wheel_of(deadlines: impl IntoIterator<Item = u64>) -> Wheel<u64> {
 
 /// Arms a timer and files it at once.
 fn file<T>(wheel: &mut Wheel<T>, deadline: u64, payload: T) -> TimerKey {
-    let key = wheel.arm(deadline, payload);
+    let key = wheel.put(deadline, payload);
     wheel.file_fresh();
     key
 }
@@ -49,7 +49,7 @@ fn an_empty_wheel_is_idle_and_has_no_deadline() {
     let mut wheel = Wheel::<()>::new(5);
     for now in [5, 0, u64::MAX] {
         assert_eq!(wheel.step(now, &mut 0), Step::Idle, "at {now}");
-        assert_eq!(wheel.next_deadline(), None);
+        assert_eq!(wheel.least(), None);
         assert!(wheel.is_empty());
     }
 }
@@ -60,7 +60,7 @@ fn a_timer_fires_at_its_deadline_and_not_before() {
     for deadline in [1, 62, 63, 64, 1_000, SECOND, SECOND + 1, YEAR, u64::MAX] {
         let mut wheel = wheel_of([deadline]);
         assert_eq!(wheel.step(deadline - 1, &mut 9), Step::Idle, "{deadline}");
-        assert_eq!(wheel.next_deadline(), Some(deadline));
+        assert_eq!(wheel.least(), Some(deadline));
         assert_eq!(wheel.step(deadline, &mut 9), Step::Fired(deadline));
         assert!(wheel.is_empty(), "{deadline}");
     }
@@ -70,19 +70,19 @@ fn a_timer_fires_at_its_deadline_and_not_before() {
 fn the_timer_armed_last_touches_no_list_until_another_is_armed() {
     let mut wheel = wheel_of([SECOND]);
     let in_use = wheel.in_use;
-    let mut last = wheel.arm(5, 5);
+    let mut last = wheel.put(5, 5);
     for deadline in [7, 2 * SECOND, 6] {
         assert!(wheel.rearm(last, deadline));
         wheel.check_invariants();
         assert_eq!(wheel.cancel(last), Some(5));
         assert_eq!((wheel.in_use, wheel.cancel(last)), (in_use, None));
         wheel.check_invariants();
-        last = wheel.arm(5, 5);
+        last = wheel.put(5, 5);
         assert_eq!(wheel.step(4, &mut 9), Step::Idle);
         assert_eq!((wheel.in_use, wheel.deadline(last)), (in_use, Some(5)));
     }
-    assert_eq!(wheel.next_deadline(), Some(5));
-    let other = wheel.arm(4, 4);
+    assert_eq!(wheel.least(), Some(5));
+    let other = wheel.put(4, 4);
     assert_ne!(wheel.in_use, in_use);
     assert!(wheel.rearm(last, 4)); // behind the other
     wheel.check_invariants();
@@ -110,7 +110,7 @@ fn cancelling_the_earliest_of_three_in_a_slot_fires_none_of_the_others_early() {
     let earliest = file(&mut wheel, 40_001, 40_001);
     assert_eq!(wheel.cancel(earliest), Some(40_001));
     assert_eq!(wheel.step(40_004, &mut 9), Step::Idle);
-    assert_eq!(wheel.next_deadline(), Some(40_005));
+    assert_eq!(wheel.least(), Some(40_005));
     assert_eq!(fire_all(&mut wheel, 50_000), [40_005, 40_007]);
 }
 
@@ -121,7 +121,7 @@ fn a_stale_bound_does_not_overtake_a_true_one() {
     let mut wheel = wheel_of([2_000_090, 2_000_080]);
     let earliest = file(&mut wheel, 2_000_010, 0);
     assert_eq!(fire_all(&mut wheel, 1_999_000), []);
-    wheel.arm(2_000_050, 2_000_050);
+    wheel.put(2_000_050, 2_000_050);
     assert_eq!(wheel.cancel(earliest), Some(0));
     wheel.check_invariants();
     assert_eq!(fire_all(&mut wheel, 3_000_000), [2_000_050, 2_000_080, 2_000_090]);
@@ -132,14 +132,14 @@ fn a_stale_bound_does_not_overtake_a_true_one() {
 fn the_next_deadline_is_exact_after_each_cancel() {
     let mut wheel = Wheel::new(0);
     let mut keys: Vec<_> =
-        (0..200_u64).map(|i| SECOND + i * 7_919 % 200).map(|at| (at, wheel.arm(at, ()))).collect();
+        (0..200_u64).map(|i| SECOND + i * 7_919 % 200).map(|at| (at, wheel.put(at, ()))).collect();
     keys.sort_by_key(|&(deadline, _)| deadline);
     for (deadline, key) in keys {
-        assert_eq!(wheel.next_deadline(), Some(deadline));
+        assert_eq!(wheel.least(), Some(deadline));
         wheel.check_invariants();
         wheel.cancel(key);
     }
-    assert_eq!(wheel.next_deadline(), None);
+    assert_eq!(wheel.least(), None);
 }
 
 // M2
@@ -151,7 +151,7 @@ fn equal_deadlines_fire_in_order_of_arming_from_whatever_distance() {
     for before in [3 * SECOND, SECOND, 70_000, 5_000, 600, 63, 62, 61, 2, 1, 0] {
         assert_eq!(fire_all(&mut wheel, (deadline - before).saturating_sub(1)), []);
         for _ in 0..3 {
-            wheel.arm(deadline, armed);
+            wheel.put(deadline, armed);
             armed += 1;
         }
         wheel.check_invariants();
@@ -183,7 +183,7 @@ fn equal_deadlines_keep_their_order_when_an_older_one_reaches_level_0_last() {
 #[test]
 fn rearming_goes_behind_equals_and_moves_both_ways() {
     let mut wheel = Wheel::new(0);
-    let keys = ["a", "b", "c", "d"].map(|name| wheel.arm(100, name));
+    let keys = ["a", "b", "c", "d"].map(|name| wheel.put(100, name));
     assert!(wheel.rearm(keys[0], 100));
     assert!(wheel.rearm(keys[1], SECOND));
     assert!(wheel.rearm(keys[3], 7));
@@ -194,11 +194,11 @@ fn rearming_goes_behind_equals_and_moves_both_ways() {
 #[test]
 fn a_stale_key_touches_nothing() {
     let mut wheel = Wheel::new(0);
-    let cancelled = wheel.arm(10, "cancelled");
+    let cancelled = wheel.put(10, "cancelled");
     assert_eq!(wheel.cancel(cancelled), Some("cancelled"));
-    let fired = wheel.arm(20, "fired");
+    let fired = wheel.put(20, "fired");
     assert_eq!(fire_all(&mut wheel, 20), ["fired"]);
-    let live = wheel.arm(30, "live");
+    let live = wheel.put(30, "live");
     assert_eq!((cancelled.slot, fired.slot), (live.slot, live.slot));
     for stale in [cancelled, fired] {
         assert_eq!(wheel.cancel(stale), None);
@@ -214,7 +214,7 @@ fn a_stale_key_touches_nothing() {
 fn serials_wrap_past_zero() {
     let mut wheel = Wheel::new(0);
     wheel.serial = NonZeroU32::new(u32::MAX - 1).expect("not zero");
-    let keys = [1, 2, 3].map(|deadline| wheel.arm(deadline, deadline));
+    let keys = [1, 2, 3].map(|deadline| wheel.put(deadline, deadline));
     assert_eq!(keys.map(|key| key.serial), [u32::MAX, 1, 2]);
     assert_eq!(keys.map(|key| wheel.cancel(key)), [1, 2, 3].map(Some));
 }
@@ -226,7 +226,7 @@ fn stale_keys_stay_stale_across_the_wrap_of_serials() {
     wheel.serial = NonZeroU32::new(u32::MAX - 3).expect("not zero");
     let mut stale = Vec::new();
     for n in 0..8 {
-        let key = wheel.arm(n, n);
+        let key = wheel.put(n, n);
         for stale in &stale {
             assert_eq!(wheel.cancel(*stale), None, "{stale:?} is taken for {key:?}");
         }
@@ -242,7 +242,7 @@ fn the_order_of_arming_holds_to_the_end_of_its_counter() {
     for armings in [u64::from(u32::MAX) - 3, u64::MAX - 7] {
         let mut wheel = Wheel::new(0);
         wheel.armings = armings;
-        let keys = [0, 1, 2, 3, 4].map(|n| wheel.arm(DAY, n));
+        let keys = [0, 1, 2, 3, 4].map(|n| wheel.put(DAY, n));
         assert!(wheel.rearm(keys[0], DAY) && wheel.rearm(keys[2], DAY));
         wheel.check_invariants();
         assert_eq!(fire_all(&mut wheel, DAY), [1, 3, 4, 0, 2], "from {armings}");
@@ -252,7 +252,7 @@ fn the_order_of_arming_holds_to_the_end_of_its_counter() {
 #[test]
 fn a_payload_can_be_replaced_in_place() {
     let mut wheel = Wheel::new(0);
-    let key = wheel.arm(10, "old");
+    let key = wheel.put(10, "old");
     let old = wheel.payload_mut(key).map(|payload| core::mem::replace(payload, "new"));
     assert_eq!(old, Some("old"));
     assert_eq!(fire_all(&mut wheel, 10), ["new"]);
@@ -262,7 +262,7 @@ fn a_payload_can_be_replaced_in_place() {
 fn each_payload_is_dropped_once() {
     let witness = Rc::new(());
     let mut wheel = Wheel::new(0);
-    let keys: Vec<_> = (0..30).map(|i| wheel.arm(i * i * 50, Rc::clone(&witness))).collect();
+    let keys: Vec<_> = (0..30).map(|i| wheel.put(i * i * 50, Rc::clone(&witness))).collect();
     drop(wheel.cancel(keys[20]));
     assert_eq!(Rc::strong_count(&witness), 30);
     assert_eq!(fire_all(&mut wheel, 50 * 81).len(), 10);
@@ -306,15 +306,15 @@ fn short_timers_fire_for_years_while_a_far_one_is_pending() {
 #[test]
 fn past_deadlines_fire_first_and_in_order() {
     let mut wheel = Wheel::new(0);
-    wheel.arm(SECOND, 0);
+    wheel.put(SECOND, 0);
     assert_eq!(fire_all(&mut wheel, SECOND), [0]);
     for deadline in [700, SECOND - 1, 600, 700, SECOND + 5, 0, SECOND] {
-        wheel.arm(deadline, deadline);
+        wheel.put(deadline, deadline);
         wheel.check_invariants();
     }
-    assert_eq!(wheel.next_deadline(), Some(0));
+    assert_eq!(wheel.least(), Some(0));
     assert_eq!(fire_all(&mut wheel, SECOND), [0, 600, 700, 700, SECOND - 1, SECOND]);
-    assert_eq!(wheel.next_deadline(), Some(SECOND + 5));
+    assert_eq!(wheel.least(), Some(SECOND + 5));
 }
 
 // M8
@@ -323,9 +323,9 @@ fn a_clock_that_steps_back_loses_nothing_and_fires_nothing_early() {
     let mut wheel = wheel_of([YEAR]);
     assert_eq!(fire_all(&mut wheel, 100 * DAY), []);
     for i in [5, 3, 4, 1, 2] {
-        wheel.arm(DAY + i, i);
+        wheel.put(DAY + i, i);
     }
-    assert_eq!(wheel.next_deadline(), Some(DAY + 1));
+    assert_eq!(wheel.least(), Some(DAY + 1));
     assert_eq!(fire_all(&mut wheel, DAY), []);
     assert_eq!(fire_all(&mut wheel, DAY + 3), [1, 2, 3]);
     assert_eq!(fire_all(&mut wheel, DAY), []);
@@ -339,8 +339,8 @@ fn a_clock_that_jumped_ahead_and_came_back_files_into_slots_again() {
     let mut wheel = wheel_of([DAY]);
     assert_eq!(fire_all(&mut wheel, u64::MAX), [DAY]);
     assert_eq!(fire_all(&mut wheel, DAY), []);
-    wheel.arm(DAY + 5, 5);
-    assert!(wheel.strays.is_empty());
+    wheel.put(DAY + 5, 5);
+    assert!(wheel.strays().is_empty());
     assert_eq!(fire_all(&mut wheel, DAY + 5), [5]);
 }
 

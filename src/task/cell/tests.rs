@@ -1,5 +1,8 @@
 //! The size of a cell.
 
+use core::pin::Pin;
+use core::task::Poll;
+
 use super::*;
 
 #[test]

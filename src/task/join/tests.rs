@@ -133,7 +133,7 @@ fn a_reference_tells_what_was_asked_of_its_task_and_what_became_of_that() {
     reference.hurry(reference.unguard()); // from elsewhere
     assert!(side.mailbox().has_any(), "the loop does not know that it is to end");
     let _entered = side.enter();
-    assert!(side.take_all().next(&side).is_none(), "it is known");
+    side.take_in_known_now();
     assert!(!reference.pin(), "it was asked to end");
     side.dispose(task);
     assert!(asked().2);
@@ -180,7 +180,7 @@ fn the_loops_queues_are_touched_inside_its_run_alone_and_for_a_request_alone() {
         assert_eq!(side.ready(), 1, "{answer:?} from elsewhere");
     }
     let entered = side.enter();
-    assert!(side.take_all().next(&side).is_none(), "it is known");
+    side.take_in_known_now();
     assert_eq!(side.ready(), 2, "it waits to be ended, ahead of its poll");
     side.dispose(task);
     side.run_out();

@@ -5,7 +5,8 @@ use core::panic::Location;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::task::cell::Origin;
-use crate::task::loop_side::{LoopSide, News};
+use crate::task::injection::Lane;
+use crate::task::loop_side::LoopSide;
 use crate::task::spawn::{Kind, NewTask};
 
 #[test]
@@ -23,7 +24,8 @@ fn news_is_a_notification_or_something_pushed_or_both() {
     assert!(mailbox.has_news());
     side.resume();
     assert!(mailbox.has_news() && pushed.is_ok());
-    let Some(News::Spawned(task)) = side.take_all().next(&side) else { panic!("it was pushed") };
+    let _ = side.look(Lane::New, usize::MAX);
+    let task = side.take_in_new().expect("it was pushed");
     assert!(!mailbox.has_news());
     side.dispose(task);
     side.run_out();

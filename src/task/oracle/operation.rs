@@ -44,10 +44,13 @@ pub(crate) enum Operation {
     Script(usize, Vec<Deed>),
     Outside(Deed),
     Inside(Deed),
-    TakeAll,
-    /// So many times of what was taken out before.
+    /// The loop takes what was pushed where it has nothing in hand, and reverses so much of each lane.
+    Look {
+        most: usize,
+    },
+    /// So many of what is in hand of a lane.
     TakeIn {
-        intake: usize,
+        lane: usize,
         count: usize,
     },
     /// A batch of at most so many polls, of which the first tasks are run.

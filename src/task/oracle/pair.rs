@@ -13,7 +13,9 @@ use super::{Entry, Fate, Word};
 use crate::error::JoinError;
 use crate::sync::{self, AtomicUsize, Mutex, Ordering};
 use crate::task::cell::{End, Origin};
-use crate::task::loop_side::{Enrolled, Intake, LoopSide, News};
+use crate::task::injection::Lane;
+use crate::task::loop_side::{Enrolled, LoopSide};
+use crate::task::mailbox::Parked;
 use crate::task::run::{Ending, Popped, Ran};
 use crate::task::spawn::{Kind, NewTask};
 
@@ -42,8 +44,6 @@ struct Pair {
     world: Arc<Mutex<World>>,
     /// The tasks that have not ended.
     enrolled: Vec<Option<Enrolled>>,
-    /// What was taken out and not wholly taken in.
-    intakes: Vec<(Intake, VecDeque<Entry>)>,
     token: Token,
     rings: sync::Arc<AtomicUsize>,
 }
@@ -58,8 +58,7 @@ impl Pair {
         };
         let side = Rc::new(LoopSide::new(Box::new(unpark)));
         let world = Arc::new(Mutex::new(World::new()));
-        let (enrolled, intakes, token) = (Vec::new(), Vec::new(), Token::default());
-        Self { side, world, enrolled, intakes, token, rings }
+        Self { side, world, enrolled: Vec::new(), token: Token::default(), rings }
     }
 
     /// Does it to both, and compares them.
@@ -75,8 +74,8 @@ impl Pair {
             }
             Operation::Outside(ref deed) => self.world.lock().act(deed),
             Operation::Inside(ref deed) => self.inside(|pair| pair.world.lock().act(deed)),
-            Operation::TakeAll => self.take_all(),
-            Operation::TakeIn { intake, count } => self.take_in(intake, count),
+            Operation::Look { most } => self.look(most),
+            Operation::TakeIn { lane, count } => self.take_in(Lane::ALL[lane], count),
             Operation::Run { in_new_turn, polls, most } => {
                 if in_new_turn {
                     self.resume();
@@ -84,7 +83,7 @@ impl Pair {
                 self.run(polls, most);
             }
             Operation::Turn { polls } => {
-                self.take_all();
+                self.look(usize::MAX);
                 self.take_in_all();
                 self.resume();
                 self.run(polls, usize::MAX);
@@ -179,71 +178,75 @@ impl Pair {
         result
     }
 
-    fn take_all(&mut self) {
-        let taken = core::mem::take(&mut self.world.lock().oracle.stack);
-        let intake = self.side.take_all();
-        assert_eq!(intake.is_empty(), taken.is_empty(), "what was taken");
-        self.intakes.push((intake, taken));
+    /// Takes what was pushed, and reverses so much of it.
+    fn look(&mut self, most: usize) {
+        for lane in Lane::ALL {
+            self.world.lock().oracle.look(lane, most);
+            let _ = self.side.look(lane, most);
+        }
     }
 
+    /// Nothing comes in from here on. What is in hand is taken in before.
     fn close(&mut self) {
-        let taken = {
+        self.look(usize::MAX);
+        self.take_in_all();
+        for lane in Lane::ALL {
             let oracle = &mut self.world.lock().oracle;
             oracle.closed = true;
-            core::mem::take(&mut oracle.stack)
-        };
-        let intake = self.side.close();
-        assert_eq!(intake.is_empty(), taken.is_empty(), "what was left");
-        self.intakes.push((intake, taken));
+            oracle.look(lane, 0);
+            self.side.close(lane);
+        }
+        self.look(usize::MAX);
     }
 
     fn take_in_all(&mut self) {
-        while !self.intakes.is_empty() {
-            self.take_in(0, usize::MAX);
-        }
+        Lane::ALL.into_iter().for_each(|lane| self.take_in(lane, usize::MAX));
     }
 
-    /// Takes the news of one intake in, one after the other.
-    fn take_in(&mut self, intake: usize, count: usize) {
-        let Some(at) = place(self.intakes.len(), intake) else { return };
-        let (mut intake, mut taken) = self.intakes.swap_remove(at);
-        let has_more = self.inside(|pair| {
-            (0..count).all(|_| {
-                let expected = pair.next_news(&mut taken);
-                let news = intake.next(&pair.side);
-                assert_eq!(news.is_some(), expected.is_some(), "{news:?} and {expected:?}");
-                news.zip(expected).map(|(news, expected)| pair.welcome(news, expected)).is_some()
-            })
-        });
-        if has_more {
-            self.intakes.push((intake, taken));
-        }
-    }
-
-    /// What comes in next by the oracle.
-    fn next_news(&self, taken: &mut VecDeque<Entry>) -> Option<Entry> {
-        let oracle = &mut self.world.lock().oracle;
-        core::iter::from_fn(|| taken.pop_front()).find(|entry| match *entry {
-            Entry::Task(at) => oracle.take_in(at),
-            Entry::Courier(_) => true,
-        })
-    }
-
-    fn welcome(&mut self, news: News, expected: Entry) {
-        let (News::Spawned(task) | News::Control(task)) = &news;
-        let at = usize::try_from(task.id().as_u64()).expect("a number of a task");
-        let (Entry::Task(next) | Entry::Courier(next)) = expected;
-        assert_eq!(at, next, "out of its order");
-        let is_control = self.world.lock().oracle.tasks[at].is_control;
-        match (news, expected) {
-            (News::Spawned(task), Entry::Task(_)) if !is_control => self.enrolled[at] = Some(task),
-            (News::Control(task), Entry::Task(_)) if is_control => self.run_now(at, task),
-            (News::Control(task), Entry::Courier(_)) => {
-                let Ran::Ended(ending, _) = self.side.run_now(&task) else { panic!("it waits") };
-                self.world.lock().oracle.deliver(at);
-                assert!(ending.complete(task, &self.side).is_none());
+    /// Takes what is in hand of a lane in, one after the other.
+    fn take_in(&mut self, lane: Lane, count: usize) {
+        self.inside(|pair| {
+            for _ in 0..count {
+                let expected = pair.world.lock().oracle.next(lane);
+                let task = match lane {
+                    Lane::New => pair.side.take_in_new(),
+                    Lane::Control => pair.side.take_in_control(),
+                    Lane::Known => {
+                        pair.side.take_in_known(1);
+                        None
+                    }
+                };
+                let is_one = lane == Lane::Known || task.is_some() == expected.is_some();
+                assert!(is_one, "{task:?} and {expected:?}");
+                let Some(expected) = expected else { break };
+                pair.welcome(task, expected);
             }
-            (news, expected) => panic!("{news:?} came instead of {expected:?}"),
+        });
+    }
+
+    fn welcome(&mut self, task: Option<Enrolled>, expected: Entry) {
+        let (Entry::Task(at) | Entry::Courier(at)) = expected;
+        if let Some(task) = &task {
+            assert_eq!(task.id().as_u64(), at as u64, "out of its order");
+        }
+        match (task, expected) {
+            (task, Entry::Task(_)) => {
+                let is_control = {
+                    let oracle = &mut self.world.lock().oracle;
+                    oracle.take_in(at);
+                    oracle.tasks[at].is_control
+                };
+                match task {
+                    Some(task) if is_control => self.run_now(at, task),
+                    Some(task) => self.enrolled[at] = Some(task),
+                    None => {}
+                }
+            }
+            (Some(task), Entry::Courier(_)) => {
+                assert!(matches!(self.side.run_control(task, || false), Ok(None)));
+                self.world.lock().oracle.deliver(at);
+            }
+            (None, Entry::Courier(_)) => panic!("the output of {at} was not sent"),
         }
     }
 
@@ -284,7 +287,8 @@ impl Pair {
     fn park(&mut self) {
         let oracle = &mut self.world.lock().oracle;
         if oracle.word != Word::Parked {
-            assert_eq!(self.side.park(), oracle.park(), "the loop sleeps");
+            let sleeps = self.side.park() == Parked::Asleep;
+            assert_eq!(sleeps, oracle.park(), "the loop sleeps");
         }
     }
 
@@ -300,8 +304,9 @@ impl Pair {
     fn check(&self) {
         let (mailbox, world) = (self.side.mailbox(), self.world.lock());
         let oracle = &world.oracle;
-        assert_eq!(mailbox.has_any(), !oracle.stack.is_empty(), "something was pushed");
-        let has_news = oracle.word == Word::Notified || !oracle.stack.is_empty();
+        let has_any = !oracle.stacks.iter().all(VecDeque::is_empty);
+        assert_eq!(mailbox.has_any(), has_any, "something was pushed");
+        let has_news = oracle.word == Word::Notified || has_any;
         assert_eq!(mailbox.has_news(), has_news, "there is news");
         assert_eq!(mailbox.is_parked(), oracle.word == Word::Parked, "the loop sleeps");
         let rings = self.rings.load(Ordering::Relaxed); // ORDERING: see above
@@ -312,7 +317,10 @@ impl Pair {
             assert_eq!(sync::Arc::strong_count(mailbox) - 1, oracle.cells(), "cells");
         }
         let ready = oracle.ready.len() + oracle.urgent.len();
-        assert_eq!((self.side.ready(), self.side.is_idle()), (ready, ready == 0), "ready tasks");
+        let in_hand = oracle.hands.iter().any(|hand| !hand.cells.is_empty());
+        let is_idle = ready == 0 && !in_hand;
+        assert_eq!((self.side.ready(), self.side.is_idle()), (ready, is_idle), "ready tasks");
+        assert_eq!(self.side.has_arrivals(), in_hand || has_any, "something came in");
         self.side.count(0);
         let tally = self.side.tally();
         let wakes = (tally.local_wakes.get(), tally.remote_wakes.get());
@@ -334,8 +342,17 @@ fn ended<'a>(world: &Mutex<World>, at: usize, fate: Fate, ran: Ran<'a>) -> Optio
     oracle.running = None;
     match (fate, ran) {
         (Fate::Nothing, Ran::Nothing) => None,
-        (Fate::Polled, Ran::Pending) if !oracle.tasks[at].finishing => None,
+        (Fate::Polled, Ran::Pending)
+            if !oracle.tasks[at].finishing && !oracle.tasks[at].is_requested() =>
+        {
+            None
+        }
         (Fate::Polled, Ran::Ended(ending, End::Finished)) if oracle.tasks[at].finishing => {
+            Some(ending)
+        }
+        (Fate::Polled, Ran::Ended(ending, End::Cancelled))
+            if !oracle.tasks[at].finishing && oracle.tasks[at].is_requested() =>
+        {
             Some(ending)
         }
         (Fate::Dropped, Ran::Dropped(ending, End::Cancelled)) => Some(ending),

@@ -97,7 +97,7 @@ impl Snapshot {
             return (None, answer, Then::Nothing);
         }
         match route {
-            Route::Local => (Some(Self(self.0 | flag)), answer, Then::Nothing),
+            Route::Local => (Some(Self(self.0 | flag)), answer, Then::Urge),
             Route::Remote => {
                 let then = if self.is_queued() { Then::Nothing } else { Then::Push };
                 (Some(Self(self.0 | flag | QUEUED)), answer, then)
@@ -121,7 +121,7 @@ impl Snapshot {
             return (Some(Self(bare)), Then::Nothing);
         }
         match route {
-            Route::Local => (Some(Self(bare | DECIDED)), Then::Nothing),
+            Route::Local => (Some(Self(bare | DECIDED)), Then::Urge),
             Route::Remote => {
                 let then = if self.is_queued() { Then::Nothing } else { Then::Push };
                 (Some(Self(bare | DECIDED | QUEUED)), then)

@@ -55,7 +55,7 @@ fn draw(choose: &mut impl Choose) -> Option<Operation> {
         18 if kind > 20 => Operation::Dispose(choose(24) as usize),
         18 => draw_task(choose),
         _ if kind > 20 => Operation::Park,
-        _ => Operation::TakeAll,
+        _ => Operation::Look { most: usize::MAX },
     })
 }
 

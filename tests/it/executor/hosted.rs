@@ -119,6 +119,42 @@ fn a_busy_executor_is_not_woken() {
     });
 }
 
+/// G2: who only looks, on the executor's own thread, calls nobody; an earlier deadline is told.
+#[test]
+fn a_mere_look_calls_nobody() {
+    limited(|| {
+        let (mut executor, wakes) = hosted();
+        let handle = executor.handle().clone();
+        let guarded = executor.spawn_local(async {
+            let _guard = sideloop::CancelGuard::new();
+            std::future::pending::<()>().await;
+        });
+        while !executor.turn().idle {}
+        let before = wakes.all().len();
+        assert_eq!(handle.tasks().join().expect("here").len(), 1);
+        let unknown = handle.call(|| ()).id();
+        while !executor.turn().idle {}
+        let looked = wakes.all().len();
+        assert!(looked > before, "a call is something to do");
+        let _ = (handle.metrics(), handle.cancel(unknown).join(), handle.tasks().join());
+        let stop = guarded.canceller();
+        assert_eq!(wakes.all().len(), looked);
+        assert_eq!(stop.cancel_within(Duration::from_secs(3600)), CancelRequest::Requested);
+        assert_eq!(wakes.all().len(), looked + 1, "a task is to be told");
+        while !executor.turn().idle {}
+        stop.cancel_within(Duration::from_secs(7200));
+        assert_eq!(wakes.all().len(), looked + 1, "the sooner limit counts");
+        stop.cancel_within(Duration::from_secs(60));
+        assert_eq!(wakes.all().len(), looked + 2, "a deadline is sooner");
+        while !executor.turn().idle {}
+        handle.call_after(Duration::from_secs(7200), || ()).detach();
+        assert_eq!(wakes.all().len(), looked + 2, "later than another");
+        handle.call_after(Duration::from_secs(1), || ()).detach();
+        assert_eq!(wakes.all().len(), looked + 3, "the first of all");
+        guarded.abort();
+    });
+}
+
 /// G2: a wake of a task that has ended, and a timer that was armed, change nothing.
 #[test]
 fn what_makes_nothing_ready_calls_nobody() {

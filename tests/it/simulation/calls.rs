@@ -15,10 +15,6 @@ use super::model::{Blame, End, Model, NEVER, Waits};
 use super::program::{Script, Step, Via, When};
 use super::world::{Body, Output, afar, model, panic_as_planned, world};
 
-/// Up to here, in ticks, an `Instant` tells one deadline of virtual time from another: its ticks are
-/// those of the real clocks, which are so much more.
-const LAST_INSTANT: u64 = NEVER - (1 << 56);
-
 /// What a callback waits for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timed {
@@ -30,7 +26,7 @@ pub(crate) struct Timed {
 
 /// The deadline that an instant so long after the beginning stands for.
 pub(crate) fn deadline_of(tick: u128) -> u64 {
-    u64::try_from(tick).ok().filter(|tick| *tick <= LAST_INSTANT).unwrap_or(NEVER)
+    u64::try_from(tick).unwrap_or(NEVER)
 }
 
 // ───────────── the model ─────────────
@@ -50,7 +46,30 @@ impl Model {
             _ => (None, 0),
         };
         self.tasks[task].call = Some(Timed { next, period, yielded: true });
+        self.tasks[task].repeats = next.is_some();
         self.sleep(task, deadline_of(at));
+        if self.tasks[task].known {
+            self.visit(|model| model.arm_call(task));
+        }
+    }
+
+    /// A callback for later is armed when it is handed in: here, or when it is taken in (M2).
+    pub(crate) fn arm_call(&mut self, task: usize) {
+        self.tasks[task].waits = Waits::Sleep;
+        self.poll_sleep(task);
+    }
+
+    /// Whether this poll of a repeated callback ends it, because a drain has begun (H7).
+    pub(crate) fn ends_unseen(&mut self, task: usize) -> bool {
+        let repeats = self.tasks[task].repeats;
+        if repeats && self.draining {
+            self.note("repeated callback that ends with a drain");
+            self.count_poll(task);
+            self.tasks[task].result = Some(End::Finished);
+        } else if repeats && !self.repeated.contains(&task) {
+            self.repeated.push(task);
+        }
+        repeats && self.draining
     }
 
     /// Whether this poll only waits: then it is made here.
@@ -109,10 +128,10 @@ impl Model {
 /// Has the loop call back.
 pub(crate) fn call(script: Rc<Script>, when: When, via: Via) {
     // The order of polls that a seed draws cannot be told where some are unseen.
-    let (drawn, late) = model(|model| (model.drawn, model.now > LAST_INSTANT));
-    let when = if drawn || late { When::Soon } else { when };
+    let when = if model(|model| model.drawn) { When::Soon } else { when };
     let (handle, body) = world(|world| {
-        world.model.spawn(via == Via::Afar, script.output_panics);
+        let timed = !matches!(when, When::Soon | When::After(Some(0)));
+        world.model.spawn(via == Via::Afar, script.output_panics, timed);
         let body = world.record(script);
         (world.handle.clone(), body)
     });
@@ -186,9 +205,12 @@ pub(crate) enum Held {
     Every(JoinHandle<()>),
 }
 
-/// What a repeated callback would have to end with: it only ends by a panic or a request.
-fn never_ends(outcome: Result<(), JoinError>) -> Result<Output, JoinError> {
-    Err(outcome.expect_err("a repeated callback has no value"))
+/// What a handle gives.
+pub(crate) type Outcome = Result<Option<Output>, JoinError>;
+
+/// A repeated callback has no output: it ends when a drain begins, by a panic, or by a request.
+fn gives_none(outcome: Result<(), JoinError>) -> Outcome {
+    outcome.map(|()| None)
 }
 
 impl Held {
@@ -206,26 +228,29 @@ impl Held {
         }
     }
 
-    pub(crate) fn join(self) -> Result<Output, JoinError> {
+    pub(crate) fn join(self) -> Outcome {
         match self {
-            Self::Task(handle) => handle.join(),
-            Self::Every(handle) => never_ends(handle.join()),
+            Self::Task(handle) => handle.join().map(Some),
+            Self::Every(handle) => gives_none(handle.join()),
         }
     }
 
-    pub(crate) fn join_at_once(self) -> Result<Result<Output, JoinError>, Self> {
+    pub(crate) fn join_at_once(self) -> Result<Outcome, Self> {
         match self {
-            Self::Task(handle) => handle.join_timeout(Duration::ZERO).map_err(Self::Task),
+            Self::Task(handle) => {
+                let joined = handle.join_timeout(Duration::ZERO);
+                joined.map(|outcome| outcome.map(Some)).map_err(Self::Task)
+            }
             Self::Every(handle) => {
-                handle.join_timeout(Duration::ZERO).map(never_ends).map_err(Self::Every)
+                handle.join_timeout(Duration::ZERO).map(gives_none).map_err(Self::Every)
             }
         }
     }
 
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Output, JoinError>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         match self {
-            Self::Task(handle) => Pin::new(handle).poll(cx),
-            Self::Every(handle) => Pin::new(handle).poll(cx).map(never_ends),
+            Self::Task(handle) => Pin::new(handle).poll(cx).map_ok(Some),
+            Self::Every(handle) => Pin::new(handle).poll(cx).map(gives_none),
         }
     }
 }

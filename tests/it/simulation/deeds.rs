@@ -8,13 +8,16 @@ use std::time::Duration;
 use sideloop::{CancelRequest, JoinError, Shutdown, TaskState};
 
 use super::calls::{Held, call, deadline_of};
-use super::model::{Answer, Entry, Joiner};
+use super::model::{Answer, Joiner};
 use super::outcomes::{Foreign, check_outcome, poll_handle};
 use super::program::{Act, How, Script, Shut, Span, Via};
 use super::world::{afar, check, model, world};
 
 /// The most tasks that tasks may bring about.
 const MOST_TASKS: usize = 48;
+
+/// What is refused deeper inside of others is dropped after them.
+const MOST_NESTED: usize = 8;
 
 pub(crate) fn perform(act: Act) {
     let none = model(|model| model.tasks.is_empty());
@@ -49,7 +52,7 @@ pub(crate) fn perform(act: Act) {
 /// A script of the program, unless there are too many tasks already.
 fn scripted(script: usize) -> Option<Rc<Script>> {
     world(|world| {
-        let few = world.tasks.len() < MOST_TASKS;
+        let few = world.tasks.len() < MOST_TASKS && world.model.nested < MOST_NESTED;
         few.then(|| world.scripts[script % world.scripts.len()].clone())
     })
 }
@@ -57,7 +60,7 @@ fn scripted(script: usize) -> Option<Rc<Script>> {
 /// Spawns a task that follows `script`.
 pub(crate) fn spawn(script: Rc<Script>, via: Via) {
     let (handle, body) = world(|world| {
-        world.model.spawn(via == Via::Afar, script.output_panics);
+        world.model.spawn(via == Via::Afar, script.output_panics, false);
         let body = world.record(script);
         (world.handle.clone(), body)
     });
@@ -118,17 +121,14 @@ pub(crate) fn cancel_by_id(task: usize, how: How, via: Via) {
         How::Abort => handle.abort(id),
         How::Within(grace) => handle.cancel_within(id, span(grace)),
     };
-    if via == Via::Afar {
-        model(|model| model.push(Entry::ById(task, how)));
-        let pending = afar(request);
+    let is_sent = via == Via::Afar || model(|model| model.may_arrive(task));
+    if is_sent {
+        model(|model| model.send_by_id(task, how));
+        let pending = if via == Via::Afar { afar(request) } else { request() };
         return world(|world| world.pending.push(pending));
     }
     let truth = model(|model| {
-        let truth = if model.over { None } else { Some(model.ask_by_id(task, how)) };
-        if !model.over {
-            model.tell_host();
-        }
-        truth
+        if model.over { None } else { Some(model.visit(|model| model.ask_by_id(task, how))) }
     });
     let answer = match request().join() {
         Ok(request) => Some(answer_of(request)),
@@ -191,8 +191,10 @@ fn snapshot() {
         return check(model(|model| model.over), || "no snapshot".into());
     };
     model(|model| {
-        let live = model.live().into_iter().map(|task| &model.tasks[task]);
-        let truth: Vec<_> = live.map(|t| (t.id, t.polls, t.ready || t.urgent)).collect();
+        let shown = model.tasks.iter().filter(|task| task.lives() || task.is_new());
+        let shown = shown.map(|t| (t.id, t.polls, t.ready || t.urgent || t.is_new()));
+        let mut truth: Vec<_> = shown.collect();
+        truth.sort_unstable();
         let seen = tasks.iter().zip(&truth).map(|(info, truth)| {
             // Of the one that runs it is not said whether it is ready again.
             let ready = match info.state {
@@ -203,7 +205,6 @@ fn snapshot() {
         });
         let same = tasks.len() == truth.len() && seen.eq(truth.iter().copied());
         model.check(same, || format!("{tasks:?}, not {truth:?}"));
-        model.tell_host();
     });
 }
 

