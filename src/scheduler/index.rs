@@ -71,7 +71,11 @@ impl Index {
     /// How many slots a better table would have, if this one is full or sparse.
     pub(crate) fn wanted(&self) -> Option<usize> {
         let slots = self.slots.len();
-        if self.is_full() { Some((slots * 2).max(8)) } else { self.is_sparse().then(|| slots / 2) }
+        if self.is_full() {
+            Some((slots * 2).max(8))
+        } else {
+            self.is_sparse().then_some(slots / 2)
+        }
     }
 
     /// A table of so many slots, all empty.
@@ -203,7 +207,7 @@ fn key_of(entry: u64) -> u32 {
 #[allow(clippy::cast_possible_truncation)] // it is less than the length of the table
 #[inline]
 fn home(table: &Slots, entry: u64) -> usize {
-    ((entry >> 32) * table.len() as u64 >> 32) as usize
+    (((entry >> 32) * table.len() as u64) >> 32) as usize
 }
 
 /// The slot of the task with this entry's hash that `is_it` tells.

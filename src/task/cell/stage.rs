@@ -98,8 +98,12 @@ impl<F: Future, L: Label> Cell<F, L> {
         match ended {
             Ok(false) => None,
             Ok(true) => Some(End::Finished),
-            // SAFETY: the caller's promise. Of the future and its value what is there is dropped.
-            Err(payload) => Some(unsafe { Self::end(task, Self::panicked(task, payload)) }),
+            Err(payload) => {
+                // SAFETY: the caller's promise.
+                let panicked = unsafe { Self::panicked(task, payload) };
+                // SAFETY: the caller's promise. Of the future and its value what is there is dropped.
+                Some(unsafe { Self::end(task, panicked) })
+            }
         }
     }
 
