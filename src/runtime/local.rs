@@ -78,6 +78,13 @@ pub(crate) struct Limits {
     pub(crate) busy: Option<Busy>,
 }
 
+impl Settings {
+    fn limits(&self) -> Limits {
+        let busy = self.watchdog.as_ref().map(Watchdog::busy);
+        Limits { capacity: self.capacity, blocking_threads: self.blocking_threads, busy }
+    }
+}
+
 /// The loop, for its own thread.
 pub(crate) struct Local {
     pub(crate) scheduler: Scheduler,
@@ -113,18 +120,13 @@ pub(crate) struct Local {
 impl Local {
     /// Builds a loop that lives on this thread from now on.
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
-        let parker = Parker::default();
+        let (parker, limits) = (Parker::default(), settings.limits());
         #[cfg(not(all(feature = "io", unix)))]
         let side = LoopSide::new(rouse(parker.clone().into_bell(), settings.on_wake));
         #[cfg(all(feature = "io", unix))]
         let bells = Bells::new(parker.clone());
         #[cfg(all(feature = "io", unix))]
         let side = LoopSide::new(rouse(bells.clone().into_bell(), settings.on_wake));
-        let limits = Limits {
-            capacity: settings.capacity,
-            blocking_threads: settings.blocking_threads,
-            busy: settings.watchdog.as_ref().map(Watchdog::busy),
-        };
         let clock = settings.virtual_time.map_or(Clock::Real, |_| Clock::at_rest());
         let mailbox = side.mailbox().clone();
         let shared = Number::give(|number| Shared::new(number, mailbox, clock, limits));

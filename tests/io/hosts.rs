@@ -81,6 +81,35 @@ fn g2_a_host_waits_for_the_descriptor_alone() {
     });
 }
 
+/// G2: what comes in at the end of a run until idle is done in it, or told by the descriptor.
+#[cfg(target_os = "linux")]
+#[test]
+fn g2_a_run_until_idle_takes_no_ring_without_what_it_tells() {
+    limited(|| {
+        let mut executor = Executor::new();
+        assert!(is_readable(&executor, Duration::ZERO), "the first call asks for a turn");
+        let (ask, asked) = std::sync::mpsc::channel::<()>();
+        let (handle, done) = (executor.handle().clone(), Arc::new(AtomicUsize::new(0)));
+        let count = done.clone();
+        let sender = thread::spawn(move || {
+            while asked.recv().is_ok() {
+                let count = count.clone();
+                handle.call(move || count.fetch_add(1, Ordering::SeqCst)).detach();
+            }
+        });
+        for n in 0..5000 {
+            ask.send(()).expect("it listens");
+            executor.run_until_idle();
+            while done.load(Ordering::SeqCst) == n {
+                assert!(is_readable(&executor, Duration::from_secs(10)), "nobody tells of {n}");
+                executor.run_until_idle();
+            }
+        }
+        drop(ask);
+        sender.join().expect("it ends");
+    });
+}
+
 /// G2: what comes in while the descriptor is made is not lost between the two bells.
 #[cfg(target_os = "linux")]
 #[test]

@@ -39,10 +39,12 @@ impl Executor {
         Turn { polls: done.polls, fired: done.fired, idle, next_deadline, ended }
     }
 
-    /// Looks for I/O that is ready, where nothing else is. `false`: there is still nothing to do.
+    /// Looks for I/O that is ready, where nothing else is. `false`: there is still nothing to do. The look takes the
+    /// ring of what has come in since the last turn, too: the host would not be told of it any more.
     pub(super) fn look(&self) -> bool {
         let _entered = self.local.scheduler.side.enter();
         self.local.look_for_io()
+            || cfg!(all(feature = "io", unix)) && self.local.shared.mailbox.has_news()
     }
 
     /// The next moment at which the loop has to be driven though nothing comes in: that of a timer, or of a
