@@ -97,7 +97,7 @@ fn g2_a_run_until_idle_takes_no_ring_without_what_it_tells() {
                 handle.call(move || count.fetch_add(1, Ordering::SeqCst)).detach();
             }
         });
-        for n in 0..5000 {
+        for n in 0..20_000 {
             ask.send(()).expect("it listens");
             executor.run_until_idle();
             while done.load(Ordering::SeqCst) == n {
