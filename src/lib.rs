@@ -82,6 +82,7 @@
 //!
 //! - `std` (default): threads, parking, clocks, handles. Without it the crate is `no_std + alloc`, and
 //!   offers the tasks, queues and timers in [`bare`].
+//! - `io`: sockets, pipes and other descriptors on the loop's own thread, in the module `io`, on Unix.
 #![cfg_attr(not(any(feature = "std", test)), no_std)] // the tests may use it
 #![cfg_attr(not(feature = "std"), allow(dead_code))] // what only the shell uses
 
@@ -121,6 +122,8 @@ mod group;
 mod guard;
 #[cfg(feature = "std")]
 mod handle;
+#[cfg(all(feature = "io", unix))]
+pub mod io;
 mod join;
 #[cfg(feature = "std")]
 mod metrics;

@@ -87,6 +87,12 @@ pub struct Metrics {
     pub timers_armed: u64,
     /// Timers that have fired.
     pub timers_fired: u64,
+    /// Readiness of objects that the loop's driver has told of.
+    #[cfg(all(feature = "io", unix))]
+    pub io_events: u64,
+    /// How often the loop has slept in its driver; each is one of `parks`, too.
+    #[cfg(all(feature = "io", unix))]
+    pub io_waits: u64,
     /// Tasks that waited to be polled when the loop last looked; and, where it has a
     /// [capacity](crate::Builder::capacity), the submissions that it has not taken in yet (without one
     /// they are not counted).
@@ -117,6 +123,10 @@ impl Metrics {
             unparks: tally.unparks.get(),
             timers_armed: tally.timers_armed.get(),
             timers_fired: tally.timers_fired.get(),
+            #[cfg(all(feature = "io", unix))]
+            io_events: tally.io_events.get(),
+            #[cfg(all(feature = "io", unix))]
+            io_waits: tally.io_waits.get(),
             queued: tally.ready.get() + shared.submitted() as u64,
             busy: shared.busy(),
         }

@@ -1,17 +1,23 @@
 //! The third floor: threads, clocks, blocking; what makes a scheduler a running loop.
 
+#[cfg(all(feature = "io", unix))]
+pub(crate) mod bells;
 pub(crate) mod blocking;
 pub(crate) mod builder;
 pub(crate) mod clock;
 pub(crate) mod closing;
 pub(crate) mod context;
 pub(crate) mod control;
+#[cfg(all(feature = "io", unix))]
+pub(crate) mod driver;
 pub(crate) mod event;
 pub(crate) mod executor;
 pub(crate) mod gate;
 pub(crate) mod guards;
 pub(crate) mod local;
 pub(crate) mod main_future;
+#[cfg(all(feature = "io", unix))]
+pub(crate) mod objects;
 pub(crate) mod park;
 pub(crate) mod parker;
 pub(crate) mod patience;

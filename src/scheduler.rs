@@ -19,8 +19,7 @@ use core::cell::RefCell;
 use core::future::Future;
 use core::panic::Location;
 
-use self::alarm::Alarm;
-pub(crate) use self::alarm::HostWaker;
+pub(crate) use self::alarm::{Alarm, HostWaker};
 pub(crate) use self::host::{Activity, Details, Ended, Host};
 use self::intake::Intake;
 use self::registry::{Entry, Registry};

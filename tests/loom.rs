@@ -17,6 +17,7 @@
 //! | the sleep word, and the lock and bell behind it | `parker::notify_against_sleep` | `last_look_outside_the_lock` |
 //! | the same, two producers: one ring for each sleep | `parker::two_producers_ring_once` | `late_ring_ends_the_next_sleep` |
 //! | the sleep word of a host that is told: push against the end of a run | `parker::push_against_the_end_of_a_run` | `rest_overwrites_a_bell` |
+//! | two places to sleep in: two wakers against a loop that moves to its driver | `bells::two_wakers_against_a_loop_that_moves` | `bell_hung_and_not_named` |
 //! | a coalesced wake happens before the poll | `wakes::coalesced_wake_is_visible` | `wake_of_queued_publishes_nothing` |
 //! | wake during a poll | `wakes::local_poll_against_remote_wakes` | `begin_poll_clears_relaxed` |
 //! | wake after completion | `ends::wake_after_completion` | `wake_of_done_pushes` |
@@ -91,6 +92,7 @@ mod floor {
         pub(crate) mod wide;
     }
     pub(crate) mod runtime {
+        pub(crate) mod bells;
         pub(crate) mod blocking;
         pub(crate) mod closing;
         pub(crate) mod event;
@@ -120,6 +122,8 @@ mod floor {
 }
 pub(crate) use floor::{error, group, id, identity, runtime, scheduler, sync, task};
 
+#[path = "loom/bells.rs"]
+mod bells;
 #[path = "loom/closing.rs"]
 mod closing;
 #[path = "loom/ends.rs"]

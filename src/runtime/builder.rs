@@ -1,12 +1,13 @@
 //! How a loop is to be built.
 
 mod fairness;
+mod fallible;
 
 use std::fmt;
 use std::time::Duration;
 
 use super::executor::Executor;
-use super::local::{Local, Settings};
+use super::local::Settings;
 use super::thread::{LoopThread, ThreadSettings};
 use super::watchdog::{Stall, StallHook, Watchdog};
 use crate::error::{BoxError, StartError};
@@ -55,6 +56,8 @@ impl Builder {
             blocking_threads: BLOCKING_THREADS,
             watchdog: None,
             virtual_time: None,
+            #[cfg(all(feature = "io", unix))]
+            driver: None,
         };
         Self { thread: ThreadSettings::default(), settings, watchdog: None }
     }
@@ -349,10 +352,15 @@ impl Builder {
     /// Builds the executor on the caller's thread. What belongs to a thread (name, stack size,
     /// `on_start`, `on_stop`, precise timers) does not apply. If there is no thread for a watchdog it
     /// goes without.
+    ///
+    /// # Panics
+    ///
+    /// If a driver of the user's cannot be made; [`try_build`](Self::try_build) says so instead.
     #[must_use]
     pub fn build(self) -> Executor {
         let (_, settings, _) = self.settle();
-        Executor::on_this_thread(Local::new(settings))
+        let built = Executor::on_this_thread(settings);
+        built.unwrap_or_else(|error| panic!("the executor could not be built: {error}: {error:?}"))
     }
 }
 

@@ -1,5 +1,7 @@
 //! A loop without a thread of its own: the caller drives it.
 
+mod host;
+
 use std::fmt;
 use std::future::Future;
 use std::mem;
@@ -14,9 +16,9 @@ use futures_task::waker_ref;
 
 use super::builder::Builder;
 use super::context::{self, Held};
-use super::local::Local;
+use super::local::{Local, Settings};
 use super::main_future::Main;
-use super::parker::rest_at_last;
+use crate::error::StartError;
 use crate::handle::Handle;
 use crate::join::JoinHandle;
 use crate::scheduler::HostWaker;
@@ -88,11 +90,21 @@ impl Executor {
         Builder::new().build()
     }
 
-    pub(crate) fn on_this_thread(local: Rc<Local>) -> Self {
+    /// Makes a loop that lives on this thread. Only a driver of the user's may fail.
+    #[allow(clippy::unnecessary_wraps, unused_mut)] // without I/O
+    pub(crate) fn on_this_thread(mut settings: Settings) -> Result<Self, StartError> {
+        #[cfg(all(feature = "io", unix))]
+        let driver = settings.driver.take();
+        let local = Local::new(settings);
         context::move_in(&local);
+        let executor = Self { handle: local.handle(), local, is_silent: false };
+        #[cfg(all(feature = "io", unix))]
+        if let Some(make) = driver {
+            executor.local.make_driver(make)?;
+        }
         // It is idle until it is first driven: what comes in before calls `on_wake`.
-        local.rest();
-        Self { handle: local.handle(), local, is_silent: false }
+        executor.local.rest();
+        Ok(executor)
     }
 
     /// The handle to the loop, for any thread.
@@ -158,6 +170,8 @@ impl Executor {
             local.is_over();
             if local.is_idle() && !done.more_timers && !main.is_woken() {
                 local.park();
+            } else {
+                local.look_if_due();
             }
         }
     }
@@ -202,7 +216,7 @@ impl Executor {
             let turn = self.turn();
             polls += turn.polls;
             let due = |at| at <= self.local.shared.clock.now_instant();
-            if turn.idle && !turn.next_deadline.is_some_and(due) {
+            if turn.idle && !turn.next_deadline.is_some_and(due) && !self.look() {
                 return polls;
             }
         }
@@ -278,39 +292,6 @@ impl Executor {
         self.local.shared.clock.set(at);
     }
 
-    /// Makes one turn: takes in what came, fires due timers, polls one batch. Never blocks, except in
-    /// what it polls. Virtual time does not jump.
-    ///
-    /// After a request to shut down each turn goes on with that; the one that finds nothing left ends the
-    /// loop, as the end of [`run`](Self::run) does, and says so by [`Turn::ended`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let mut executor = sideloop::Executor::new();
-    /// let task = executor.spawn_local(async { 1 });
-    /// let turn = executor.turn();
-    /// assert!(turn.polls == 1 && turn.idle && task.is_finished());
-    /// ```
-    pub fn turn(&mut self) -> Turn {
-        let local = &*self.local;
-        let _entered = local.scheduler.side.enter();
-        local.forget_reading();
-        local.keep_pace();
-        let done = local.turn();
-        local.leave_turn();
-        let ended = local.is_over();
-        if ended && !local.has_ended() {
-            local.close();
-            local.tell_end();
-        }
-        let (known, next) =
-            local.next_deadline().map_or_else(|at| (false, Some(at)), |at| (true, at));
-        let idle = known && local.is_idle() && !done.more_timers && local.rest();
-        let next_deadline = next.and_then(|tick| local.shared.clock.instant(tick));
-        Turn { polls: done.polls, fired: done.fired, idle, next_deadline, ended }
-    }
-
     /// Calls `f` as if from inside the loop's run.
     pub(crate) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
         let _entered = self.local.scheduler.side.enter();
@@ -347,7 +328,7 @@ struct Resting<'a>(&'a Local);
 impl Drop for Resting<'_> {
     fn drop(&mut self) {
         if self.0.scheduler.is_idle() {
-            rest_at_last(&self.0.scheduler.side);
+            self.0.rest_at_last();
         }
     }
 }

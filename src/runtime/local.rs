@@ -2,9 +2,13 @@
 
 mod ending;
 mod host;
+#[cfg(all(feature = "io", unix))]
+mod io;
 mod pace;
 mod parking;
 mod refusals;
+#[cfg(all(feature = "io", unix))]
+mod registering;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -17,6 +21,8 @@ use std::time::Duration;
 use self::pace::Pace;
 use self::parking::Reading;
 use self::refusals::Refusals;
+#[cfg(all(feature = "io", unix))]
+use super::bells::Bells;
 use super::clock::Clock;
 use super::context::{Held, Number};
 use super::guards::Guards;
@@ -40,6 +46,11 @@ use crate::task::mailbox::{Mailbox, Unpark};
 use crate::task::spawn::{NewTask, Vacant};
 use crate::tick::{NEVER, Tick};
 
+#[cfg(all(feature = "io", unix))]
+pub(crate) use self::io::Ticket;
+#[cfg(all(feature = "io", unix))]
+pub(crate) use self::registering::forget;
+
 /// After more polls than this the time is asked for anew.
 const FEW: usize = 4;
 
@@ -55,6 +66,9 @@ pub(crate) struct Settings {
     pub(crate) watchdog: Option<Watchdog>,
     /// The seed, if time is virtual.
     pub(crate) virtual_time: Option<u64>,
+    /// What makes a driver of the user's.
+    #[cfg(all(feature = "io", unix))]
+    pub(crate) driver: Option<super::driver::Make>,
 }
 
 /// What is bounded, and how busy the loop is: for those who share it.
@@ -62,6 +76,13 @@ pub(crate) struct Limits {
     pub(crate) capacity: Option<usize>,
     pub(crate) blocking_threads: usize,
     pub(crate) busy: Option<Busy>,
+}
+
+impl Settings {
+    fn limits(&self) -> Limits {
+        let busy = self.watchdog.as_ref().map(Watchdog::busy);
+        Limits { capacity: self.capacity, blocking_threads: self.blocking_threads, busy }
+    }
 }
 
 /// The loop, for its own thread.
@@ -92,26 +113,20 @@ pub(crate) struct Local {
     closed: Cell<bool>,
     /// How many calls that block, on this thread inside of the run, keep the loop from going on.
     pub(super) held: Cell<u32>,
+    #[cfg(all(feature = "io", unix))]
+    io: io::Io,
 }
 
 impl Local {
     /// Builds a loop that lives on this thread from now on.
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
-        let parker = Parker::default();
-        let bell = parker.clone();
-        let unpark: Unpark = match settings.on_wake {
-            None => Box::new(move || bell.unpark()),
-            Some(hook) => Box::new(move || {
-                bell.unpark();
-                hook();
-            }),
-        };
-        let side = LoopSide::new(unpark);
-        let limits = Limits {
-            capacity: settings.capacity,
-            blocking_threads: settings.blocking_threads,
-            busy: settings.watchdog.as_ref().map(Watchdog::busy),
-        };
+        let (parker, limits) = (Parker::default(), settings.limits());
+        #[cfg(not(all(feature = "io", unix)))]
+        let side = LoopSide::new(rouse(parker.clone().into_bell(), settings.on_wake));
+        #[cfg(all(feature = "io", unix))]
+        let bells = Bells::new(parker.clone());
+        #[cfg(all(feature = "io", unix))]
+        let side = LoopSide::new(rouse(bells.clone().into_bell(), settings.on_wake));
         let clock = settings.virtual_time.map_or(Clock::Real, |_| Clock::at_rest());
         let mailbox = side.mailbox().clone();
         let shared = Number::give(|number| Shared::new(number, mailbox, clock, limits));
@@ -136,6 +151,8 @@ impl Local {
             refusals: Refusals::default(),
             closed: Cell::new(false),
             held: Cell::new(0),
+            #[cfg(all(feature = "io", unix))]
+            io: io::Io::new(bells),
         })
     }
 
@@ -306,6 +323,8 @@ impl Local {
             }
             if self.is_idle() && !done.more_timers {
                 self.park();
+            } else {
+                self.look_if_due();
             }
         }
         self.close();
@@ -333,6 +352,37 @@ impl Local {
         };
         let age = Duration::from_nanos(self.now().saturating_sub(since));
         TaskInfo { id, name, location, state, polls, age }
+    }
+}
+
+/// How the loop is roused, and its host told.
+fn rouse(bell: impl Fn() + Send + Sync + 'static, hook: Option<Unpark>) -> Unpark {
+    match hook {
+        None => Box::new(bell),
+        Some(hook) => Box::new(move || {
+            bell();
+            hook();
+        }),
+    }
+}
+
+/// Without I/O there is nothing to look for.
+#[cfg(not(all(feature = "io", unix)))]
+impl Local {
+    #[inline(always)]
+    pub(crate) fn look_if_due(&self) {}
+
+    #[inline(always)]
+    pub(crate) fn look_for_host(&self) {}
+
+    #[inline(always)]
+    pub(crate) fn look_for_io(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn sleep_in_driver(&self, _deadline: Option<std::time::Instant>) -> bool {
+        false
     }
 }
 

@@ -21,21 +21,35 @@ impl Parker {
         self.0.notify();
     }
 
+    /// The same as a function.
+    #[cfg(not(all(feature = "io", unix)))]
+    pub(crate) fn into_bell(self) -> impl Fn() + Send + Sync {
+        move || self.unpark()
+    }
+
     /// Sleeps until a producer ends that or the deadline comes, unless one has come already.
     pub(crate) fn sleep(&self, side: &LoopSide, deadline: Option<Instant>) {
-        match side.park() {
-            Parked::Asleep => side.tally().parks.add(1),
-            Parked::Awake => return,
-            Parked::Roused => {
-                side.tally().parks.add(1);
-                return side.tally().unparks.add(1);
-            }
-        }
-        self.0.wait_while(|()| side.mailbox().is_parked(), deadline);
-        // Only a producer that unparks replaces the word of a sleeping loop.
-        side.tally().unparks.add((!side.mailbox().is_parked()).into());
-        side.resume();
+        fall_asleep(side, || {
+            self.0.wait_while(|()| side.mailbox().is_parked(), deadline);
+        });
     }
+}
+
+/// Declares the loop asleep, and waits as it is told to, unless a producer has come already.
+#[inline]
+pub(crate) fn fall_asleep(side: &LoopSide, wait: impl FnOnce()) {
+    match side.park() {
+        Parked::Asleep => side.tally().parks.add(1),
+        Parked::Awake => return,
+        Parked::Roused => {
+            side.tally().parks.add(1);
+            return side.tally().unparks.add(1);
+        }
+    }
+    wait();
+    // Only a producer that unparks replaces the word of a sleeping loop.
+    side.tally().unparks.add((!side.mailbox().is_parked()).into());
+    side.resume();
 }
 
 /// Declares the loop asleep for its host, whatever was notified before, unless there is something to take in.

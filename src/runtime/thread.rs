@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::context;
 use super::executor::Executor;
-use super::local::{Local, Settings};
+use super::local::Settings;
 use super::slack;
 use crate::error::{BoxError, StartError, contain, discard, forget_payload};
 use crate::handle::Handle;
@@ -282,6 +282,15 @@ impl fmt::Debug for LoopThread {
     }
 }
 
+/// Runs the start hook.
+fn begin(executor: &Executor, hook: Option<StartHook>) -> Result<(), StartError> {
+    match hook.map(|hook| executor.inside(|| contain(hook))) {
+        None | Some(Ok(Ok(()))) => Ok(()),
+        Some(Ok(Err(error))) => Err(StartError::Init(error)),
+        Some(Err(payload)) => Err(StartError::Panicked(payload)),
+    }
+}
+
 /// The life of the loop's thread.
 fn live(
     own: ThreadSettings,
@@ -291,21 +300,21 @@ fn live(
     if own.precise {
         slack::sharpen();
     }
-    let mut executor = Executor::on_this_thread(Local::new(settings)).silenced();
-    let shared = executor.handle().shared().clone();
-    let begun = match own.on_start {
-        None => Ok(()),
-        Some(hook) => match executor.inside(|| contain(hook)) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(StartError::Init(error)),
-            Err(payload) => Err(StartError::Panicked(payload)),
-        },
+    let mut executor = match Executor::on_this_thread(settings) {
+        Ok(executor) => executor.silenced(),
+        Err(error) => {
+            discard(own.on_start);
+            discard(own.on_stop);
+            let _ = ready.send(Err(error)); // there is room, and somebody waits
+            return ShutdownReport::default();
+        }
     };
-    if let Err(error) = begun {
+    let shared = executor.handle().shared().clone();
+    if let Err(error) = begin(&executor, own.on_start) {
         drop(executor);
         discard(own.on_stop);
         shared.end();
-        let _ = ready.send(Err(error)); // there is room, and somebody waits
+        let _ = ready.send(Err(error));
         return ShutdownReport::default();
     }
     let _ = ready.send(Ok(executor.handle().clone()));

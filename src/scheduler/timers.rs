@@ -51,8 +51,9 @@ impl Scheduler {
         }
     }
 
+    /// Wakes whom an alarm names. Inside the loop's run.
     #[inline]
-    fn sound(&self, alarm: Alarm, host: &impl Host) {
+    pub(crate) fn sound(&self, alarm: Alarm, host: &impl Host) {
         match alarm {
             Alarm::Lent(lent) if lent.is_of_host() => host.wake_main(),
             Alarm::Lent(lent) => {
@@ -117,7 +118,7 @@ impl Scheduler {
 
     /// What wakes `waker`. A clone is user code: outside of every borrow.
     #[inline]
-    fn alarm(&self, waker: &Waker) -> Alarm {
+    pub(crate) fn alarm(&self, waker: &Waker) -> Alarm {
         self.lent(waker).map_or_else(|| Alarm::Waker(waker.clone()), Alarm::Lent)
     }
 
@@ -125,6 +126,23 @@ impl Scheduler {
     #[inline]
     fn lent(&self, waker: &Waker) -> Option<Lent> {
         self.side.lent_to(waker).map(Lent::to).or_else(|| self.host_waker.lent(waker))
+    }
+
+    /// Whether an alarm wakes `waker`.
+    #[cfg(all(feature = "io", unix))]
+    pub(crate) fn is_of(&self, alarm: &Alarm, waker: &Waker) -> bool {
+        alarm.is(waker, self.lent(waker))
+    }
+
+    /// Whether an alarm can still wake somebody, as far as it is known.
+    #[cfg(all(feature = "io", unix))]
+    pub(crate) fn lives(&self, alarm: &Alarm) -> bool {
+        match alarm {
+            Alarm::Lent(lent) if !lent.is_of_host() => {
+                self.registry.borrow().get_lent(*lent).is_some()
+            }
+            Alarm::Lent(_) | Alarm::Waker(_) => true,
+        }
     }
 
     /// Spawns, on the loop's thread, a task that waits for a timer which is armed by now. `make` gets its

@@ -50,6 +50,10 @@ pub(crate) struct Tally {
     pub(crate) unparks: Count,
     pub(crate) timers_armed: Count,
     pub(crate) timers_fired: Count,
+    #[cfg(all(feature = "io", unix))]
+    pub(crate) io_events: Count,
+    #[cfg(all(feature = "io", unix))]
+    pub(crate) io_waits: Count,
     /// How many tasks were ready at the last look.
     pub(crate) ready: Count,
 }

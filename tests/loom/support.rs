@@ -12,6 +12,7 @@ use loom::thread;
 
 use crate::error::JoinError;
 use crate::id;
+use crate::runtime::bells::Bells;
 use crate::runtime::guards::record::Record;
 use crate::runtime::parker::Parker;
 use crate::runtime::thread_waker::ThreadWaker;
@@ -59,6 +60,11 @@ impl Model {
         let parker = Parker::default();
         let bell = parker.clone();
         Self::unparked_by(move || bell.unpark(), Some(parker))
+    }
+
+    /// One that sleeps where it likes: the model says.
+    pub(crate) fn with_bells(bells: Bells) -> Self {
+        Self::unparked_by(move || bells.ring(), None)
     }
 
     fn unparked_by(unpark: impl Fn() + Send + Sync + 'static, parker: Option<Parker>) -> Self {

@@ -8,7 +8,7 @@ use crate::source::{Function, Source};
 use crate::verdict::Verdict;
 
 /// The rules that must have a test: a letter, and the numbers under it.
-const RULES: [(&str, &[u8]); 11] = [
+const RULES: [(&str, &[u8]); 12] = [
     ("S", &[1, 2, 3]),
     ("P", &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
     ("W", &[1, 2, 3, 4, 5, 6]),
@@ -20,9 +20,10 @@ const RULES: [(&str, &[u8]); 11] = [
     ("M", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13]),
     ("G", &[1, 2]),
     ("O", &[1, 2]),
+    ("N", &[1, 2, 3, 4, 5, 6, 7]),
 ];
 
-/// Every rule is named by a test of `tests/it` or by a model of `tests/loom`.
+/// Every rule is named by a test of `tests/it` or `tests/io`, or by a model of `tests/loom`.
 pub(crate) fn rules_are_tested(sources: &[Source]) -> Verdict {
     let mut verdict = Verdict::default();
     let tests: Vec<String> = sources.iter().filter(checks_semantics).flat_map(claims).collect();
@@ -38,7 +39,8 @@ pub(crate) fn rules_are_tested(sources: &[Source]) -> Verdict {
 
 fn checks_semantics(source: &&Source) -> bool {
     let path = source.path.as_str();
-    path.starts_with("tests/it/") || path.starts_with("tests/loom/") || path == "tests/loom.rs"
+    let folders = ["tests/it/", "tests/io/", "tests/loom/"];
+    folders.iter().any(|folder| path.starts_with(folder)) || path == "tests/loom.rs"
 }
 
 /// What each test of the file says of itself: its name and the first line of its documentation or body.

@@ -135,6 +135,8 @@ impl Local {
         self.scheduler.disarm_all();
         self.closed.set(true);
         self.to_ask.take();
+        #[cfg(all(feature = "io", unix))]
+        self.io.close();
         self.shared.pool.close();
         // The hook is not called any more, and its destructor is one of the loop's.
         let hook = self.on_panic.take();

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Local;
+use crate::runtime::parker::rest_at_last;
 use crate::runtime::patience::look;
 use crate::runtime::shared::Shared;
 use crate::tick::Tick;
@@ -43,7 +44,17 @@ impl Local {
 
     /// Declares the loop asleep for its host. `false`: there is something to do.
     pub(crate) fn rest(&self) -> bool {
-        self.scheduler.rest()
+        let rests = self.scheduler.rest();
+        #[cfg(all(feature = "io", unix))]
+        self.io.is_resting.set(rests);
+        rests
+    }
+
+    /// The same whatever was notified before, unless there is something to take in.
+    pub(crate) fn rest_at_last(&self) {
+        rest_at_last(&self.scheduler.side);
+        #[cfg(all(feature = "io", unix))]
+        self.io.is_resting.set(true);
     }
 
     /// Sleeps until something comes in or a deadline passes. The loop is idle.
@@ -58,16 +69,16 @@ impl Local {
         if self.shared.pool.is_awaited() {
             return self.sleep(None); // time is virtual, and does not pass a job by
         }
-        let Ok(deadline) = self.next_deadline() else { return };
+        let Ok(deadline) = self.next_deadline() else { return self.look_if_due() };
         if deadline.is_some_and(|tick| self.has_come(tick)) {
-            return;
+            return self.look_if_due();
         }
         let deadline = deadline.and_then(|tick| self.shared.clock.instant(tick));
         if self.patience.is_none() {
             return self.sleep(deadline);
         }
         let begun = Instant::now();
-        let news = || self.shared.mailbox.has_news().then_some(());
+        let news = || (self.shared.mailbox.has_news() || self.look_for_io()).then_some(());
         let found = look(begun, self.patience.now(), deadline, news).is_some();
         if !found && deadline.is_none_or(|at| at > Instant::now()) {
             self.sleep(deadline);
@@ -76,7 +87,9 @@ impl Local {
     }
 
     fn sleep(&self, deadline: Option<Instant>) {
-        self.parker.sleep(&self.scheduler.side, deadline);
+        if !self.sleep_in_driver(deadline) {
+            self.parker.sleep(&self.scheduler.side, deadline);
+        }
     }
 
     /// Whether there is no sleeping until `tick`: it has come, or time is virtual and jumps there.
@@ -85,9 +98,9 @@ impl Local {
         if !clock.is_virtual() {
             return tick <= clock.now();
         }
-        // What came in meanwhile is older than the jump: the next turn is for that. What was sent
-        // before this look, as far as any thread can tell, is seen by it.
-        if !mailbox.has_news() {
+        // What came in meanwhile, or is ready, is older than the jump: the next turn is for that. What was
+        // sent before this look, as far as any thread can tell, is seen by it.
+        if !self.look_for_io() && !mailbox.has_news() {
             clock.jump(tick);
         }
         true

@@ -1,0 +1,118 @@
+//! What the host of an executor drives, and waits for.
+
+use std::time::Instant;
+
+use super::{Executor, Turn};
+
+impl Executor {
+    /// Makes one turn: takes in what came, fires due timers, polls one batch. Never blocks, except in
+    /// what it polls. Virtual time does not jump.
+    ///
+    /// After a request to shut down each turn goes on with that; the one that finds nothing left ends the
+    /// loop, as the end of [`run`](Self::run) does, and says so by [`Turn::ended`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut executor = sideloop::Executor::new();
+    /// let task = executor.spawn_local(async { 1 });
+    /// let turn = executor.turn();
+    /// assert!(turn.polls == 1 && turn.idle && task.is_finished());
+    /// ```
+    pub fn turn(&mut self) -> Turn {
+        let local = &*self.local;
+        let _entered = local.scheduler.side.enter();
+        local.forget_reading();
+        local.look_for_host();
+        local.keep_pace();
+        let done = local.turn();
+        local.leave_turn();
+        let ended = local.is_over();
+        if ended && !local.has_ended() {
+            local.close();
+            local.tell_end();
+        }
+        let (known, next) =
+            local.next_deadline().map_or_else(|at| (false, Some(at)), |at| (true, at));
+        let idle = known && local.is_idle() && !done.more_timers && local.rest();
+        let next_deadline = next.and_then(|tick| local.shared.clock.instant(tick));
+        Turn { polls: done.polls, fired: done.fired, idle, next_deadline, ended }
+    }
+
+    /// Looks for I/O that is ready, where nothing else is. `false`: there is still nothing to do. The look takes the
+    /// ring of what has come in since the last turn, too: the host would not be told of it any more.
+    pub(super) fn look(&self) -> bool {
+        let _entered = self.local.scheduler.side.enter();
+        self.local.look_for_io()
+            || cfg!(all(feature = "io", unix)) && self.local.shared.mailbox.has_news()
+    }
+
+    /// The next moment at which the loop has to be driven though nothing comes in: that of a timer, or of a
+    /// shutdown; `None` is never. As [`Turn::next_deadline`], without a turn: exact, or too early where many timers
+    /// were cancelled since the last turn.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use sideloop::{Builder, time};
+    /// use std::time::Duration;
+    ///
+    /// let mut executor = Builder::new().virtual_time(0).build();
+    /// assert_eq!(executor.next_deadline(), None);
+    /// executor.spawn_local(time::sleep(Duration::from_secs(60))).detach();
+    /// let turn = executor.turn();
+    /// assert!(turn.next_deadline.is_some() && turn.next_deadline == executor.next_deadline());
+    /// ```
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let next = self.local.next_deadline().unwrap_or_else(Some);
+        next.and_then(|tick| self.local.shared.clock.instant(tick))
+    }
+
+    /// A descriptor that is readable when the loop has something to do, made at the first call: for a host loop that waits
+    /// for descriptors.
+    ///
+    /// The host waits until it is readable, or [`next_deadline`](Self::next_deadline) comes, and then calls
+    /// [`turn`](Self::turn) until that is idle. Nobody else may read from it, or change it. It stays the same as long as
+    /// the executor lives.
+    ///
+    /// # Errors
+    ///
+    /// What the system says where it has none to give; [`Unsupported`](std::io::ErrorKind::Unsupported) where the loop
+    /// sleeps in a driver of the user's, or the system has no driver of ours.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use rustix::event::{PollFd, PollFlags, poll};
+    ///
+    /// let mut executor = sideloop::Executor::new();
+    /// let handle = executor.handle().clone();
+    /// executor.try_fd()?; // from here on it tells of what comes in
+    /// while !executor.turn().idle {}
+    /// let task = std::thread::spawn(move || handle.call(|| 1)).join().unwrap();
+    /// poll(&mut [PollFd::new(&executor.try_fd()?, PollFlags::IN)], None)?;
+    /// while !executor.turn().idle {}
+    /// assert!(task.is_finished());
+    /// # Ok(()) }
+    /// # #[cfg(not(target_os = "linux"))] fn main() {}
+    /// ```
+    #[cfg(all(feature = "io", unix))]
+    pub fn try_fd(&self) -> std::io::Result<std::os::fd::BorrowedFd<'_>> {
+        self.local.descriptor()
+    }
+}
+
+/// As [`Executor::try_fd`].
+///
+/// # Panics
+///
+/// Where that fails.
+#[cfg(all(feature = "io", unix))]
+impl std::os::fd::AsFd for Executor {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.try_fd()
+            .unwrap_or_else(|error| panic!("there is no descriptor for this executor: {error}"))
+    }
+}
