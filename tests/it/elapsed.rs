@@ -59,6 +59,7 @@ fn a_deadline_that_passes_in_a_poll_is_elapsed_in_the_next() {
 
 /// M4: also outside of the run, where virtual time has brought it about.
 #[test]
+#[allow(clippy::async_yields_async)] // it is looked at from outside
 fn a_sleep_is_elapsed_for_who_looks_from_outside_of_the_run() {
     let mut executor = Builder::new().virtual_time(0).build();
     let mut sleep = executor.block_on(async {

@@ -342,6 +342,8 @@ trait RunFor {
 
 impl RunFor for Executor {
     fn run_for(&mut self, turns: usize) {
-        (0..turns).for_each(|_| drop(self.turn()));
+        for _ in 0..turns {
+            let _ = self.turn();
+        }
     }
 }

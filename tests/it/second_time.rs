@@ -16,6 +16,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// M13: a sleep by a handle ends on any executor, on any thread, and on its own loop.
 #[test]
+#[allow(clippy::async_yields_async)] // a sleep goes from loop to loop
 fn a_sleep_by_a_handle_is_polled_anywhere() {
     limited(|| {
         let (side, other) = (loop_started(), loop_started());
@@ -29,11 +30,11 @@ fn a_sleep_by_a_handle_is_polled_anywhere() {
         assert!(side.handle().now() >= at && begun.elapsed() >= 6 * MS);
         let mut roams = side.handle().sleep(20 * MS);
         assert!((&mut roams).now_or_never().is_none(), "on no loop");
-        let mut roams = join_ok(side.handle().spawn(async move {
+        let roams = join_ok(side.handle().spawn(async move {
             assert!(futures::poll!(&mut roams).is_pending(), "at home");
             roams
         }));
-        join_ok(other.handle().spawn(async move { (&mut roams).await }));
+        join_ok(other.handle().spawn(roams));
     });
 }
 
@@ -112,6 +113,7 @@ fn a_sleep_dropped_elsewhere_frees_its_timer() {
 
 /// Handles are equal, and hash alike, if they are of one loop.
 #[test]
+#[allow(clippy::mutable_key_type)] // what changes in it is no part of its hash
 fn handles_are_equal_if_their_loop_is_the_same() {
     let (one, two) = (Executor::new(), Executor::new());
     assert_eq!(one.handle(), &one.handle().clone());

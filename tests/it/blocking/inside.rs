@@ -10,6 +10,9 @@ use sideloop::{
 
 use crate::support::{Latch, join_ok, limited, loop_started};
 
+/// How a job waits for itself.
+type Wait = fn(JoinHandle<()>) -> Result<(), JoinError>;
+
 /// What a job makes of its own handle.
 fn given_itself(
     f: impl FnOnce(JoinHandle<()>) -> Result<(), JoinError> + Send + 'static,
@@ -28,7 +31,7 @@ fn given_itself(
 #[test]
 fn a_job_that_joins_itself_is_told() {
     limited(|| {
-        let ways: [fn(JoinHandle<()>) -> Result<(), JoinError>; 4] = [
+        let ways: [Wait; 4] = [
             |own| own.join(),
             |own| {
                 let own = own.join_timeout(Duration::ZERO).expect_err("a look");
@@ -77,13 +80,13 @@ fn a_job_knows_its_loop_and_its_task() {
         });
         let id = job.id();
         assert_eq!(join_ok(job), (Some(id), Some(false), 5, (true, true)));
-        let after = side.handle().spawn_blocking(|| current_task());
+        let after = side.handle().spawn_blocking(current_task);
         let id = after.id();
         assert_eq!(join_ok(after), Some(id));
         assert!(try_current().is_none() && current_task().is_none());
         let panicked = side.handle().spawn_blocking(|| panic!("in a job"));
         assert!(panicked.join().is_err());
-        assert_eq!(join_ok(side.handle().spawn_blocking(current_task)).is_some(), true);
+        assert!(join_ok(side.handle().spawn_blocking(current_task)).is_some());
     });
 }
 
@@ -150,7 +153,7 @@ fn a_watchdog_cannot_wait_for_the_end_of_its_loop() {
 fn a_loop_that_is_held_up_is_not_waited_for() {
     limited(|| {
         let side = loop_started();
-        let ways: [fn(JoinHandle<()>) -> Result<(), JoinError>; 3] = [
+        let ways: [Wait; 3] = [
             |task| block_on(task),
             |task| Executor::new().block_on(task),
             |task| {
