@@ -28,8 +28,8 @@ use crate::error::discard;
 use crate::runtime::waiters::{Ticket, Waiters, call};
 use crate::sync::{Mutex, MutexGuard};
 
-/// Room for so many keys is kept.
-const FEW: usize = 64;
+/// Room for so many members, and their keys, is kept.
+pub(super) const FEW: usize = 64;
 
 /// The board. Its lock is the inner one: no other is taken under it.
 #[derive(Debug, Default)]

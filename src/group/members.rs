@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use super::board::{Board, Teller};
+use super::board::{Board, FEW, Teller};
 use crate::error::discard;
 use crate::runtime::waiters::{Ticket, call};
 use crate::sync::{Mutex, MutexGuard};
@@ -69,7 +69,8 @@ impl<M> Members<M> {
         let others = is_empty.then(|| told.waiters.take_all());
         // What a burst has left is freed outside of the locks.
         let keys = told.thin();
-        let places = if is_empty { std::mem::take(&mut *members) } else { Slab::new() };
+        let much = is_empty && members.capacity() > FEW;
+        let places = if much { std::mem::take(&mut *members) } else { Slab::new() };
         drop(told);
         drop(members);
         drop((keys, places));

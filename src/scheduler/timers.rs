@@ -17,8 +17,8 @@ use core::task::Waker;
 /// that is filed anew or put in order. A short list is put in order whole, if any unit is left.
 const TIMER_BUDGET: usize = 256;
 
-/// How often the end of a loop looks for timers that were armed by the drop of others.
-const ROUNDS: usize = 64;
+/// How often the end of a loop forgets all timers: those that there are, and those that their drop has armed.
+const ROUNDS: usize = 2;
 
 impl Scheduler {
     /// 2. Deadlines that passed. One timer at a time: its waker is user code.
@@ -70,7 +70,7 @@ impl Scheduler {
     }
 
     /// Forgets all timers, one by one: dropping a waker is user code, and may arm another timer. Those that
-    /// come so are forgotten after the ones that were there, and leaked if that never ends (H9).
+    /// come so are forgotten after the ones that were there, and what they arm in turn is leaked (H9).
     pub(crate) fn disarm_all(&self) {
         for _ in 0..ROUNDS {
             let Some(mut all) = self.take_timers() else { return };
