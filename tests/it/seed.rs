@@ -158,30 +158,34 @@ fn a_task_is_cancelled_by_its_id() {
 fn a_cancel_is_not_stuck_behind_the_queue() {
     limited_to(2 * BODY, || {
         let looped = loop_started();
-        let (probe, log) = Probe::pending();
-        let task = looped.handle().spawn(probe);
-        log.wait_polls(1);
-        let hold = hold(looped.handle());
         let ran = Arc::new(AtomicUsize::new(0));
         let at_drop = Arc::new(AtomicUsize::new(usize::MAX));
-        for _ in 0..100_000 {
-            let ran = Arc::clone(&ran);
-            looped.handle().call(move || ran.fetch_add(1, Ordering::SeqCst)).detach();
-        }
         let (counted, kept) = (Arc::clone(&ran), Arc::clone(&at_drop));
         let victim = Drops::new().token_then(move || {
             kept.store(counted.load(Ordering::SeqCst), Ordering::SeqCst);
         });
-        let last = looped.handle().spawn(async move {
+        let (tell, told) = mpsc::channel();
+        let task = looped.handle().spawn(async move {
             let _victim = victim;
+            tell.send(()).expect("the test waits");
             std::future::pending::<()>().await;
         });
+        told.recv_timeout(WAIT).expect("it waits");
+        let hold = hold(looped.handle());
+        for _ in 0..100_000 {
+            let ran = Arc::clone(&ran);
+            looped.handle().call(move || ran.fetch_add(1, Ordering::SeqCst)).detach();
+        }
+        let (probe, log) = Probe::pending();
+        let last = looped.handle().spawn(probe);
         task.cancel();
         last.cancel();
         hold.release();
         join_err(task);
-        join_err(last);
         assert!(at_drop.load(Ordering::SeqCst) <= 64, "{at_drop:?} callbacks went before");
+        // What is in the queue itself is ended when it is taken in.
+        join_err(last);
+        assert_eq!(log.polls(), 0);
     });
 }
 
