@@ -202,9 +202,9 @@ impl Handle {
     ///
     /// From any thread; it does not wait. The handle gives what the request found:
     /// [`CancelRequest::NotFound`] when the loop does not know the task (any more). A stale id, or one
-    /// of another loop, touches nothing. Asked on the loop's own thread, where the answer is there at
-    /// once, it may not know yet what another thread has spawned since the turn began. After the loop's
-    /// end the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
+    /// of another loop, touches nothing. Asked on the loop's own thread the answer is there at once, unless
+    /// the task may be one that has been submitted and not been taken in: then it comes when that is known,
+    /// and can be awaited, but not waited for by blocking. After the loop's end the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
     ///
     /// # Examples
     ///
