@@ -16,7 +16,8 @@ use std::time::Instant;
 use futures_task::{ArcWake, waker};
 
 use super::bells::Bell;
-use super::shared::{Shared, tell};
+use super::control::tell;
+use super::shared::Shared;
 use crate::error::{StartError, contain};
 
 /// In which way an object is to be ready.

@@ -2,7 +2,7 @@
 //!
 //! A [`LoopSide`] is made on the loop's thread and cannot leave it, so whoever has one is there
 //! (I4). What it hands out says by its type what may be done next: an [`Enrolled`] task is known
-//! to the registry and owns the loop's reference; a [`Popped`] one is to be run; an [`Ending`] one
+//! to the registry and owns the loop's reference; a [`Popped`] one is to be run; an [`Ending`](super::run::Ending) one
 //! has its outcome in place and waits for the registry to let it go.
 
 use alloc::vec::Vec;

@@ -8,9 +8,9 @@ use super::Local;
 use super::io::Ticket;
 use crate::error::discard;
 use crate::runtime::context;
+use crate::runtime::control::tell;
 use crate::runtime::driver::{Direction, Wanted};
 use crate::runtime::objects::{At, Post, Source};
-use crate::runtime::shared::tell;
 
 /// What the system says of an object that is not in the list.
 const NOT_LISTED: i32 = rustix::io::Errno::NOENT.raw_os_error();

@@ -16,7 +16,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::At;
-use crate::runtime::shared::{Shared, tell};
+use crate::runtime::control::tell;
+use crate::runtime::shared::Shared;
 use crate::sync::fixed::Serial;
 use crate::sync::{AtomicUsize, Ordering};
 
