@@ -145,10 +145,11 @@ impl Queues {
         self.running = None;
     }
 
-    /// A panic has unwound out of the task's code: what is left of its end is for the next turn (I10).
+    /// A panic has unwound out of the code of the task that runs: what is left of its end is for the next
+    /// turn (I10).
     #[cold]
-    pub(super) fn unwound(&mut self, task: NonNull<Header>) {
-        self.running = None;
+    pub(super) fn unwound(&mut self) {
+        let Some(task) = self.running.take() else { return };
         // SAFETY: a task that is being run is alive (I3).
         let notes = &unsafe { task.as_ref() }.notes;
         notes.stand(notes.standing() | BROKEN);
