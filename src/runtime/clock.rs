@@ -38,7 +38,7 @@ fn tick(at: Instant) -> Tick {
 pub(crate) enum Moment {
     /// A tick of real clocks.
     Tick(Tick),
-    /// Any other instant: one of a virtual clock, or one that is too far away for a tick.
+    /// An instant that is too far away for such a tick.
     Instant(Instant),
     /// No instant at all.
     Never,
@@ -58,8 +58,7 @@ impl Moment {
         match (self, clock) {
             (Self::Tick(tick), Clock::Real) => tick,
             (Self::Tick(tick), Clock::Virtual(less, _)) => tick.saturating_sub(*less),
-            (Self::Instant(at), _) => clock.tick(at),
-            (Self::Never, _) => NEVER,
+            (far, _) => clock.far_tick(far),
         }
     }
 
@@ -154,9 +153,11 @@ impl Clock {
         }
     }
 
-    /// An instant as a tick of this clock, exact as far as those reach.
+    /// A moment as a tick of this clock, exact as far as those reach.
     #[cold]
-    fn tick(&self, at: Instant) -> Tick {
+    #[inline(never)]
+    fn far_tick(&self, moment: Moment) -> Tick {
+        let Some(at) = moment.instant() else { return NEVER };
         let (origin, zero) = (origin(), i128::from(FIRST) - i128::from(self.less()));
         let nanos = |later: Instant, earlier: Instant| {
             i128::try_from(later.saturating_duration_since(earlier).as_nanos()).unwrap_or(i128::MAX)
@@ -165,26 +166,21 @@ impl Clock {
         Tick::try_from(tick).unwrap_or(NEVER)
     }
 
-    /// A tick of this clock, for a timer that may be polled on any loop.
-    #[inline]
-    pub(crate) fn moment(&self, tick: Tick) -> Moment {
-        match self {
-            _ if tick == NEVER => Moment::Never,
-            Self::Real => Moment::Tick(tick),
-            Self::Virtual(..) => self.instant(tick).map_or(Moment::Never, Moment::Instant),
-        }
-    }
-
     /// The moment `duration` after `now`, a tick of this clock: also where no tick reaches.
     #[inline]
     pub(crate) fn moment_after(&self, now: Tick, duration: Duration) -> Moment {
-        match later(now, duration) {
-            NEVER => self
-                .instant(now)
-                .and_then(|now| now.checked_add(duration))
-                .map_or(Moment::Never, Moment::Instant),
-            tick => self.moment(tick),
+        let less = self.less();
+        match later(now, duration).checked_add(less) {
+            Some(tick) if tick < NEVER => Moment::Tick(tick),
+            _ => self.far_moment(now, duration),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn far_moment(&self, now: Tick, duration: Duration) -> Moment {
+        let at = self.instant(now).and_then(|now| now.checked_add(duration));
+        at.map_or(Moment::Never, Moment::Instant)
     }
 
     /// A tick of this loop as an instant; `None` for [`NEVER`] and for what an `Instant` cannot hold.
@@ -229,12 +225,10 @@ mod tests {
         let now = tick(Instant::now());
         let here = Moment::Tick(now).on(&clock);
         assert!(here < FIRST, "the clock began just now");
-        assert_eq!(
-            (clock.moment(here).on(&Clock::Real), clock.moment(here).on(&clock)),
-            (now, here)
-        );
+        let moment = |tick| clock.moment_after(tick, Duration::ZERO);
+        assert_eq!((moment(here).on(&Clock::Real), moment(here).on(&clock)), (now, here));
         assert_eq!((Moment::Never.on(&clock), Moment::Never.instant()), (NEVER, None));
-        let end = clock.moment(NEVER - 1);
+        let end = moment(NEVER - 1);
         assert_eq!((end.on(&clock), end.on(&Clock::Real)), (NEVER - 1, NEVER));
     }
 
