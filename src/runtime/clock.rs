@@ -52,13 +52,30 @@ impl Moment {
         }
     }
 
+    /// The moment `duration` after a tick of the clock whose ticks are so many less than those of real ones,
+    /// also where no tick reaches.
+    #[inline(always)]
+    pub(crate) fn after((now, less): (Tick, Tick), duration: Duration) -> Self {
+        match later(now, duration).checked_add(less) {
+            Some(tick) if tick < NEVER => Self::Tick(tick),
+            _ => Self::far_after((now, less), duration),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn far_after(now: (Tick, Tick), duration: Duration) -> Self {
+        let at = instant_of(now).and_then(|now| now.checked_add(duration));
+        at.map_or(Self::Never, Self::Instant)
+    }
+
     /// Its tick on `clock`.
     #[inline]
-    pub(crate) fn on(self, clock: &Clock) -> Tick {
+    pub(crate) fn on(&self, clock: &Clock) -> Tick {
         match (self, clock) {
-            (Self::Tick(tick), Clock::Real) => tick,
+            (Self::Tick(tick), Clock::Real) => *tick,
             (Self::Tick(tick), Clock::Virtual(less, _)) => tick.saturating_sub(*less),
-            (far, _) => clock.far_tick(far),
+            (far, _) => clock.far_tick(*far),
         }
     }
 
@@ -79,6 +96,20 @@ fn instant(tick: Tick) -> Option<Instant> {
         Some(after) => origin().checked_add(Duration::from_nanos(after)),
         None => origin().checked_sub(Duration::from_nanos(FIRST - tick)),
     }
+}
+
+/// The same of a tick, not [`NEVER`], of the clock whose ticks are so many less than those of real ones.
+fn instant_of((tick, less): (Tick, Tick)) -> Option<Instant> {
+    match less {
+        0 => instant(tick),
+        less => instant(less)?.checked_add(Duration::from_nanos(tick)),
+    }
+}
+
+/// What the system's clock says.
+#[inline(never)]
+pub(crate) fn system() -> Tick {
+    tick(Instant::now())
 }
 
 /// The tick that is `duration` after `tick`; [`NEVER`] if that never comes.
@@ -167,29 +198,13 @@ impl Clock {
     }
 
     /// The moment `duration` after `now`, a tick of this clock: also where no tick reaches.
-    #[inline]
     pub(crate) fn moment_after(&self, now: Tick, duration: Duration) -> Moment {
-        let less = self.less();
-        match later(now, duration).checked_add(less) {
-            Some(tick) if tick < NEVER => Moment::Tick(tick),
-            _ => self.far_moment(now, duration),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn far_moment(&self, now: Tick, duration: Duration) -> Moment {
-        let at = self.instant(now).and_then(|now| now.checked_add(duration));
-        at.map_or(Moment::Never, Moment::Instant)
+        Moment::after((now, self.less()), duration)
     }
 
     /// A tick of this loop as an instant; `None` for [`NEVER`] and for what an `Instant` cannot hold.
     pub(crate) fn instant(&self, tick: Tick) -> Option<Instant> {
-        match self {
-            Self::Real => instant(tick),
-            Self::Virtual(..) if tick == NEVER => None,
-            Self::Virtual(less, _) => instant(*less)?.checked_add(Duration::from_nanos(tick)),
-        }
+        if tick == NEVER { None } else { instant_of((tick, self.less())) }
     }
 }
 

@@ -65,9 +65,8 @@ impl<T> Wheel<T> {
     }
 
     /// Takes an entry out of the tree, and makes one of its two branches.
-    pub(super) fn remove_stray(&mut self, id: u32) {
-        let Entry { prev: mut left, next: mut right, .. } = self.entries[id as usize];
-        let due = self.entries[id as usize].due();
+    pub(super) fn remove_stray(&mut self, id: u32, due: (u64, u64), links: (u32, u32)) {
+        let (mut left, mut right) = links;
         let (mut branch, mut next) = (Branch::Root, self.strays);
         while next != id {
             debug_assert_ne!(next, NONE, "no stray at {due:?}");
