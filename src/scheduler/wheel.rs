@@ -246,7 +246,7 @@ impl<T> Wheel<T> {
         Some(entry.payload)
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn cancel_filed(&mut self, key: TimerKey) -> Option<T> {
         let entry = self.remove(key)?;
         self.unlink(key.slot, entry.due(), (entry.prev, entry.next), entry.place);

@@ -135,6 +135,7 @@ impl<T> Wheel<T> {
     }
 
     /// Makes the place of an entry forget it. All that is to be known of that is said: it may be gone.
+    #[inline(always)]
     pub(super) fn unlink(&mut self, id: u32, due: (u64, u64), links: (u32, u32), place: Place) {
         if place.level == STRAY {
             return self.remove_stray(id, due, links);
