@@ -100,9 +100,9 @@ fn instant(tick: Tick) -> Option<Instant> {
 
 /// The same of a tick, not [`NEVER`], of the clock whose ticks are so many less than those of real ones.
 fn instant_of((tick, less): (Tick, Tick)) -> Option<Instant> {
-    match less {
-        0 => instant(tick),
-        less => instant(less)?.checked_add(Duration::from_nanos(tick)),
+    match tick.checked_add(less) {
+        Some(tick) if tick < NEVER => instant(tick),
+        _ => instant(less)?.checked_add(Duration::from_nanos(tick)),
     }
 }
 

@@ -28,7 +28,7 @@ impl Scheduler {
             return;
         }
         let (now, mut budget) = (host.now(), TIMER_BUDGET);
-        loop {
+        while !self.timers.borrow().is_empty() {
             let (step, is_untidy) = {
                 let mut timers = self.timers.borrow_mut();
                 (timers.step(now, &mut budget), timers.is_untidy())
@@ -133,7 +133,7 @@ impl Scheduler {
     /// Whether an alarm wakes `waker`.
     #[cfg(all(feature = "io", unix))]
     pub(crate) fn is_of(&self, alarm: &Alarm, waker: &Waker) -> bool {
-        alarm.is(waker, self.lent(waker))
+        alarm.is(waker, || self.lent(waker))
     }
 
     /// Whether an alarm can still wake somebody, as far as it is known.
@@ -174,8 +174,7 @@ impl Scheduler {
 
     /// Has the timer wake `waker` instead. `None`: it has fired, or was cancelled.
     pub(crate) fn swap_waker(&self, key: TimerKey, waker: &Waker) -> Option<()> {
-        let lent = self.lent(waker);
-        if self.timers.borrow_mut().payload_mut(key)?.is(waker, lent) {
+        if self.timers.borrow_mut().payload_mut(key)?.is(waker, || self.lent(waker)) {
             return Some(());
         }
         let mut other = self.alarm(waker);

@@ -359,11 +359,18 @@ impl<T> Wheel<T> {
     fn fire(&mut self, id: u32, now: u64, budget: &mut usize) -> Step<T> {
         debug_assert!(self.entries[id as usize].deadline <= now, "it would fire early, at {now}");
         *budget -= 1;
-        Step::Fired(self.take(id))
+        let payload = self.take(id);
+        if self.is_empty() {
+            // The caller need not come back to learn that.
+            (self.soonest, self.rival) = (u64::MAX, 0);
+            self.catch_up(now);
+        }
+        Step::Fired(payload)
     }
 
     /// Puts an unsorted list in order if it is short, else moves its entries to finer levels as far as
     /// the budget goes.
+    #[inline(never)]
     fn refile(&mut self, front: Front, budget: &mut usize) {
         let Front { bound, place, .. } = front;
         let slot = usize::from(place.slot);

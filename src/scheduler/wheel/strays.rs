@@ -27,10 +27,16 @@ impl<T> Entry<T> {
 
 impl<T> Wheel<T> {
     /// The first stray in order of firing.
+    #[inline]
     pub(super) fn first_stray(&self) -> Option<u32> {
-        let (mut first, mut next) = (None, self.strays);
+        if self.strays == NONE { None } else { Some(self.first_below(self.strays)) }
+    }
+
+    #[inline(never)]
+    fn first_below(&self, root: u32) -> u32 {
+        let (mut first, mut next) = (root, root);
         while next != NONE {
-            first = Some(next);
+            first = next;
             next = self.entries[next as usize].prev;
         }
         first
