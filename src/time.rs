@@ -95,5 +95,6 @@ use crate::runtime::context;
 /// ```
 #[must_use]
 pub fn now() -> Instant {
-    context::current().map_or_else(Instant::now, |local| local.shared.clock.now_instant())
+    let now = context::with_current(|local| Some(local.shared.clock.now_instant()));
+    now.unwrap_or_else(Instant::now)
 }

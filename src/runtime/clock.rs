@@ -38,7 +38,7 @@ fn tick(at: Instant) -> Tick {
 pub(crate) enum Moment {
     /// A tick of real clocks.
     Tick(Tick),
-    /// Any other instant: one of a virtual clock, or one that is too far away for a tick.
+    /// An instant that is too far away for such a tick.
     Instant(Instant),
     /// No instant at all.
     Never,
@@ -52,14 +52,30 @@ impl Moment {
         }
     }
 
+    /// The moment `duration` after a tick of the clock whose ticks are so many less than those of real ones,
+    /// also where no tick reaches.
+    #[inline(always)]
+    pub(crate) fn after((now, less): (Tick, Tick), duration: Duration) -> Self {
+        match later(now, duration).checked_add(less) {
+            Some(tick) if tick < NEVER => Self::Tick(tick),
+            _ => Self::far_after((now, less), duration),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn far_after(now: (Tick, Tick), duration: Duration) -> Self {
+        let at = instant_of(now).and_then(|now| now.checked_add(duration));
+        at.map_or(Self::Never, Self::Instant)
+    }
+
     /// Its tick on `clock`.
     #[inline]
-    pub(crate) fn on(self, clock: &Clock) -> Tick {
+    pub(crate) fn on(&self, clock: &Clock) -> Tick {
         match (self, clock) {
-            (Self::Tick(tick), Clock::Real) => tick,
+            (Self::Tick(tick), Clock::Real) => *tick,
             (Self::Tick(tick), Clock::Virtual(less, _)) => tick.saturating_sub(*less),
-            (Self::Instant(at), _) => clock.tick(at),
-            (Self::Never, _) => NEVER,
+            (far, _) => clock.far_tick(*far),
         }
     }
 
@@ -80,6 +96,20 @@ fn instant(tick: Tick) -> Option<Instant> {
         Some(after) => origin().checked_add(Duration::from_nanos(after)),
         None => origin().checked_sub(Duration::from_nanos(FIRST - tick)),
     }
+}
+
+/// The same of a tick, not [`NEVER`], of the clock whose ticks are so many less than those of real ones.
+fn instant_of((tick, less): (Tick, Tick)) -> Option<Instant> {
+    match tick.checked_add(less) {
+        Some(tick) if tick < NEVER => instant(tick),
+        _ => instant(less)?.checked_add(Duration::from_nanos(tick)),
+    }
+}
+
+/// What the system's clock says.
+#[inline(never)]
+pub(crate) fn system() -> Tick {
+    tick(Instant::now())
 }
 
 /// The tick that is `duration` after `tick`; [`NEVER`] if that never comes.
@@ -154,9 +184,11 @@ impl Clock {
         }
     }
 
-    /// An instant as a tick of this clock, exact as far as those reach.
+    /// A moment as a tick of this clock, exact as far as those reach.
     #[cold]
-    fn tick(&self, at: Instant) -> Tick {
+    #[inline(never)]
+    fn far_tick(&self, moment: Moment) -> Tick {
+        let Some(at) = moment.instant() else { return NEVER };
         let (origin, zero) = (origin(), i128::from(FIRST) - i128::from(self.less()));
         let nanos = |later: Instant, earlier: Instant| {
             i128::try_from(later.saturating_duration_since(earlier).as_nanos()).unwrap_or(i128::MAX)
@@ -165,35 +197,14 @@ impl Clock {
         Tick::try_from(tick).unwrap_or(NEVER)
     }
 
-    /// A tick of this clock, for a timer that may be polled on any loop.
-    #[inline]
-    pub(crate) fn moment(&self, tick: Tick) -> Moment {
-        match self {
-            _ if tick == NEVER => Moment::Never,
-            Self::Real => Moment::Tick(tick),
-            Self::Virtual(..) => self.instant(tick).map_or(Moment::Never, Moment::Instant),
-        }
-    }
-
     /// The moment `duration` after `now`, a tick of this clock: also where no tick reaches.
-    #[inline]
     pub(crate) fn moment_after(&self, now: Tick, duration: Duration) -> Moment {
-        match later(now, duration) {
-            NEVER => self
-                .instant(now)
-                .and_then(|now| now.checked_add(duration))
-                .map_or(Moment::Never, Moment::Instant),
-            tick => self.moment(tick),
-        }
+        Moment::after((now, self.less()), duration)
     }
 
     /// A tick of this loop as an instant; `None` for [`NEVER`] and for what an `Instant` cannot hold.
     pub(crate) fn instant(&self, tick: Tick) -> Option<Instant> {
-        match self {
-            Self::Real => instant(tick),
-            Self::Virtual(..) if tick == NEVER => None,
-            Self::Virtual(less, _) => instant(*less)?.checked_add(Duration::from_nanos(tick)),
-        }
+        if tick == NEVER { None } else { instant_of((tick, self.less())) }
     }
 }
 
@@ -229,12 +240,10 @@ mod tests {
         let now = tick(Instant::now());
         let here = Moment::Tick(now).on(&clock);
         assert!(here < FIRST, "the clock began just now");
-        assert_eq!(
-            (clock.moment(here).on(&Clock::Real), clock.moment(here).on(&clock)),
-            (now, here)
-        );
+        let moment = |tick| clock.moment_after(tick, Duration::ZERO);
+        assert_eq!((moment(here).on(&Clock::Real), moment(here).on(&clock)), (now, here));
         assert_eq!((Moment::Never.on(&clock), Moment::Never.instant()), (NEVER, None));
-        let end = clock.moment(NEVER - 1);
+        let end = moment(NEVER - 1);
         assert_eq!((end.on(&clock), end.on(&Clock::Real)), (NEVER - 1, NEVER));
     }
 

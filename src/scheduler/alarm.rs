@@ -44,11 +44,11 @@ impl Lent {
 }
 
 impl Alarm {
-    /// Whether it wakes `waker`, whose owner is `lent` if that is being polled.
+    /// Whether it wakes `waker`, whose owner `lent` names if that is being polled.
     #[inline]
-    pub(super) fn is(&self, waker: &Waker, lent: Option<Lent>) -> bool {
+    pub(super) fn is(&self, waker: &Waker, lent: impl FnOnce() -> Option<Lent>) -> bool {
         match self {
-            Self::Lent(whom) => lent == Some(*whom),
+            Self::Lent(whom) => lent() == Some(*whom),
             Self::Waker(own) => own.will_wake(waker),
         }
     }

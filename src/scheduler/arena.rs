@@ -33,6 +33,10 @@ const NOWHERE: usize = usize::MAX;
 /// A directory of at most so many pages is kept.
 const FEW: usize = 16;
 
+/// So many pages, the first ones, are kept when they are empty and there is no other: else a small batch of
+/// values that comes and goes would have pages made and freed each time.
+const KEPT: usize = 2;
+
 type Page<T> = [Option<T>; BITS];
 
 /// Places for values, each found by its number.
@@ -217,13 +221,18 @@ impl<T> Arena<T> {
     /// Takes the value out of its place.
     #[inline]
     pub(crate) fn remove(&mut self, place: usize) -> Option<T> {
+        self.remove_if(place, |_| true)
+    }
+
+    /// Takes the value out of its place, if that is it.
+    #[inline(always)]
+    pub(crate) fn remove_if(&mut self, place: usize, is_it: impl FnOnce(&T) -> bool) -> Option<T> {
         let page = self.directory.pages.get_mut(place / BITS)?.as_mut()?;
-        let value = page[place % BITS].take()?;
+        let value = page[place % BITS].take_if(|value| is_it(value))?;
         self.len -= 1;
+        // Without one before, all that went since then came back, and the first place of all is the last.
         let before = mem::replace(&mut self.last, place);
-        if self.len == 0 && place >= BITS {
-            self.vacate();
-        } else if before != NOWHERE {
+        if before != NOWHERE {
             self.note_free(before);
         }
         Some(value)
@@ -232,12 +241,21 @@ impl<T> Arena<T> {
     #[inline]
     fn note_free(&mut self, place: usize) {
         let (at, bit) = (place / BITS, 1 << (place % BITS));
-        if at == self.hand_at {
+        if self.len == 0 && self.last >= KEPT * BITS {
+            self.vacate();
+        } else if at != self.hand_at {
+            self.note_free_beside(at, bit);
+        } else {
             self.hand |= bit;
             if self.hand == u64::MAX {
                 self.let_go_of_hand();
             }
-        } else if self.directory.set(at, bit) == u64::MAX {
+        }
+    }
+
+    #[inline(never)]
+    fn note_free_beside(&mut self, at: usize, bit: u64) {
+        if self.directory.set(at, bit) == u64::MAX {
             self.note_empty(at);
         }
     }
@@ -261,13 +279,16 @@ impl<T> Arena<T> {
             self.directory.take(at);
             self.directory.set(higher, u64::MAX);
             self.give_up(higher);
-        } else if at > 0 {
+        } else {
             self.give_up(at);
         }
     }
 
-    /// Puts a page aside whose places are all free.
+    /// Puts a page aside whose places are all free, unless it is kept.
     fn give_up(&mut self, at: usize) {
+        if at == 0 || at < KEPT && self.pages <= KEPT {
+            return;
+        }
         let page = self.directory.pages[at].take();
         self.pages -= usize::from(page.is_some());
         self.spare = page.map(Room::Page);

@@ -28,7 +28,7 @@ impl Scheduler {
             return;
         }
         let (now, mut budget) = (host.now(), TIMER_BUDGET);
-        loop {
+        while !self.timers.borrow().is_empty() {
             let (step, is_untidy) = {
                 let mut timers = self.timers.borrow_mut();
                 (timers.step(now, &mut budget), timers.is_untidy())
@@ -88,31 +88,33 @@ impl Scheduler {
     }
 
     /// Arms a timer that wakes `waker`.
-    #[inline(always)]
     pub(crate) fn arm(&self, deadline: Tick, waker: &Waker) -> TimerKey {
-        let alarm = self.alarm(waker);
+        let mut alarm = self.alarm(waker);
         self.side.tally().timers_armed.add(1);
-        let armed = self.timers.borrow_mut().arm(deadline, alarm);
-        armed.unwrap_or_else(|alarm| self.arm_with_room(deadline, alarm))
-    }
-
-    /// An allocator is user code: it may come back here, and take the room.
-    #[cold]
-    #[inline(never)]
-    fn arm_with_room(&self, deadline: Tick, mut alarm: Alarm) -> TimerKey {
         loop {
-            arena::widen(&self.timers, Wheel::arena);
             let armed = self.timers.borrow_mut().arm(deadline, alarm);
             match armed {
                 Ok(key) => return key,
                 Err(back) => alarm = back,
             }
+            // An allocator is user code: it may come back here, and take the room.
+            arena::widen(&self.timers, Wheel::arena);
         }
+    }
+
+    /// The same as far as it takes no user code: if the waker is that of the future which is being polled,
+    /// and there is room.
+    #[inline(always)]
+    pub(crate) fn arm_lent(&self, deadline: Tick, waker: &Waker) -> Option<TimerKey> {
+        let alarm = Alarm::Lent(self.lent(waker)?);
+        let key = self.timers.borrow_mut().arm(deadline, alarm).ok()?;
+        self.side.tally().timers_armed.add(1);
+        Some(key)
     }
 
     #[cold]
     #[inline(never)]
-    fn tidy_timers(&self) {
+    pub(crate) fn tidy_timers(&self) {
         arena::tidy(&self.timers, Wheel::arena);
     }
 
@@ -131,7 +133,7 @@ impl Scheduler {
     /// Whether an alarm wakes `waker`.
     #[cfg(all(feature = "io", unix))]
     pub(crate) fn is_of(&self, alarm: &Alarm, waker: &Waker) -> bool {
-        alarm.is(waker, self.lent(waker))
+        alarm.is(waker, || self.lent(waker))
     }
 
     /// Whether an alarm can still wake somebody, as far as it is known.
@@ -172,8 +174,7 @@ impl Scheduler {
 
     /// Has the timer wake `waker` instead. `None`: it has fired, or was cancelled.
     pub(crate) fn swap_waker(&self, key: TimerKey, waker: &Waker) -> Option<()> {
-        let lent = self.lent(waker);
-        if self.timers.borrow_mut().payload_mut(key)?.is(waker, lent) {
+        if self.timers.borrow_mut().payload_mut(key)?.is(waker, || self.lent(waker)) {
             return Some(());
         }
         let mut other = self.alarm(waker);
@@ -194,19 +195,21 @@ impl Scheduler {
         self.timers.borrow_mut().payload_mut(key).is_some()
     }
 
+    /// Cancels a timer, if it has not fired. No user code: to drop the alarm is the caller's, and so is to
+    /// [tidy up](Self::tidy_timers) if that is to be done.
+    #[inline(always)]
+    pub(crate) fn cancel_timer(&self, key: TimerKey) -> (Option<Alarm>, bool) {
+        let mut timers = self.timers.borrow_mut();
+        (timers.cancel(key), timers.is_untidy())
+    }
+
     /// Cancels a timer, if it has not fired.
-    #[inline]
     pub(crate) fn disarm(&self, key: TimerKey) {
-        let (alarm, is_untidy) = {
-            let mut timers = self.timers.borrow_mut();
-            (timers.cancel(key), timers.is_untidy())
-        };
+        let (alarm, is_untidy) = self.cancel_timer(key);
         if is_untidy {
             self.tidy_timers();
         }
-        if let Some(Alarm::Waker(waker)) = alarm {
-            discard(waker);
-        }
+        discard(alarm);
     }
 
     /// The next deadline, exactly. `Err`: there are timers to be put in order first, and it is no earlier

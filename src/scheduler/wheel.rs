@@ -236,10 +236,27 @@ impl<T> Wheel<T> {
 
     /// Disarms a timer and hands its payload back, to be dropped by the caller. `None`: the key is
     /// stale.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        self.entry(key)?;
-        Some(self.take(key.slot))
+        if self.fresh != key.slot {
+            return self.cancel_filed(key);
+        }
+        let entry = self.remove(key)?;
+        self.fresh = NONE;
+        Some(entry.payload)
+    }
+
+    #[inline(always)]
+    fn cancel_filed(&mut self, key: TimerKey) -> Option<T> {
+        let entry = self.remove(key)?;
+        self.unlink(key.slot, entry.due(), (entry.prev, entry.next), entry.place);
+        Some(entry.payload)
+    }
+
+    #[inline(always)]
+    fn remove(&mut self, key: TimerKey) -> Option<Entry<T>> {
+        let is_it = |entry: &Entry<T>| entry.serial.get() == key.serial;
+        self.entries.remove_if(key.slot as usize, is_it)
     }
 
     pub(crate) fn payload_mut(&mut self, key: TimerKey) -> Option<&mut T> {
@@ -340,14 +357,20 @@ impl<T> Wheel<T> {
     }
 
     fn fire(&mut self, id: u32, now: u64, budget: &mut usize) -> Step<T> {
-        let deadline = self.entries[id as usize].deadline;
-        debug_assert!(deadline <= now, "{deadline} would fire early, at {now}");
+        debug_assert!(self.entries[id as usize].deadline <= now, "it would fire early, at {now}");
         *budget -= 1;
-        Step::Fired(self.take(id))
+        let payload = self.take(id);
+        if self.is_empty() {
+            // The caller need not come back to learn that.
+            (self.soonest, self.rival) = (u64::MAX, 0);
+            self.catch_up(now);
+        }
+        Step::Fired(payload)
     }
 
     /// Puts an unsorted list in order if it is short, else moves its entries to finer levels as far as
     /// the budget goes.
+    #[inline(never)]
     fn refile(&mut self, front: Front, budget: &mut usize) {
         let Front { bound, place, .. } = front;
         let slot = usize::from(place.slot);
@@ -376,15 +399,12 @@ impl<T> Wheel<T> {
         self.base = if self.in_use == 0 { now } else { self.base.max(now) };
     }
 
-    /// Removes an entry altogether.
+    /// Removes an entry, which is in a place, altogether.
     #[inline]
     fn take(&mut self, id: u32) -> T {
-        if self.fresh == id {
-            self.fresh = NONE;
-        } else {
-            self.unfile(id);
-        }
         // PANICS: as the lists' own look-ups: they hold places that are taken.
-        self.entries.remove(id as usize).expect("the place is taken").payload
+        let entry = self.entries.remove(id as usize).expect("the place is taken");
+        self.unlink(id, entry.due(), (entry.prev, entry.next), entry.place);
+        entry.payload
     }
 }

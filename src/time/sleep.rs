@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::away::{Away, State};
 use crate::error::discard;
-use crate::runtime::clock::{Clock, Moment};
+use crate::runtime::clock::{Moment, system};
 use crate::runtime::context::{self, Number};
 use crate::runtime::local::Local;
+use crate::scheduler::Alarm;
 use crate::scheduler::wheel::TimerKey;
 
 /// What stands for "never" where an `Instant` has to be named: a century from now.
@@ -41,10 +42,8 @@ pub fn sleep(duration: Duration) -> Sleep {
 
 /// The time after `duration`, on the clock of the loop that runs; elsewhere on the system's.
 fn from_now(duration: Duration) -> Moment {
-    match context::current() {
-        Some(local) => local.shared.clock.moment_after(local.read_clock(), duration),
-        None => Clock::Real.moment_after(Clock::Real.now(), duration),
-    }
+    let now = context::with_current(|local| Some(local.read_clock()));
+    Moment::after(now.unwrap_or_else(|| (system(), 0)), duration)
 }
 
 /// Waits until `at`. A deadline that has passed yields once.
@@ -134,10 +133,20 @@ impl Entry {
         }
     }
 
-    /// Takes it out of its wheel.
-    #[inline]
+    /// Takes it out of its wheel. What is user code, to drop a waker and to free memory, comes after the look.
     pub(super) fn disarm(self) {
-        self.change(|local, key| local.scheduler.disarm(key));
+        let cancelled = context::with_current(|local| {
+            self.is_of(local).then(|| local.scheduler.cancel_timer(self.key))
+        });
+        let Some((alarm, is_untidy)) = cancelled else {
+            return self.change_from_outside(|local, key| local.scheduler.disarm(key));
+        };
+        if is_untidy {
+            tidy_timers();
+        }
+        if let Some(Alarm::Waker(waker)) = alarm {
+            discard(waker);
+        }
     }
 
     #[cold]
@@ -247,17 +256,22 @@ impl Sleep {
                 self.place = Place::Nowhere(bound.then_some(entry.home));
                 entry.disarm();
             }
-            Place::Away(away) => {
-                let (home, waker) = away.abandon();
-                discard(waker);
-                self.place = Place::Nowhere(Some(home));
-            }
+            Place::Away(_) => self.abandon(),
             _ => {}
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn abandon(&mut self) {
+        if let Place::Away(away) = &self.place {
+            let (home, waker) = away.abandon();
+            discard(waker);
+            self.place = Place::Nowhere(Some(home));
+        }
+    }
+
     /// Polls one that waits for no other loop, and may have been polled before.
-    #[inline]
     fn poll_here(&mut self, local: &Local, waker: &Waker, bound: bool) -> Poll<()> {
         let key = local.scheduler.arm(self.deadline.on(&local.shared.clock), waker);
         self.place = Place::Here { entry: Entry { key, home: local.shared.number }, bound };
@@ -274,6 +288,19 @@ impl Sleep {
             Place::Nowhere(Some(home)) => self.poll_bound(*home, waker),
             Place::Nowhere(None) => self.poll_here(&here(), waker, false),
         }
+    }
+
+    /// Arms the timer of one that is new, if that takes no user code.
+    #[inline(always)]
+    fn arm_lent(&mut self, waker: &Waker) -> bool {
+        let entry = context::with_current(|local| {
+            let deadline = self.deadline.on(&local.shared.clock);
+            let key = local.scheduler.arm_lent(deadline, waker)?;
+            Some(Entry { key, home: local.shared.number })
+        });
+        let Some(entry) = entry else { return false };
+        self.place = Place::Here { entry, bound: false };
+        true
     }
 
     /// Polls one whose timer is in the wheel of a loop that polled it.
@@ -319,6 +346,14 @@ impl Sleep {
     }
 }
 
+#[cold]
+#[inline(never)]
+fn tidy_timers() {
+    if let Some(local) = context::current() {
+        local.scheduler.tidy_timers();
+    }
+}
+
 /// The loop that polls.
 fn here() -> Rc<Local> {
     match context::current() {
@@ -331,16 +366,20 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.place {
-            Place::Nowhere(None) => self.poll_here(&here(), cx.waker(), false),
-            _ => self.poll_again(cx.waker()),
+        if matches!(self.place, Place::Nowhere(None)) && self.arm_lent(cx.waker()) {
+            return Poll::Pending;
         }
+        self.poll_again(cx.waker())
     }
 }
 
 impl Drop for Sleep {
     #[inline]
     fn drop(&mut self) {
-        self.disarm();
+        match self.place {
+            Place::Here { entry, .. } => entry.disarm(),
+            Place::Away(_) => self.abandon(),
+            _ => {}
+        }
     }
 }

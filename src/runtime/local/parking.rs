@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Local;
+use crate::runtime::clock::{Clock, system};
 use crate::runtime::parker::rest_at_last;
 use crate::runtime::patience::look;
 use crate::runtime::shared::Shared;
@@ -19,16 +20,19 @@ pub(super) enum Reading {
 }
 
 impl Local {
-    /// The time now, for a timer that is made in a poll. It is good enough for the next turn, too, if
-    /// that comes soon: to decide what is due an earlier time is never wrong, only late.
-    #[inline]
-    pub(crate) fn read_clock(&self) -> Tick {
-        let clock = &self.shared.clock;
-        let now = clock.now();
-        if !clock.is_virtual() {
-            self.read.set(Some(now));
+    /// The time now, for a timer that is made in a poll, and how many ticks less that is than on all real
+    /// clocks. It is good enough for the next turn, too, if that comes soon: to decide what is due an
+    /// earlier time is never wrong, only late.
+    #[inline(always)]
+    pub(crate) fn read_clock(&self) -> (Tick, Tick) {
+        match &self.shared.clock {
+            Clock::Real => {
+                let now = system();
+                self.read.set(Some(now));
+                (now, 0)
+            }
+            Clock::Virtual(less, now) => (*now.lock(), *less),
         }
-        now
     }
 
     /// Has the next turn read the clock itself.

@@ -10,7 +10,7 @@ use super::{BITS, Page};
 /// The pages, and what is known of them.
 #[derive(Debug)]
 pub(crate) struct Directory<T> {
-    /// One for each word. None is there where all places are free, but for the first and the one in hand.
+    /// One for each word. None is there where all places are free, but for the first two and the one in hand.
     pub(super) pages: Vec<Option<Box<Page<T>>>>,
     /// The lowest level has a bit for each place, set where it is free; each other level has a bit for
     /// each word below, set where that is not zero. The last level has one word.

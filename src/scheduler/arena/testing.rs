@@ -58,7 +58,7 @@ impl<T> Arena<T> {
                 assert_eq!(value.is_none(), is_free(place), "place {place}");
                 taken += usize::from(value.is_some());
             }
-            let kept = at == 0 || at == *hand_at || directory.free[0][at] != u64::MAX;
+            let kept = at < super::KEPT || at == *hand_at || directory.free[0][at] != u64::MAX;
             assert!(kept, "page {at} is empty");
         }
         assert_eq!(taken, *len, "how many there are");

@@ -4,7 +4,7 @@
 //! an entry's place follows from its deadline, the base, and the last entry of the list it goes to.
 
 use super::level::{NONE, Slot, level_for, slot_of};
-use super::{Entry, Place, SHORT, STRAY, Wheel};
+use super::{Place, SHORT, STRAY, Wheel};
 
 /// The end of a list that an entry is to be put to, or the strays.
 #[derive(Debug, Clone, Copy)]
@@ -129,10 +129,18 @@ impl<T> Wheel<T> {
 
     /// Takes an entry out of its list, or out of the strays.
     pub(super) fn unfile(&mut self, id: u32) {
-        let Entry { deadline, prev, next, place, .. } = self.entries[id as usize];
+        let entry = &self.entries[id as usize];
+        let (due, links, place) = (entry.due(), (entry.prev, entry.next), entry.place);
+        self.unlink(id, due, links, place);
+    }
+
+    /// Makes the place of an entry forget it. All that is to be known of that is said: it may be gone.
+    #[inline(always)]
+    pub(super) fn unlink(&mut self, id: u32, due: (u64, u64), links: (u32, u32), place: Place) {
         if place.level == STRAY {
-            return self.remove_stray(id);
+            return self.remove_stray(id, due, links);
         }
+        let (deadline, (prev, next)) = (due.0, links);
         let slot = usize::from(place.slot);
         let list = &mut self.levels[usize::from(place.level)].slots[slot];
         match prev {

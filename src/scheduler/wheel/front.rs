@@ -79,8 +79,13 @@ impl<T> Wheel<T> {
 
     fn precedes(&self, a: Front, b: Front) -> bool {
         // Reading the first arming of each list costs a cache miss, and ties are rare.
-        a.bound < b.bound
-            || a.bound == b.bound && self.first_arming(a.place) < self.first_arming(b.place)
+        a.bound < b.bound || a.bound == b.bound && self.is_armed_before(a, b)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_armed_before(&self, a: Front, b: Front) -> bool {
+        self.first_arming(a.place) < self.first_arming(b.place)
     }
 
     fn first_arming(&self, place: Place) -> u64 {

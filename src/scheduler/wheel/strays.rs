@@ -27,10 +27,16 @@ impl<T> Entry<T> {
 
 impl<T> Wheel<T> {
     /// The first stray in order of firing.
+    #[inline]
     pub(super) fn first_stray(&self) -> Option<u32> {
-        let (mut first, mut next) = (None, self.strays);
+        if self.strays == NONE { None } else { Some(self.first_below(self.strays)) }
+    }
+
+    #[inline(never)]
+    fn first_below(&self, root: u32) -> u32 {
+        let (mut first, mut next) = (root, root);
         while next != NONE {
-            first = Some(next);
+            first = next;
             next = self.entries[next as usize].prev;
         }
         first
@@ -65,9 +71,8 @@ impl<T> Wheel<T> {
     }
 
     /// Takes an entry out of the tree, and makes one of its two branches.
-    pub(super) fn remove_stray(&mut self, id: u32) {
-        let Entry { prev: mut left, next: mut right, .. } = self.entries[id as usize];
-        let due = self.entries[id as usize].due();
+    pub(super) fn remove_stray(&mut self, id: u32, due: (u64, u64), links: (u32, u32)) {
+        let (mut left, mut right) = links;
         let (mut branch, mut next) = (Branch::Root, self.strays);
         while next != id {
             debug_assert_ne!(next, NONE, "no stray at {due:?}");
