@@ -277,10 +277,13 @@ impl Local {
 
     /// The instant at which the loop has to look again though nobody wakes it; `None` for never. `Err`:
     /// it has to look again at once, and no timer is due before that.
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Result<Option<Tick>, Tick> {
-        let timer = self.scheduler.next_deadline()?;
-        let limit = self.next_limit();
-        Ok([timer, limit].into_iter().flatten().min().filter(|tick| *tick != NEVER))
+        let mut next = self.scheduler.next_deadline()?.unwrap_or(NEVER);
+        if self.shared.is_closed() {
+            next = next.min(self.next_limit().unwrap_or(NEVER));
+        }
+        Ok((next != NEVER).then_some(next))
     }
 
     /// The time of this turn; outside of a turn the time.

@@ -68,6 +68,14 @@ impl Deferred {
     }
 }
 
+impl Intake {
+    /// Whether a request waits for its task, or did.
+    #[inline]
+    fn is_deferring(&self) -> bool {
+        !self.deferred.borrow().until.is_empty()
+    }
+}
+
 impl Scheduler {
     /// 1. What other threads sent.
     #[inline]
@@ -82,8 +90,12 @@ impl Scheduler {
         let most = batch.max(LEAST_INTAKE);
         self.look(most);
         self.side.take_in_known(most);
-        self.admit(self.side.room_for_new(batch), host);
-        self.run_requests(most, host);
+        if self.side.has_in_hand(Lane::New) {
+            self.admit(self.side.room_for_new(batch), host);
+        }
+        if self.side.has_in_hand(Lane::Control) || self.intake.is_deferring() {
+            self.run_requests(most, host);
+        }
     }
 
     /// Everything that was sent until now, at once: the loop is about to end what it has.
@@ -108,6 +120,7 @@ impl Scheduler {
     }
 
     /// Requests before new tasks: what was submitted before a request was made is then found.
+    #[inline]
     fn look(&self, most: usize) {
         self.side.look(Lane::Known, most);
         self.side.look(Lane::Control, most);

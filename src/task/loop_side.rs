@@ -102,7 +102,7 @@ impl LoopSide {
     /// Whether something came in that has not been handled. A hint.
     #[inline]
     pub(crate) fn has_arrivals(&self) -> bool {
-        self.mailbox.has_any() || self.queues(|queues| queues.has_in_hand())
+        self.mailbox.has_any() || !self.queues(|queues| queues.hands.are_empty())
     }
 
     /// Takes what other threads pushed on a lane, if all that was taken before has been handled, and reverses
@@ -113,10 +113,10 @@ impl LoopSide {
     #[inline]
     pub(crate) fn look(&self, lane: Lane, most: usize) -> bool {
         self.queues(|queues| {
-            let took = queues.hand(lane).refill(self.mailbox.stack(lane));
+            let took = queues.hands.refill(lane, self.mailbox.stack(lane));
             match lane {
                 Lane::Known => queues.reverse_known(most),
-                Lane::Control | Lane::New => queues.hand(lane).reverse(most, |_| ()),
+                Lane::Control | Lane::New => queues.hands.of(lane).reverse(most, |_| ()),
             }
             took
         })
@@ -124,7 +124,7 @@ impl LoopSide {
 
     /// Refuses every later push on a lane, and takes what is there. Nothing of that lane is in hand.
     pub(crate) fn close(&self, lane: Lane) {
-        self.queues(|queues| queues.hand(lane).close(self.mailbox.stack(lane)));
+        self.queues(|queues| queues.hands.close(lane, self.mailbox.stack(lane)));
     }
 
     /// How many new tasks this turn takes in.
@@ -133,25 +133,30 @@ impl LoopSide {
         self.queues(|queues| queues.room_for_new(batch))
     }
 
+    /// Whether something that was taken out of this lane has not been handled.
+    #[inline]
+    pub(crate) fn has_in_hand(&self, lane: Lane) -> bool {
+        self.queues(|queues| !queues.hands.of(lane).is_empty())
+    }
+
     /// Whether new tasks wait to be taken in: whether any are in hand, and whether any are on their way.
+    #[inline]
     pub(crate) fn has_new(&self) -> (bool, bool) {
-        let in_hand = self.queues(|queues| !queues.hand(Lane::New).is_empty());
-        (in_hand, self.mailbox.stack(Lane::New).has_any())
+        (self.has_in_hand(Lane::New), self.mailbox.stack(Lane::New).has_any())
     }
 
     /// Whether anything waits to be taken in that may be a task.
     pub(crate) fn has_submissions(&self) -> bool {
-        [Lane::New, Lane::Control].into_iter().any(|lane| {
-            let in_hand = self.queues(|queues| !queues.hand(lane).is_empty());
-            in_hand || self.mailbox.stack(lane).has_any()
-        })
+        [Lane::New, Lane::Control]
+            .into_iter()
+            .any(|lane| self.has_in_hand(lane) || self.mailbox.stack(lane).has_any())
     }
 
     /// What there is to say of each task that waits to be taken in, in no particular order.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = Subject> {
         let lanes = [Lane::New, Lane::Control].into_iter();
         let cells = lanes.flat_map(|lane| {
-            let in_hand = self.queues(|queues| queues.hand(lane).cells());
+            let in_hand = self.queues(|queues| queues.hands.of(lane).cells());
             in_hand.chain(self.mailbox.stack(lane).peek())
         });
         cells.filter_map(|task| {
@@ -166,10 +171,11 @@ impl LoopSide {
     /// Takes the next cell of a lane in, in the order in which they came.
     #[inline]
     fn next(&self, lane: Lane) -> Option<NonNull<Header>> {
-        self.queues(|queues| queues.hand(lane).next())
+        self.queues(|queues| queues.hands.of(lane).next())
     }
 
     /// Handles at most `most` wakes and requests of tasks that the loop knows.
+    #[inline]
     pub(crate) fn take_in_known(&self, most: usize) {
         for _ in 0..most {
             let Some(task) = self.next(Lane::Known) else { return };
@@ -256,6 +262,7 @@ impl LoopSide {
     }
 
     /// How many tasks wait to be run.
+    #[inline]
     pub(crate) fn ready(&self) -> usize {
         self.queues(|queues| queues.len())
     }
@@ -266,13 +273,10 @@ impl LoopSide {
         (running, task.header().notes.is_queued())
     }
 
-    /// Begins a batch of at most `polls` polls. `true`: there may be [too much room](Self::provide_for).
+    /// Begins a batch of at most `polls` polls.
     #[inline]
-    pub(crate) fn begin_batch(&self, polls: usize) -> bool {
-        self.queues(|queues| {
-            queues.begin_batch(polls);
-            queues.urgent.take_slack()
-        })
+    pub(crate) fn begin_batch(&self, polls: usize) {
+        self.queues(|queues| queues.begin_batch(polls));
     }
 
     /// Has the batch that has just begun be what is ready now, in a drawn order.
@@ -283,11 +287,6 @@ impl LoopSide {
         }
     }
 
-    /// Has the urgent queue have room for so many tasks, and not much more.
-    pub(crate) fn provide_for(&self, tasks: usize) {
-        urgent::provide(&self.mailbox, tasks);
-    }
-
     /// The tasks of the batch that has begun.
     #[inline]
     pub(crate) fn batch(&self) -> Batch<'_> {
@@ -295,8 +294,9 @@ impl LoopSide {
     }
 
     /// Whether nothing is ready to be run.
+    #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.queues(|queues| queues.is_idle())
+        self.queues(Queues::is_idle)
     }
 
     /// The task that is being polled, or whose future or output is being dropped.

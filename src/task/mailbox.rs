@@ -176,7 +176,7 @@ impl Mailbox {
     /// Whether there is something to take in. A hint.
     #[inline]
     pub(crate) fn has_any(&self) -> bool {
-        self.stacks.iter().any(Stack::has_any)
+        Stack::tells(self.stacks.iter().fold(0, |all, stack| all | stack.look()))
     }
 
     /// Whether something was pushed, or the loop notified, since it last looked. A hint.
@@ -208,7 +208,8 @@ impl Mailbox {
             self.word.compare_exchange(RUNNING, PARKED, Ordering::SeqCst, Ordering::Relaxed);
         if slept.is_ok() {
             sync::order_for_models();
-            if !self.stacks.iter().any(Stack::has_any_at_last) {
+            let looks = self.stacks.iter().fold(0, |all, stack| all | stack.look_at_last());
+            if !Stack::tells(looks) {
                 return Parked::Asleep;
             }
         }
