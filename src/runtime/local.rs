@@ -44,7 +44,7 @@ use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
 use crate::task::mailbox::{Mailbox, Unpark};
 use crate::task::spawn::{NewTask, Vacant};
-use crate::tick::{NEVER, Tick};
+use crate::tick::Tick;
 
 #[cfg(all(feature = "io", unix))]
 pub(crate) use self::io::Ticket;
@@ -273,17 +273,6 @@ impl Local {
             self.forget_reading();
         }
         done
-    }
-
-    /// The instant at which the loop has to look again though nobody wakes it; `None` for never. `Err`:
-    /// it has to look again at once, and no timer is due before that.
-    #[inline]
-    pub(crate) fn next_deadline(&self) -> Result<Option<Tick>, Tick> {
-        let mut next = self.scheduler.next_deadline()?.unwrap_or(NEVER);
-        if self.shared.is_closed() {
-            next = next.min(self.next_limit().unwrap_or(NEVER));
-        }
-        Ok((next != NEVER).then_some(next))
     }
 
     /// The time of this turn; outside of a turn the time.

@@ -99,6 +99,7 @@ impl Scheduler {
     }
 
     /// Everything that was sent until now, at once: the loop is about to end what it has.
+    #[cold]
     pub(crate) fn take_in_all(&self, host: &impl Host) {
         // First what is in hand, and then what was pushed since.
         for _ in 0..2 {
@@ -120,7 +121,7 @@ impl Scheduler {
     }
 
     /// Requests before new tasks: what was submitted before a request was made is then found.
-    #[inline]
+    #[inline(always)]
     fn look(&self, most: usize) {
         self.side.look(Lane::Known, most);
         self.side.look(Lane::Control, most);

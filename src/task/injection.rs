@@ -84,20 +84,17 @@ impl Stack {
         }
     }
 
-    /// Takes everything, newest first: the head of the list. On the loop's thread.
+    /// Takes everything, newest first: the head of the list. On the loop's thread, which has seen that there
+    /// is something.
     #[inline]
     fn take(&self) -> *const Header {
-        // ORDERING: Relaxed: a miss only means that the push comes after this look; the pusher makes the
-        // loop look again, by the sleep word.
-        let head = self.0.load(Ordering::Relaxed);
-        if head.addr() <= CLOSED {
-            return ptr::null();
-        }
+        debug_assert!(self.has_any(), "taken by somebody else");
         // ORDERING: Acquire, paired with the Release in `push`.
         self.0.swap(ptr::null_mut(), Ordering::Acquire)
     }
 
-    /// Whether there is something to take. A hint.
+    /// Whether there is something to take. A hint: a miss only means that the push comes after this look; the
+    /// pusher makes the loop look again, by the sleep word.
     #[inline]
     pub(super) fn has_any(&self) -> bool {
         Self::tells(self.look())
@@ -173,6 +170,12 @@ impl Hand {
         self.bits() == 0
     }
 
+    /// Whether nothing is left to be reversed.
+    #[inline]
+    pub(super) fn is_reversed(&self) -> bool {
+        self.rest.is_null()
+    }
+
     /// Zero if it is empty, so that several can be looked at without a branch for each.
     #[inline]
     fn bits(&self) -> usize {
@@ -182,11 +185,11 @@ impl Hand {
     /// Takes what was pushed, if nothing is in hand. `true`: it took something.
     #[inline]
     fn refill(&mut self, stack: &Stack) -> bool {
-        if !self.is_empty() {
-            return false;
+        let refills = stack.has_any() && self.is_empty();
+        if refills {
+            self.rest = stack.take();
         }
-        self.rest = stack.take();
-        !self.rest.is_null()
+        refills
     }
 
     /// Takes what was pushed and refuses every later push. Nothing is in hand.
@@ -198,17 +201,19 @@ impl Hand {
     /// Reverses at most `most` cells, and shows each to `seen`, newest first.
     #[inline]
     pub(super) fn reverse(&mut self, most: usize, mut seen: impl FnMut(NonNull<Header>)) {
-        for _ in 0..most {
-            let Some(task) = NonNull::new(self.rest.cast_mut()) else { return };
+        let (mut rest, mut reversed, mut left) = (self.rest, self.reversed, most);
+        while let Some(task) = NonNull::new(rest.cast_mut()).filter(|_| left > 0) {
             // SAFETY: the cells of a hand are alive (I3).
             let link = unsafe { &task.as_ref().link };
-            self.rest = link.with_mut(|link| {
+            rest = link.with_mut(|link| {
                 // SAFETY: by I6 the link is the loop's until `QUEUED` is cleared.
-                unsafe { ptr::replace(link, self.reversed) }
+                unsafe { ptr::replace(link, reversed) }
             });
-            self.reversed = task.as_ptr();
+            reversed = task.as_ptr();
+            left -= 1;
             seen(task);
         }
+        (self.rest, self.reversed) = (rest, reversed);
     }
 
     /// Hands out the oldest cell, if all have been reversed. Its link has been read: the caller may clear
@@ -264,7 +269,9 @@ impl Hands {
     #[inline]
     pub(super) fn refill(&mut self, lane: Lane, stack: &Stack) -> bool {
         let took = self.of(lane).refill(stack);
-        self.took |= took;
+        if took {
+            self.took = true;
+        }
         took
     }
 

@@ -106,6 +106,7 @@ impl Mailbox {
     ///
     /// The caller set the task's `QUEUED` (I6), keeps this mailbox alive until this returns, and the
     /// task until it is pushed.
+    #[inline]
     pub(super) unsafe fn push(&self, task: NonNull<Header>, lane: Lane) -> bool {
         // SAFETY: the caller's promise.
         let pushed = unsafe { self.stack(lane).push(task) };
@@ -168,6 +169,7 @@ impl Mailbox {
     }
 
     /// Whether the loop is still meant to sleep. For the parker's own waiting.
+    #[inline]
     pub(crate) fn is_parked(&self) -> bool {
         // ORDERING: Acquire, paired with `notify`.
         self.word.load(Ordering::Acquire) == PARKED

@@ -55,7 +55,7 @@ impl Urgent {
     /// Whether it was emptied since this was last asked, so that there may be [too much room](provide).
     #[inline]
     pub(super) fn take_slack(&mut self) -> bool {
-        mem::take(&mut self.is_slack)
+        self.is_slack && mem::take(&mut self.is_slack)
     }
 
     /// How much room there should be for so many tasks, if there is too little or much too much.
