@@ -146,6 +146,7 @@ impl Scheduler {
         }
     }
 
+    #[inline]
     fn register(&self, task: Enrolled, host: &impl Host) {
         self.serials.passed(task.id().as_u64());
         let since = host.now();

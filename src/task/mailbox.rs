@@ -26,7 +26,7 @@ use core::mem;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, Kept};
 use super::cell::{Header, unmake_header};
 use super::injection::{Lane, Push, Stack};
 use super::queues::Queues;
@@ -242,11 +242,20 @@ impl Mailbox {
 
     /// Keeps a block in exchange for one of another size, which is freed outside of the borrow. `false`: there
     /// is none, or it was too small. On the loop's thread.
-    #[cold]
+    #[inline]
     fn keep_instead(owner: &Arc<Self>, block: NonNull<Header>, layout: Layout) -> bool {
-        let Some((other, size)) = owner.blocks(|blocks| blocks.make_room(layout)) else {
-            return false;
-        };
+        let other = owner.blocks(|blocks| blocks.make_room(layout));
+        other.is_some_and(|(other, size)| Self::exchange(owner, block, layout, other, size))
+    }
+
+    #[cold]
+    fn exchange(
+        owner: &Arc<Self>,
+        block: NonNull<Header>,
+        layout: Layout,
+        other: Kept,
+        size: Layout,
+    ) -> bool {
         // The block keeps the mailbox alive: its header's reference has not been taken out.
         // SAFETY: it has this layout, and is in no list any more.
         unsafe { other.give_up(size) };
