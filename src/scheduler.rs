@@ -98,7 +98,10 @@ impl Scheduler {
     ) -> Join<F::Output> {
         let (task, join) = self.side.adopt(task);
         self.side.tally().spawned.add(1);
-        self.enroll(task, since);
+        let enrolled = self.registry.borrow_mut().insert_local(task, since);
+        if let Err(task) = enrolled {
+            self.enroll_with_room(task, since);
+        }
         join
     }
 
@@ -225,18 +228,14 @@ impl Scheduler {
     /// Lets a task go whose future is gone: out of the registry first, then its joiner is told.
     #[inline(always)]
     fn retire(&self, ending: Ending<'_>, how: End, host: &impl Host) {
-        let (entry, is_untidy) = {
-            let mut registry = self.registry.borrow_mut();
-            (registry.retire(&ending), registry.is_untidy())
-        };
+        let retired = self.registry.borrow_mut().retire(&ending);
+        // A task that runs was taken in, and is removed here alone: without its entry it would leak.
+        debug_assert!(retired.is_some(), "{:?} was not registered", ending.id());
+        let Some((entry, is_untidy)) = retired else { return };
         if is_untidy {
             self.tidy_registry();
         }
-        // A task that runs was taken in, and is removed here alone: without its entry it would leak.
-        debug_assert!(entry.is_some(), "{:?} was not registered", ending.id());
-        if let Some(entry) = entry {
-            self.complete(ending, how, entry, host);
-        }
+        self.complete(ending, how, entry, host);
     }
 
     #[inline]
