@@ -155,10 +155,16 @@ impl Scheduler {
     /// 3. Tasks that can run.
     #[inline]
     fn run_batch(&self, host: &impl Host, batch: usize, done: &mut Done) {
-        self.side.tally().ready.set(self.side.ready());
-        if self.side.begin_batch(batch) {
+        if self.side.take_slack() {
             self.provide();
         }
+        let ready = self.side.ready();
+        self.side.tally().ready.set(ready);
+        if ready == 0 {
+            self.side.count(0);
+            return;
+        }
+        self.side.begin_batch(batch);
         if let Some(shuffle) = &self.shuffle {
             self.side.draw_batch(&mut shuffle.borrow_mut());
         }
@@ -295,6 +301,7 @@ impl Scheduler {
     }
 
     /// Whether nothing is left to do until something comes in or a timer is due.
+    #[inline]
     pub(crate) fn is_idle(&self) -> bool {
         self.side.is_idle()
     }

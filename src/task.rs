@@ -56,6 +56,7 @@ pub(crate) mod tally;
 pub(crate) mod waker;
 
 mod adoption;
+mod arrivals;
 mod blocks;
 mod carries;
 mod courier;

@@ -15,6 +15,8 @@ use crate::floors::{Channel, Locked, OfParkingLot, OfStd};
 
 /// How many operations a thread begins before it waits for their end.
 const BATCH: usize = 1000;
+/// How many one thread begins in a row where the loop is to fall behind.
+const MANY: usize = 200_000;
 /// How many threads there are, from workload to workload.
 const THREADS: [usize; 3] = [1, 2, 4];
 
@@ -44,7 +46,7 @@ pub(crate) fn throughput() -> Vec<Workload> {
     }
     let mut all = Vec::new();
     for threads in THREADS {
-        all.push(of_runtimes!("spawn", threads, [], move |to| spawns(to, threads)));
+        all.push(of_runtimes!("spawn", threads, [], move |to| spawns(to, threads, BATCH)));
         all.push(of_runtimes!("call", threads, [], move |to| calls(to, threads)));
         all.push(of_runtimes!(
             "post",
@@ -54,6 +56,12 @@ pub(crate) fn throughput() -> Vec<Workload> {
         ));
         all.push(of_runtimes!("wake", threads, [], move |to| wakes(to, threads)));
     }
+    all.push(workload!(
+        format!("spawn, {MANY} in a row"),
+        MANY,
+        [SideloopThread<false>, TokioThread<false>, AsyncExecutorThread<false>],
+        |to| spawns(to, 1, MANY)
+    ));
     all
 }
 
@@ -121,10 +129,10 @@ impl Countdown {
         }
     }
 
-    /// Begins [`BATCH`] operations by `begin`, and waits until all have ended.
-    fn batch(&self, begin: impl FnOnce()) {
+    /// Begins so many operations by `begin`, and waits until all have ended.
+    fn batch(&self, operations: usize, begin: impl FnOnce()) {
         *self.waiting.lock().expect("nobody panics") = Some(thread::current());
-        self.left.store(BATCH, Ordering::Relaxed);
+        self.left.store(operations, Ordering::Relaxed);
         begin();
         while self.left.load(Ordering::Acquire) > 0 {
             thread::park();
@@ -156,12 +164,18 @@ fn threads<C: Sync>(each: &[C], batches: u64, batch: impl Fn(&C) + Sync) -> Dura
     })
 }
 
-/// Per operation: a spawn, until the last task has run.
-fn spawns<R: RemoteSpawner>(to: Arc<R>, count: usize) -> impl FnMut(u64) -> Duration {
+/// Per operation: a spawn, of so many in a row, until the last task has run.
+fn spawns<R: RemoteSpawner>(
+    to: Arc<R>,
+    count: usize,
+    in_a_row: usize,
+) -> impl FnMut(u64) -> Duration {
     let countdowns = countdowns(count);
     move |batches| {
         threads(&countdowns, batches, |&countdown| {
-            countdown.batch(|| (0..BATCH).for_each(|_| to.spawn(async { countdown.step() })));
+            countdown.batch(in_a_row, || {
+                (0..in_a_row).for_each(|_| to.spawn(async { countdown.step() }));
+            });
         })
     }
 }
@@ -171,7 +185,7 @@ fn posts<R: Remote>(to: Arc<R>, count: usize) -> impl FnMut(u64) -> Duration {
     let countdowns = countdowns(count);
     move |batches| {
         threads(&countdowns, batches, |&countdown| {
-            countdown.batch(|| (0..BATCH).for_each(|_| to.post(|| countdown.step())));
+            countdown.batch(BATCH, || (0..BATCH).for_each(|_| to.post(|| countdown.step())));
         })
     }
 }
@@ -212,7 +226,7 @@ fn wakes<R: RemoteSpawner>(to: Arc<R>, count: usize) -> impl FnMut(u64) -> Durat
     move |batches| {
         let _alive = &to;
         threads(&all, batches, |(countdown, wakers)| {
-            countdown.batch(|| wakers.iter().for_each(Waker::wake_by_ref));
+            countdown.batch(BATCH, || wakers.iter().for_each(Waker::wake_by_ref));
         })
     }
 }

@@ -224,7 +224,14 @@ pub(crate) fn job_of() -> Option<std::sync::Arc<Shared>> {
 pub(crate) struct Held(Vec<Rc<Local>>);
 
 impl Held {
-    pub(crate) fn by(driven: &Local) -> Self {
+    /// `None`: this thread is inside of no run.
+    #[inline]
+    pub(crate) fn by(driven: &Local) -> Option<Self> {
+        (!sync::current().is_null()).then(|| Self::all_but(driven))
+    }
+
+    #[inline(never)]
+    fn all_but(driven: &Local) -> Self {
         let held: Vec<_> = HOMES.with(|homes| {
             let homes = homes.borrow();
             let others = homes.iter().filter(|home| !ptr::eq(home.address, driven.address()));

@@ -215,8 +215,8 @@ impl Executor {
         loop {
             let turn = self.turn();
             polls += turn.polls;
-            let due = |at| at <= self.local.shared.clock.now_instant();
-            if turn.idle && !turn.next_deadline.is_some_and(due) && !self.look() {
+            let is_due = turn.next_deadline.is_some_and(|at| self.has_come(at));
+            if turn.idle && !is_due && !self.look() {
                 return polls;
             }
         }

@@ -44,7 +44,7 @@ use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
 use crate::task::mailbox::{Mailbox, Unpark};
 use crate::task::spawn::{NewTask, Vacant};
-use crate::tick::{NEVER, Tick};
+use crate::tick::Tick;
 
 #[cfg(all(feature = "io", unix))]
 pub(crate) use self::io::Ticket;
@@ -273,14 +273,6 @@ impl Local {
             self.forget_reading();
         }
         done
-    }
-
-    /// The instant at which the loop has to look again though nobody wakes it; `None` for never. `Err`:
-    /// it has to look again at once, and no timer is due before that.
-    pub(crate) fn next_deadline(&self) -> Result<Option<Tick>, Tick> {
-        let timer = self.scheduler.next_deadline()?;
-        let limit = self.next_limit();
-        Ok([timer, limit].into_iter().flatten().min().filter(|tick| *tick != NEVER))
     }
 
     /// The time of this turn; outside of a turn the time.

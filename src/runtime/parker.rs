@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::sync::Monitor;
 use crate::task::loop_side::LoopSide;
-use crate::task::mailbox::Parked;
+use crate::task::mailbox::{Mailbox, Parked};
 
 /// The lock and the bell.
 #[derive(Debug, Clone, Default)]
@@ -53,8 +53,17 @@ pub(crate) fn fall_asleep(side: &LoopSide, wait: impl FnOnce()) {
 }
 
 /// Declares the loop asleep for its host, whatever was notified before, unless there is something to take in.
+#[inline]
 pub(crate) fn rest_at_last(side: &LoopSide) {
     let mailbox = side.mailbox();
+    // Nobody has replaced the word since it was declared asleep: then whoever pushes is to ring, as ever.
+    if !mailbox.is_parked() {
+        lie_down(side, mailbox);
+    }
+}
+
+#[inline(never)]
+fn lie_down(side: &LoopSide, mailbox: &Mailbox) {
     while !mailbox.has_any() {
         side.resume();
         if side.park() != Parked::Asleep {

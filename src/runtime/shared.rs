@@ -291,8 +291,17 @@ impl Shared {
     }
 
     /// Passes the gate, if there is one: what comes of it is a place that is held.
+    #[inline]
     fn pass(&self, patience: Patience) -> Result<Patience, Refusal> {
-        let Some(gate) = &self.gate else { return Ok(patience) };
+        self.gate.as_ref().map_or(Ok(patience), |gate| self.pass_gate(gate, patience))
+    }
+
+    #[inline(never)]
+    fn pass_gate(
+        &self,
+        gate: &std::sync::Arc<Gate>,
+        patience: Patience,
+    ) -> Result<Patience, Refusal> {
         let entered = match patience {
             Patience::Holds => true,
             Patience::Tries => gate.try_enter(),

@@ -68,6 +68,14 @@ impl Deferred {
     }
 }
 
+impl Intake {
+    /// Whether a request waits for its task, or did.
+    #[inline]
+    fn is_deferring(&self) -> bool {
+        !self.deferred.borrow().until.is_empty()
+    }
+}
+
 impl Scheduler {
     /// 1. What other threads sent.
     #[inline]
@@ -82,11 +90,16 @@ impl Scheduler {
         let most = batch.max(LEAST_INTAKE);
         self.look(most);
         self.side.take_in_known(most);
-        self.admit(self.side.room_for_new(batch), host);
-        self.run_requests(most, host);
+        if self.side.has_in_hand(Lane::New) {
+            self.admit(self.side.room_for_new(batch), host);
+        }
+        if self.side.has_in_hand(Lane::Control) || self.intake.is_deferring() {
+            self.run_requests(most, host);
+        }
     }
 
     /// Everything that was sent until now, at once: the loop is about to end what it has.
+    #[cold]
     pub(crate) fn take_in_all(&self, host: &impl Host) {
         // First what is in hand, and then what was pushed since.
         for _ in 0..2 {
@@ -108,6 +121,7 @@ impl Scheduler {
     }
 
     /// Requests before new tasks: what was submitted before a request was made is then found.
+    #[inline(always)]
     fn look(&self, most: usize) {
         self.side.look(Lane::Known, most);
         self.side.look(Lane::Control, most);
@@ -132,6 +146,7 @@ impl Scheduler {
         }
     }
 
+    #[inline]
     fn register(&self, task: Enrolled, host: &impl Host) {
         self.serials.passed(task.id().as_u64());
         let since = host.now();

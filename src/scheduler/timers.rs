@@ -214,7 +214,12 @@ impl Scheduler {
 
     /// The next deadline, exactly. `Err`: there are timers to be put in order first, and it is no earlier
     /// than that. The loop does not rest then: each call does as much of it as a turn may.
+    #[inline]
     pub(crate) fn next_deadline(&self) -> Result<Option<Tick>, Tick> {
-        self.timers.borrow_mut().next_deadline(&mut TIMER_BUDGET.clone())
+        let mut timers = self.timers.borrow_mut();
+        if timers.is_empty() {
+            return Ok(None);
+        }
+        timers.next_deadline(&mut TIMER_BUDGET.clone())
     }
 }

@@ -125,13 +125,16 @@ impl Blocks {
 
     /// Takes out a block of another size, for one of this layout that there was no room for. The sizes give
     /// one up in turns; a list that is empty, or the same, gives none, so that each call looks at one.
-    #[cold]
+    #[inline]
     pub(super) fn make_room(&mut self, layout: Layout) -> Option<(Kept, Layout)> {
+        self.hand = if self.hand + 1 < SIZES { self.hand + 1 } else { 0 };
+        let size = self.hand * WORD;
+        if self.lists[self.hand].is_null() || size == layout.size() {
+            return None;
+        }
         self.list(layout)?;
-        self.hand = (self.hand + 1) % SIZES;
-        let other = Layout::from_size_align(self.hand * WORD, WORD).ok()?;
-        let is_other = other.size() != layout.size();
-        is_other.then(|| self.take(other)).flatten().map(|kept| (kept, other))
+        let other = Layout::from_size_align(size, WORD).ok()?;
+        self.take(other).map(|kept| (kept, other))
     }
 
     /// Gives everything back. Somebody else holds the mailbox meanwhile.

@@ -20,12 +20,15 @@ use core::ptr::{self, NonNull};
 use super::cell::Header;
 use crate::sync::{AtomicPtr, Ordering};
 
-/// The address that stands for "closed": never read through, only compared.
-static CLOSED: u8 = 0;
+/// The address that stands for "closed": never read through, only compared. No cell has it, or a lower one
+/// but null, as cells are aligned: so one comparison tells the cells from both.
+const CLOSED: usize = 1;
 
 fn closed() -> *mut Header {
-    (&raw const CLOSED).cast_mut().cast()
+    ptr::without_provenance_mut(CLOSED)
 }
+
+const _: () = assert!(align_of::<Header>() > CLOSED);
 
 /// What became of a push.
 #[must_use]
@@ -81,32 +84,40 @@ impl Stack {
         }
     }
 
-    /// Takes everything, newest first: the head of the list. On the loop's thread.
+    /// Takes everything, newest first: the head of the list. On the loop's thread, which has seen that there
+    /// is something.
     #[inline]
     fn take(&self) -> *const Header {
-        // ORDERING: Relaxed: a miss only means that the push comes after this look; the pusher makes the
-        // loop look again, by the sleep word.
-        let head = self.0.load(Ordering::Relaxed);
-        if head.is_null() || ptr::eq(head, closed()) {
-            return ptr::null();
-        }
+        debug_assert!(self.has_any(), "taken by somebody else");
         // ORDERING: Acquire, paired with the Release in `push`.
         self.0.swap(ptr::null_mut(), Ordering::Acquire)
     }
 
-    /// Whether there is something to take. A hint.
+    /// Whether there is something to take. A hint: a miss only means that the push comes after this look; the
+    /// pusher makes the loop look again, by the sleep word.
     #[inline]
     pub(super) fn has_any(&self) -> bool {
-        // ORDERING: Relaxed: a hint; `take` acquires.
-        let head = self.0.load(Ordering::Relaxed);
-        !head.is_null() && !ptr::eq(head, closed())
+        Self::tells(self.look())
     }
 
-    /// Whether there is something to take, for the last look before the loop sleeps.
-    pub(super) fn has_any_at_last(&self) -> bool {
+    /// What tells whether there is something to take. A hint, of several of which the union can be taken.
+    #[inline]
+    pub(super) fn look(&self) -> usize {
+        // ORDERING: Relaxed: a hint; `take` acquires.
+        self.0.load(Ordering::Relaxed).addr()
+    }
+
+    /// The same for the last look before the loop sleeps.
+    #[inline]
+    pub(super) fn look_at_last(&self) -> usize {
         // ORDERING: SeqCst, paired with the exchange in `push`: see there.
-        let head = self.0.load(Ordering::SeqCst);
-        !head.is_null() && !ptr::eq(head, closed())
+        self.0.load(Ordering::SeqCst).addr()
+    }
+
+    /// Whether of the stacks that were looked at one has something to take: each is null, closed, or a cell.
+    #[inline]
+    pub(super) fn tells(looks: usize) -> bool {
+        looks > CLOSED
     }
 
     /// Refuses every later push, and takes what is there, as [`Stack::take`].
@@ -150,7 +161,7 @@ pub(super) struct Hand {
 }
 
 impl Hand {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self { rest: ptr::null(), reversed: ptr::null() }
     }
 
@@ -159,24 +170,30 @@ impl Hand {
         self.bits() == 0
     }
 
+    /// Whether nothing is left to be reversed.
+    #[inline]
+    pub(super) fn is_reversed(&self) -> bool {
+        self.rest.is_null()
+    }
+
     /// Zero if it is empty, so that several can be looked at without a branch for each.
     #[inline]
-    pub(super) fn bits(&self) -> usize {
+    fn bits(&self) -> usize {
         self.rest.addr() | self.reversed.addr()
     }
 
     /// Takes what was pushed, if nothing is in hand. `true`: it took something.
     #[inline]
-    pub(super) fn refill(&mut self, stack: &Stack) -> bool {
-        if !self.is_empty() {
-            return false;
+    fn refill(&mut self, stack: &Stack) -> bool {
+        let refills = stack.has_any() && self.is_empty();
+        if refills {
+            self.rest = stack.take();
         }
-        self.rest = stack.take();
-        !self.rest.is_null()
+        refills
     }
 
     /// Takes what was pushed and refuses every later push. Nothing is in hand.
-    pub(super) fn close(&mut self, stack: &Stack) {
+    fn close(&mut self, stack: &Stack) {
         debug_assert!(self.is_empty(), "closed with cells in hand");
         self.rest = stack.close();
     }
@@ -184,17 +201,19 @@ impl Hand {
     /// Reverses at most `most` cells, and shows each to `seen`, newest first.
     #[inline]
     pub(super) fn reverse(&mut self, most: usize, mut seen: impl FnMut(NonNull<Header>)) {
-        for _ in 0..most {
-            let Some(task) = NonNull::new(self.rest.cast_mut()) else { return };
+        let (mut rest, mut reversed, mut left) = (self.rest, self.reversed, most);
+        while let Some(task) = NonNull::new(rest.cast_mut()).filter(|_| left > 0) {
             // SAFETY: the cells of a hand are alive (I3).
             let link = unsafe { &task.as_ref().link };
-            self.rest = link.with_mut(|link| {
+            rest = link.with_mut(|link| {
                 // SAFETY: by I6 the link is the loop's until `QUEUED` is cleared.
-                unsafe { ptr::replace(link, self.reversed) }
+                unsafe { ptr::replace(link, reversed) }
             });
-            self.reversed = task.as_ptr();
+            reversed = task.as_ptr();
+            left -= 1;
             seen(task);
         }
+        (self.rest, self.reversed) = (rest, reversed);
     }
 
     /// Hands out the oldest cell, if all have been reversed. Its link has been read: the caller may clear
@@ -215,6 +234,51 @@ impl Hand {
     /// The cells in hand, in no particular order.
     pub(super) fn cells(&self) -> impl Iterator<Item = NonNull<Header>> + use<> {
         Cells(self.rest).chain(Cells(self.reversed))
+    }
+}
+
+/// What the loop took out of all stacks.
+#[derive(Debug)]
+pub(super) struct Hands {
+    by_lane: [Hand; 3],
+    /// Something was taken since they were last found empty: without a look at each.
+    took: bool,
+}
+
+impl Hands {
+    pub(super) const fn new() -> Self {
+        Self { by_lane: [const { Hand::new() }; 3], took: false }
+    }
+
+    #[inline]
+    pub(super) fn of(&mut self, lane: Lane) -> &mut Hand {
+        &mut self.by_lane[lane as usize]
+    }
+
+    /// Whether all that was taken has been handled.
+    #[inline]
+    pub(super) fn are_empty(&mut self) -> bool {
+        if self.took {
+            self.took = self.by_lane.iter().fold(0, |all, hand| all | hand.bits()) != 0;
+        }
+        debug_assert!(self.took || self.by_lane.iter().all(Hand::is_empty), "{:?}", self.by_lane);
+        !self.took
+    }
+
+    /// Takes what was pushed, if nothing of this lane is in hand. `true`: it took something.
+    #[inline]
+    pub(super) fn refill(&mut self, lane: Lane, stack: &Stack) -> bool {
+        let took = self.of(lane).refill(stack);
+        if took {
+            self.took = true;
+        }
+        took
+    }
+
+    /// Takes what was pushed and refuses every later push. Nothing of this lane is in hand.
+    pub(super) fn close(&mut self, lane: Lane, stack: &Stack) {
+        self.of(lane).close(stack);
+        self.took = true;
     }
 }
 

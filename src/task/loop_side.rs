@@ -16,15 +16,13 @@ use super::batch::Batch;
 use super::blocks::Blocks;
 use super::cell::{Header, Subject};
 use super::enrolled::Enrolled;
-use super::injection::Lane;
 use super::join::TaskRef;
 use super::mailbox::{Mailbox, Parked, Unpark, release};
-use super::notes::{ADOPTED, EXPEDITED, FOREIGN, LEFT};
+use super::notes::LEFT;
 use super::queues::{self, Queues};
 use super::run::Popped;
 use super::shuffle::Shuffle;
 use super::tally::Tally;
-use super::urgent;
 use super::waker::is_of;
 use crate::error::PanicPayload;
 use crate::id::{NO_KEY, TaskId};
@@ -73,6 +71,7 @@ impl LoopSide {
         Self { mailbox, depth: Cell::new(0), _on_its_thread: PhantomData }
     }
 
+    #[inline]
     pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
         &self.mailbox
     }
@@ -99,150 +98,6 @@ impl LoopSide {
         })
     }
 
-    /// Whether something came in that has not been handled. A hint.
-    #[inline]
-    pub(crate) fn has_arrivals(&self) -> bool {
-        self.mailbox.has_any() || self.queues(|queues| queues.has_in_hand())
-    }
-
-    /// Takes what other threads pushed on a lane, if all that was taken before has been handled, and reverses
-    /// at most `most` cells of what is in hand. `true`: it took something.
-    ///
-    /// Of two lanes the one that is looked at first shows nothing whose sender pushed something on the other
-    /// one before, and that is not found there.
-    #[inline]
-    pub(crate) fn look(&self, lane: Lane, most: usize) -> bool {
-        self.queues(|queues| {
-            let took = queues.hand(lane).refill(self.mailbox.stack(lane));
-            match lane {
-                Lane::Known => queues.reverse_known(most),
-                Lane::Control | Lane::New => queues.hand(lane).reverse(most, |_| ()),
-            }
-            took
-        })
-    }
-
-    /// Refuses every later push on a lane, and takes what is there. Nothing of that lane is in hand.
-    pub(crate) fn close(&self, lane: Lane) {
-        self.queues(|queues| queues.hand(lane).close(self.mailbox.stack(lane)));
-    }
-
-    /// How many new tasks this turn takes in.
-    #[inline]
-    pub(crate) fn room_for_new(&self, batch: usize) -> usize {
-        self.queues(|queues| queues.room_for_new(batch))
-    }
-
-    /// Whether new tasks wait to be taken in: whether any are in hand, and whether any are on their way.
-    pub(crate) fn has_new(&self) -> (bool, bool) {
-        let in_hand = self.queues(|queues| !queues.hand(Lane::New).is_empty());
-        (in_hand, self.mailbox.stack(Lane::New).has_any())
-    }
-
-    /// Whether anything waits to be taken in that may be a task.
-    pub(crate) fn has_submissions(&self) -> bool {
-        [Lane::New, Lane::Control].into_iter().any(|lane| {
-            let in_hand = self.queues(|queues| !queues.hand(lane).is_empty());
-            in_hand || self.mailbox.stack(lane).has_any()
-        })
-    }
-
-    /// What there is to say of each task that waits to be taken in, in no particular order.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = Subject> {
-        let lanes = [Lane::New, Lane::Control].into_iter();
-        let cells = lanes.flat_map(|lane| {
-            let in_hand = self.queues(|queues| queues.hand(lane).cells());
-            in_hand.chain(self.mailbox.stack(lane).peek())
-        });
-        cells.filter_map(|task| {
-            // SAFETY: the cells are alive, as nothing is taken out while this is used: the caller runs no
-            // user code. The notes of one that was pushed are the loop's (I4).
-            let is_task = unsafe { task.as_ref() }.notes.flags() & FOREIGN != 0;
-            // SAFETY: as above.
-            is_task.then(|| unsafe { Subject::of(task) })
-        })
-    }
-
-    /// Takes the next cell of a lane in, in the order in which they came.
-    #[inline]
-    fn next(&self, lane: Lane) -> Option<NonNull<Header>> {
-        self.queues(|queues| queues.hand(lane).next())
-    }
-
-    /// Handles at most `most` wakes and requests of tasks that the loop knows.
-    pub(crate) fn take_in_known(&self, most: usize) {
-        for _ in 0..most {
-            let Some(task) = self.next(Lane::Known) else { return };
-            // SAFETY: a cell that was taken out is alive by its entry's reference (I3).
-            unsafe { self.take_in(task) };
-        }
-    }
-
-    /// Takes the next new task in, and queues it.
-    #[inline]
-    pub(crate) fn take_in_new(&self) -> Option<Enrolled> {
-        let task = self.next(Lane::New)?;
-        // SAFETY: a cell that was taken out is alive by its entry's reference (I3).
-        let header = unsafe { task.as_ref() };
-        let old = header.state.take_in();
-        header.notes.set(ADOPTED);
-        if old.is_requested() {
-            // SAFETY: on the loop's thread, and the task lives.
-            unsafe { urgent::urge(&self.mailbox, task) };
-        } else {
-            // SAFETY: as above.
-            self.queues(|queues| unsafe { queues.enqueue(task) });
-        }
-        Some(Enrolled(task))
-    }
-
-    /// Takes the next request to the loop in, to be run at once and kept in no registry, or a call for later,
-    /// to be polled once, so that its timer is armed.
-    pub(crate) fn take_in_control(&self) -> Option<Enrolled> {
-        let task = self.next(Lane::Control)?;
-        // SAFETY: as in `take_in_new`.
-        let header = unsafe { task.as_ref() };
-        let old = header.state.take_in();
-        if header.notes.flags() & FOREIGN != 0 {
-            header.notes.set(ADOPTED);
-            if old.is_requested() {
-                // SAFETY: on the loop's thread, and the task lives.
-                unsafe { urgent::urge(&self.mailbox, task) };
-            }
-        }
-        Some(Enrolled(task))
-    }
-
-    /// # Safety
-    ///
-    /// `task` was taken out of the stack, and its link has been read.
-    unsafe fn take_in(&self, task: NonNull<Header>) {
-        // SAFETY: the entry's reference keeps it alive (I3).
-        let header = unsafe { task.as_ref() };
-        let old = header.state.take_in();
-        if old.is_heir() {
-            // SAFETY: by I3 the loop's reference is the entry's.
-            unsafe { release(task) };
-            return;
-        }
-        if old.is_done() {
-            // It is in a plain queue still, and is let go when it leaves that.
-        } else if old.is_requested() {
-            let was_ahead = old.is_woken() && header.notes.flags() & EXPEDITED != 0;
-            if old.is_ending() || !was_ahead {
-                // SAFETY: on the loop's thread, and the task lives.
-                unsafe { urgent::urge(&self.mailbox, task) };
-            } else {
-                // SAFETY: as above. It goes ahead once for each request.
-                self.queues(|queues| unsafe { queues.enqueue(task) });
-            }
-        } else if old.is_woken() {
-            // SAFETY: as above. Otherwise a poll has answered every wake while the entry waited.
-            self.queues(|queues| unsafe { queues.enqueue(task) });
-        }
-        self.tally().remote_wakes.add(old.is_woken().into());
-    }
-
     /// Counts so many polls, and the wakes since the last time.
     #[inline]
     pub(crate) fn count(&self, polls: u32) {
@@ -256,6 +111,7 @@ impl LoopSide {
     }
 
     /// How many tasks wait to be run.
+    #[inline]
     pub(crate) fn ready(&self) -> usize {
         self.queues(|queues| queues.len())
     }
@@ -266,13 +122,10 @@ impl LoopSide {
         (running, task.header().notes.is_queued())
     }
 
-    /// Begins a batch of at most `polls` polls. `true`: there may be [too much room](Self::provide_for).
+    /// Begins a batch of at most `polls` polls.
     #[inline]
-    pub(crate) fn begin_batch(&self, polls: usize) -> bool {
-        self.queues(|queues| {
-            queues.begin_batch(polls);
-            queues.urgent.take_slack()
-        })
+    pub(crate) fn begin_batch(&self, polls: usize) {
+        self.queues(|queues| queues.begin_batch(polls));
     }
 
     /// Has the batch that has just begun be what is ready now, in a drawn order.
@@ -283,11 +136,6 @@ impl LoopSide {
         }
     }
 
-    /// Has the urgent queue have room for so many tasks, and not much more.
-    pub(crate) fn provide_for(&self, tasks: usize) {
-        urgent::provide(&self.mailbox, tasks);
-    }
-
     /// The tasks of the batch that has begun.
     #[inline]
     pub(crate) fn batch(&self) -> Batch<'_> {
@@ -295,8 +143,9 @@ impl LoopSide {
     }
 
     /// Whether nothing is ready to be run.
+    #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.queues(|queues| queues.is_idle())
+        self.queues(Queues::is_idle)
     }
 
     /// The task that is being polled, or whose future or output is being dropped.

@@ -26,7 +26,7 @@ use core::mem;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, Kept};
 use super::cell::{Header, unmake_header};
 use super::injection::{Lane, Push, Stack};
 use super::queues::Queues;
@@ -106,6 +106,7 @@ impl Mailbox {
     ///
     /// The caller set the task's `QUEUED` (I6), keeps this mailbox alive until this returns, and the
     /// task until it is pushed.
+    #[inline]
     pub(super) unsafe fn push(&self, task: NonNull<Header>, lane: Lane) -> bool {
         // SAFETY: the caller's promise.
         let pushed = unsafe { self.stack(lane).push(task) };
@@ -168,6 +169,7 @@ impl Mailbox {
     }
 
     /// Whether the loop is still meant to sleep. For the parker's own waiting.
+    #[inline]
     pub(crate) fn is_parked(&self) -> bool {
         // ORDERING: Acquire, paired with `notify`.
         self.word.load(Ordering::Acquire) == PARKED
@@ -176,7 +178,7 @@ impl Mailbox {
     /// Whether there is something to take in. A hint.
     #[inline]
     pub(crate) fn has_any(&self) -> bool {
-        self.stacks.iter().any(Stack::has_any)
+        Stack::tells(self.stacks.iter().fold(0, |all, stack| all | stack.look()))
     }
 
     /// Whether something was pushed, or the loop notified, since it last looked. A hint.
@@ -208,7 +210,8 @@ impl Mailbox {
             self.word.compare_exchange(RUNNING, PARKED, Ordering::SeqCst, Ordering::Relaxed);
         if slept.is_ok() {
             sync::order_for_models();
-            if !self.stacks.iter().any(Stack::has_any_at_last) {
+            let looks = self.stacks.iter().fold(0, |all, stack| all | stack.look_at_last());
+            if !Stack::tells(looks) {
                 return Parked::Asleep;
             }
         }
@@ -239,11 +242,20 @@ impl Mailbox {
 
     /// Keeps a block in exchange for one of another size, which is freed outside of the borrow. `false`: there
     /// is none, or it was too small. On the loop's thread.
-    #[cold]
+    #[inline]
     fn keep_instead(owner: &Arc<Self>, block: NonNull<Header>, layout: Layout) -> bool {
-        let Some((other, size)) = owner.blocks(|blocks| blocks.make_room(layout)) else {
-            return false;
-        };
+        let other = owner.blocks(|blocks| blocks.make_room(layout));
+        other.is_some_and(|(other, size)| Self::exchange(owner, block, layout, other, size))
+    }
+
+    #[cold]
+    fn exchange(
+        owner: &Arc<Self>,
+        block: NonNull<Header>,
+        layout: Layout,
+        other: Kept,
+        size: Layout,
+    ) -> bool {
         // The block keeps the mailbox alive: its header's reference has not been taken out.
         // SAFETY: it has this layout, and is in no list any more.
         unsafe { other.give_up(size) };

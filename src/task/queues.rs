@@ -12,7 +12,7 @@ use core::ptr::{self, NonNull};
 
 use super::blocks::Blocks;
 use super::cell::Header;
-use super::injection::{Hand, Lane};
+use super::injection::{Hands, Lane};
 use super::mailbox::Mailbox;
 use super::notes::{ADOPTED, BROKEN, EXPEDITED, READY, URGENT};
 use super::shuffle::Shuffle;
@@ -39,8 +39,8 @@ pub(super) struct Queues {
     pub(super) urgent: Urgent,
     /// Changes with every small batch: one of a single task is for either of two kinds in turn.
     odd: bool,
-    /// What was taken out of each stack of the way in, by [`Lane`].
-    hands: [Hand; 3],
+    /// What was taken out of the way in.
+    pub(super) hands: Hands,
     /// How many wakes there were since they were last counted.
     wakes: u32,
     /// The task whose future is being polled, or whose future or output is being dropped.
@@ -64,7 +64,7 @@ impl Queues {
             left_urgent: 0,
             urgent: Urgent::default(),
             odd: false,
-            hands: Lane::ALL.map(|_| Hand::new()),
+            hands: Hands::new(),
             wakes: 0,
             running: None,
             carries: BTreeMap::new(),
@@ -91,26 +91,16 @@ impl Queues {
     }
 
     #[inline]
-    pub(super) fn is_idle(&self) -> bool {
-        self.ready() == 0 && self.urgent.is_empty() && !self.has_in_hand()
-    }
-
-    /// Whether cells that were taken out of the way in have not been handled.
-    #[inline]
-    pub(super) fn has_in_hand(&self) -> bool {
-        self.hands.iter().fold(0, |all, hand| all | hand.bits()) != 0
-    }
-
-    #[inline]
-    pub(super) fn hand(&mut self, lane: Lane) -> &mut Hand {
-        &mut self.hands[lane as usize]
+    pub(super) fn is_idle(&mut self) -> bool {
+        self.len() == 0 && self.hands.are_empty()
     }
 
     /// Reverses at most `most` cells of tasks that the loop knows. Those that are to end need not wait until
     /// the rest has been handled.
+    #[inline]
     pub(super) fn reverse_known(&mut self, most: usize) {
         let Self { hands, urgent, .. } = self;
-        hands[Lane::Known as usize].reverse(most, |task| {
+        hands.of(Lane::Known).reverse(most, |task| {
             // SAFETY: the cell is in hand, so it is alive (I3).
             if unsafe { task.as_ref() }.state.load().is_ending() {
                 // SAFETY: as above, and this is the loop's thread (I4). There is room for each task that is
@@ -145,10 +135,11 @@ impl Queues {
         self.running = None;
     }
 
-    /// A panic has unwound out of the task's code: what is left of its end is for the next turn (I10).
+    /// A panic has unwound out of the code of the task that runs: what is left of its end is for the next
+    /// turn (I10).
     #[cold]
-    pub(super) fn unwound(&mut self, task: NonNull<Header>) {
-        self.running = None;
+    pub(super) fn unwound(&mut self) {
+        let Some(task) = self.running.take() else { return };
         // SAFETY: a task that is being run is alive (I3).
         let notes = &unsafe { task.as_ref() }.notes;
         notes.stand(notes.standing() | BROKEN);

@@ -51,24 +51,36 @@ pub(crate) enum Ran<'a> {
     Dropped(Ending<'a>, End),
 }
 
-/// While it lives, the task's code runs. Dropped by a panic, which without `std` nobody catches, it leaves
-/// the task to be ended later (I10).
-struct Running<'a>(NonNull<Header>, &'a LoopSide);
+/// The same without the task, so that it comes back in registers from what is not inlined.
+enum How {
+    Pending,
+    Nothing,
+    Asked,
+    Ended(End),
+    Dropped(End),
+}
 
-impl Running<'_> {
-    /// The code has returned.
-    #[inline]
-    fn finish(self) {
-        let side = self.1;
-        mem::forget(self);
-        side.queues(Queues::finish);
+impl How {
+    #[inline(always)]
+    fn of<'a>(self, task: NonNull<Header>) -> Ran<'a> {
+        match self {
+            Self::Pending => Ran::Pending,
+            Self::Nothing => Ran::Nothing,
+            Self::Asked => Ran::Asked(Asked(task, PhantomData)),
+            Self::Ended(end) => Ran::Ended(Ending(task, PhantomData), end),
+            Self::Dropped(end) => Ran::Dropped(Ending(task, PhantomData), end),
+        }
     }
 }
 
+/// While it lives, the code of the task that is running runs. Dropped by a panic, which without `std` nobody
+/// catches, it leaves the task to be ended later (I10).
+struct Running<'a>(&'a LoopSide);
+
 impl Drop for Running<'_> {
-    #[cold]
+    #[inline(always)] // so that it lies in a register
     fn drop(&mut self) {
-        self.1.queues(|queues| queues.unwound(self.0));
+        self.0.queues(Queues::unwound);
     }
 }
 
@@ -162,42 +174,41 @@ impl<'a> Popped<'a> {
         let Self(task, side) = self;
         // SAFETY: the cell was in a queue until just now, or is enrolled: it is alive (I3).
         let header = unsafe { task.as_ref() };
-        if header.notes.is_over() {
-            return self.leave();
-        }
-        if header.state.load().is_quiet() { side.poll(task, header) } else { self.heed() }
+        let is_quiet = !header.notes.is_over() && header.state.load().is_quiet();
+        if is_quiet { side.poll(task, header).of(task) } else { self.run_other().of(task) }
     }
 
-    /// Polls a task that was woken elsewhere, or was asked to end: its future is dropped then, unless
+    /// Runs a task that has ended, was woken elsewhere, or was asked to end: its future is dropped then, unless
     /// it has the say over that.
     #[inline(never)]
-    fn heed(self) -> Ran<'a> {
+    fn run_other(self) -> How {
         let Self(task, side) = self;
         // SAFETY: as in `run`.
         let header = unsafe { task.as_ref() };
+        if header.notes.is_over() {
+            return self.leave();
+        }
         let now = header.state.begin_poll();
         if !now.is_requested() {
             header.notes.clear(EXPEDITED); // the request was refused on another thread
             return side.poll(task, header);
         }
         if !now.is_ending() {
-            return Ran::Asked(Asked(task, PhantomData));
+            return How::Asked;
         }
-        let (ending, end) = self.end(JoinError::Cancelled);
-        Ran::Dropped(ending, end)
+        How::Dropped(self.end(JoinError::Cancelled).1)
     }
 
     /// Lets the cell of a task go that has ended, or ends one that a panic has left (I10).
-    fn leave(self) -> Ran<'a> {
+    fn leave(self) -> How {
         let Self(task, side) = self;
         // SAFETY: as in `run`.
         if unsafe { task.as_ref() }.notes.is_broken() {
-            let (ending, end) = self.end(JoinError::Closed);
-            return Ran::Dropped(ending, end);
+            return How::Dropped(self.end(JoinError::Closed).1);
         }
         // SAFETY: on the loop's thread; not used again.
         unsafe { side.settle(task) };
-        Ran::Nothing
+        How::Nothing
     }
 
     /// Asks the task to end, and ends it.
@@ -226,10 +237,11 @@ impl<'a> Popped<'a> {
         header.notes.mend();
         let reason = if broken { JoinError::Panicked(PanicPayload::uncaught()) } else { reason };
         side.queues(|queues| queues.begin(task));
-        let running = Running(task, side);
+        let running = Running(side);
         // SAFETY: as in `run`.
         let end = unsafe { (header.vtable().end)(task, reason) };
-        running.finish();
+        mem::forget(running);
+        side.queues(Queues::finish);
         (Ending(task, PhantomData), end)
     }
 }
@@ -241,10 +253,15 @@ impl<'a> Asked<'a> {
     }
 
     /// Polls the task. Runs user code, and contains it.
+    #[inline(always)]
     pub(crate) fn run(self, side: &'a LoopSide) -> Ran<'a> {
+        self.poll(side).of(self.0)
+    }
+
+    #[inline(never)]
+    fn poll(&self, side: &LoopSide) -> How {
         // SAFETY: as in `id`: what user code did since cannot have ended it either.
-        let header = unsafe { self.0.as_ref() };
-        side.poll(self.0, header)
+        side.poll(self.0, unsafe { self.0.as_ref() })
     }
 }
 
@@ -268,7 +285,7 @@ impl LoopSide {
 
     /// Polls a task that lives.
     #[inline(always)]
-    fn poll<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {
+    fn poll(&self, task: NonNull<Header>, header: &Header) -> How {
         let runs_over = self.queues(|queues| {
             queues.begin(task);
             header.notes.count_poll()
@@ -276,15 +293,20 @@ impl LoopSide {
         if runs_over {
             self.carry(header);
         }
-        let running = Running(task, self);
+        let running = Running(self);
         // SAFETY: only a task that has ended is let go, so this one lives until the poll is over (I3).
         let waker = unsafe { waker::lend(task) };
+        let mut cx = Context::from_waker(&waker);
         // SAFETY: the task is of the vtable's type, not done, and on its loop's thread.
-        let end = unsafe { (header.vtable().poll)(task, &mut Context::from_waker(&waker)) };
-        running.finish();
+        let end = unsafe { (header.vtable().poll)(task, &mut cx) };
+        mem::forget(running);
+        self.queues(Queues::finish);
         match end {
-            None => self.suspended(task, header),
-            Some(end) => Ran::Ended(Ending(task, PhantomData), end),
+            Some(end) => How::Ended(end),
+            // What was asked of the task meanwhile, from whichever thread, takes effect here, before any other
+            // task is polled (C1).
+            None if header.state.load().is_ending() => self.end_suspended(task),
+            None => How::Pending,
         }
     }
 
@@ -312,24 +334,9 @@ impl LoopSide {
         Ok(control.complete()) // any other request is ready at once
     }
 
-    /// A poll was pending. What was asked of the task meanwhile, from whichever thread, takes effect here,
-    /// before any other task is polled.
-    #[inline]
-    fn suspended<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {
-        if header.state.load().is_requested() {
-            self.end_suspended(task, header)
-        } else {
-            Ran::Pending
-        }
-    }
-
     #[cold]
-    fn end_suspended<'a>(&'a self, task: NonNull<Header>, header: &Header) -> Ran<'a> {
-        if !header.state.load().is_ending() {
-            return Ran::Pending;
-        }
-        let (ending, end) = Popped(task, self).end(JoinError::Cancelled);
-        Ran::Ended(ending, end)
+    fn end_suspended(&self, task: NonNull<Header>) -> How {
+        How::Ended(Popped(task, self).end(JoinError::Cancelled).1)
     }
 }
 

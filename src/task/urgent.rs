@@ -10,6 +10,7 @@ use core::mem;
 use core::ptr::NonNull;
 
 use super::cell::Header;
+use super::loop_side::LoopSide;
 use super::mailbox::Mailbox;
 use super::queues::Queues;
 
@@ -54,7 +55,7 @@ impl Urgent {
     /// Whether it was emptied since this was last asked, so that there may be [too much room](provide).
     #[inline]
     pub(super) fn take_slack(&mut self) -> bool {
-        mem::take(&mut self.is_slack)
+        self.is_slack && mem::take(&mut self.is_slack)
     }
 
     /// How much room there should be for so many tasks, if there is too little or much too much.
@@ -98,6 +99,19 @@ pub(super) unsafe fn urge(owner: &Mailbox, task: NonNull<Header>) {
     // SAFETY: the caller's promise.
     while !borrow(owner, |queues| unsafe { queues.urge(task) }) {
         provide(owner, borrow(owner, |queues| queues.urgent.len()) + 1);
+    }
+}
+
+impl LoopSide {
+    /// Whether there may be [too much room](Self::provide_for), since this was last asked.
+    #[inline]
+    pub(crate) fn take_slack(&self) -> bool {
+        self.queues(|queues| queues.urgent.take_slack())
+    }
+
+    /// Has the urgent queue have room for so many tasks, and not much more.
+    pub(crate) fn provide_for(&self, tasks: usize) {
+        provide(self.mailbox(), tasks);
     }
 }
 

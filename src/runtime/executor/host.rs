@@ -41,10 +41,19 @@ impl Executor {
 
     /// Looks for I/O that is ready, where nothing else is. `false`: there is still nothing to do. The look takes the
     /// ring of what has come in since the last turn, too: the host would not be told of it any more.
+    #[inline]
     pub(super) fn look(&self) -> bool {
+        cfg!(all(feature = "io", unix)) && self.look_for_io()
+    }
+
+    fn look_for_io(&self) -> bool {
         let _entered = self.local.scheduler.side.enter();
-        self.local.look_for_io()
-            || cfg!(all(feature = "io", unix)) && self.local.shared.mailbox.has_news()
+        self.local.look_for_io() || self.local.shared.mailbox.has_news()
+    }
+
+    #[inline(never)]
+    pub(super) fn has_come(&self, at: Instant) -> bool {
+        at <= self.local.shared.clock.now_instant()
     }
 
     /// The next moment at which the loop has to be driven though nothing comes in: that of a timer, or of a

@@ -7,7 +7,7 @@ use crate::runtime::clock::{Clock, system};
 use crate::runtime::parker::rest_at_last;
 use crate::runtime::patience::look;
 use crate::runtime::shared::Shared;
-use crate::tick::Tick;
+use crate::tick::{NEVER, Tick};
 
 /// The time of a turn: read at most once in it, and only if somebody asks.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,17 @@ impl Local {
     #[inline]
     pub(crate) fn leave_turn(&self) {
         self.now.set(Reading::Outside);
+    }
+
+    /// The instant at which the loop has to look again though nobody wakes it; `None` for never. `Err`:
+    /// it has to look again at once, and no timer is due before that.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Result<Option<Tick>, Tick> {
+        let mut next = self.scheduler.next_deadline()?.unwrap_or(NEVER);
+        if self.shared.is_closed() {
+            next = next.min(self.next_limit().unwrap_or(NEVER));
+        }
+        Ok((next != NEVER).then_some(next))
     }
 
     /// Declares the loop asleep for its host. `false`: there is something to do.

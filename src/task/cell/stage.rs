@@ -98,13 +98,23 @@ impl<F: Future, L: Label> Cell<F, L> {
         match ended {
             Ok(false) => None,
             Ok(true) => Some(End::Finished),
-            Err(payload) => {
-                // SAFETY: the caller's promise.
-                let panicked = unsafe { Self::panicked(task, payload) };
-                // SAFETY: the caller's promise. Of the future and its value what is there is dropped.
-                Some(unsafe { Self::end(task, panicked) })
-            }
+            // SAFETY: the caller's promise.
+            Err(payload) => Some(unsafe { Self::end_panicked(task, payload) }),
         }
+    }
+
+    /// A poll has panicked: of the future and its value what is there is dropped.
+    ///
+    /// # Safety
+    ///
+    /// As `poll`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn end_panicked(task: NonNull<Header>, payload: PanicPayload) -> End {
+        // SAFETY: the caller's promise.
+        let panicked = unsafe { Self::panicked(task, payload) };
+        // SAFETY: the caller's promise.
+        unsafe { Self::end(task, panicked) }
     }
 
     /// The reason that a task ends for by a panic, which names it.

@@ -25,6 +25,11 @@ impl Snapshot {
     pub(crate) fn is_quiet(self) -> bool {
         self.0 & (WOKEN | CANCEL | ABORT) == 0
     }
+    /// Whether a wake is all that came with the entry in the injection stack.
+    #[inline]
+    pub(crate) fn is_wake_alone(self) -> bool {
+        self.0 & (WOKEN | CANCEL | ABORT | DONE | HEIR) == WOKEN
+    }
     /// Whether the loop's reference is with the entry in the injection stack.
     pub(crate) fn is_heir(self) -> bool {
         self.0 & HEIR != 0
