@@ -30,6 +30,9 @@ pub(super) const BITS: usize = u64::BITS as usize;
 /// No place: an arena does not get so large.
 const NOWHERE: usize = usize::MAX;
 
+/// An arena has at most so many pages: a `u32` has a number for each place, and 64 more that are none.
+const MOST: usize = (u32::MAX as usize) / BITS;
+
 /// A directory of at most so many pages is kept.
 const FEW: usize = 16;
 
@@ -178,7 +181,9 @@ impl<T> Arena<T> {
             return None;
         }
         let Some(at) = self.directory.lowest() else {
-            return Some(Lack::Directory((self.directory.len() * 2).max(1)));
+            // PANICS: it takes 2^32 - 64 values, which are 64 GiB at least.
+            assert!(self.directory.len() < MOST, "too many tasks or timers");
+            return Some(Lack::Directory((self.directory.len() * 2).clamp(1, MOST)));
         };
         self.directory.pages[at].is_none().then_some(Lack::Page)
     }
@@ -230,8 +235,11 @@ impl<T> Arena<T> {
     /// Takes the value out of its place, if that is it.
     #[inline(always)]
     pub(crate) fn remove_if(&mut self, place: usize, is_it: impl FnOnce(&T) -> bool) -> Option<T> {
-        let page = self.directory.pages.get_mut(place / BITS)?.as_mut()?;
-        let value = page[place % BITS].take_if(|value| is_it(value))?;
+        let taken = &mut self.directory.pages.get_mut(place / BITS)?.as_mut()?[place % BITS];
+        if !is_it(taken.as_ref()?) {
+            return None;
+        }
+        let value = taken.take()?;
         self.len -= 1;
         // Without one before, all that went since then came back, and the first place of all is the last.
         let before = mem::replace(&mut self.last, place);

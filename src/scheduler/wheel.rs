@@ -209,8 +209,7 @@ impl<T> Wheel<T> {
         let id = self.entries.insert(entry).map_err(|entry| entry.payload)?;
         self.serial = serial;
         self.count_arming(deadline);
-        // PANICS: it takes 2^32 - 1 live timers, which are 192 GiB.
-        let id = u32::try_from(id).ok().filter(|&id| id != NONE).expect("too many timers");
+        let id = id as u32; // fits, and is not `NONE`: an arena gets no larger
         // INVARIANT: fresh.
         self.fresh = id;
         Ok(TimerKey { slot: id, serial: serial.get() })
@@ -244,19 +243,6 @@ impl<T> Wheel<T> {
         let entry = self.remove(key)?;
         self.fresh = NONE;
         Some(entry.payload)
-    }
-
-    #[inline(always)]
-    fn cancel_filed(&mut self, key: TimerKey) -> Option<T> {
-        let entry = self.remove(key)?;
-        self.unlink(key.slot, entry.due(), (entry.prev, entry.next), entry.place);
-        Some(entry.payload)
-    }
-
-    #[inline(always)]
-    fn remove(&mut self, key: TimerKey) -> Option<Entry<T>> {
-        let is_it = |entry: &Entry<T>| entry.serial.get() == key.serial;
-        self.entries.remove_if(key.slot as usize, is_it)
     }
 
     pub(crate) fn payload_mut(&mut self, key: TimerKey) -> Option<&mut T> {
@@ -397,14 +383,5 @@ impl<T> Wheel<T> {
     fn catch_up(&mut self, now: u64) {
         // INVARIANT: window and bound. All bounds are after `now`, or there are none.
         self.base = if self.in_use == 0 { now } else { self.base.max(now) };
-    }
-
-    /// Removes an entry, which is in a place, altogether.
-    #[inline]
-    fn take(&mut self, id: u32) -> T {
-        // PANICS: as the lists' own look-ups: they hold places that are taken.
-        let entry = self.entries.remove(id as usize).expect("the place is taken");
-        self.unlink(id, entry.due(), (entry.prev, entry.next), entry.place);
-        entry.payload
     }
 }

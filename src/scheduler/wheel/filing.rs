@@ -4,7 +4,7 @@
 //! an entry's place follows from its deadline, the base, and the last entry of the list it goes to.
 
 use super::level::{NONE, Slot, level_for, slot_of};
-use super::{Place, SHORT, STRAY, Wheel};
+use super::{Entry, Place, SHORT, STRAY, TimerKey, Wheel};
 
 /// The end of a list that an entry is to be put to, or the strays.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +125,30 @@ impl<T> Wheel<T> {
         if deadline <= ring.slots[slot].bound {
             ring.set_exact(slot, deadline);
         }
+    }
+
+    /// Disarms a timer that is in a place.
+    #[inline(always)]
+    pub(super) fn cancel_filed(&mut self, key: TimerKey) -> Option<T> {
+        let entry = self.remove(key)?;
+        self.unlink(key.slot, entry.due(), (entry.prev, entry.next), entry.place);
+        Some(entry.payload)
+    }
+
+    /// Takes an entry out of the arena alone.
+    #[inline(always)]
+    pub(super) fn remove(&mut self, key: TimerKey) -> Option<Entry<T>> {
+        let is_it = |entry: &Entry<T>| entry.serial.get() == key.serial;
+        self.entries.remove_if(key.slot as usize, is_it)
+    }
+
+    /// Removes an entry, which is in a place, altogether.
+    #[inline]
+    pub(super) fn take(&mut self, id: u32) -> T {
+        // PANICS: as the lists' own look-ups: they hold places that are taken.
+        let entry = self.entries.remove(id as usize).expect("the place is taken");
+        self.unlink(id, entry.due(), (entry.prev, entry.next), entry.place);
+        entry.payload
     }
 
     /// Takes an entry out of its list, or out of the strays.
