@@ -266,9 +266,12 @@ impl Scheduler {
     pub(crate) fn snapshot(&self, now: Tick) -> Vec<Details> {
         let ids = self.ids();
         let mut all = Vec::with_capacity(ids.len());
-        for id in ids {
-            let details = self.registry.borrow().get(id).map(|entry| self.details(entry));
-            all.extend(details);
+        {
+            let registry = self.registry.borrow();
+            // There is room for each: nothing is allocated under the borrow.
+            for entry in ids.iter().filter_map(|id| registry.get(*id)) {
+                all.push(self.details(entry));
+            }
         }
         if self.side.has_arrivals() {
             let new =

@@ -146,7 +146,7 @@ impl Scheduler {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn register(&self, task: Enrolled, host: &impl Host) {
         self.serials.passed(task.id().as_u64());
         let since = host.now();
@@ -246,7 +246,7 @@ impl Scheduler {
 
     /// Whether a task that the loop does not know may be on its way.
     pub(crate) fn may_arrive(&self, id: TaskId) -> bool {
-        !self.knows(id) && self.side.has_submissions()
+        self.side.has_submissions() && !self.knows(id)
     }
 
     /// Whether all new tasks of this round have been taken in.
