@@ -306,7 +306,7 @@ impl Scheduler {
     /// Whether nothing is left to do until something comes in or a timer is due.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.side.is_idle()
+        self.side.is_idle() && !self.intake.is_left()
     }
 
     /// Declares the loop asleep for its host. `false`: there is something to do, and nobody calls the hook for
