@@ -265,9 +265,12 @@ impl Scheduler {
     pub(crate) fn snapshot(&self, now: Tick) -> Vec<Details> {
         let ids = self.ids();
         let mut all = Vec::with_capacity(ids.len());
-        for id in ids {
-            let details = self.registry.borrow().get(id).map(|entry| self.details(entry));
-            all.extend(details);
+        {
+            let registry = self.registry.borrow();
+            // There is room for each: nothing is allocated under the borrow.
+            for entry in ids.iter().filter_map(|id| registry.get(*id)) {
+                all.push(self.details(entry));
+            }
         }
         if self.side.has_arrivals() {
             let new =
@@ -302,7 +305,7 @@ impl Scheduler {
     /// Whether nothing is left to do until something comes in or a timer is due.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.side.is_idle()
+        self.side.is_idle() && !self.intake.is_left()
     }
 
     /// Declares the loop asleep for its host. `false`: there is something to do, and nobody calls the hook for

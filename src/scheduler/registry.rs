@@ -126,6 +126,7 @@ impl Registry {
         all.find(|(_, entry)| entry.task.id() == id).map(|(place, _)| place)
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: TaskId) -> Option<&Entry> {
         self.entries.get(self.find(id)?)
     }
@@ -168,7 +169,7 @@ impl Registry {
     pub(crate) fn list(&self, ids: &mut Vec<TaskId>) -> bool {
         let has_room = ids.capacity() - ids.len() >= self.len();
         if has_room {
-            ids.extend(self.entries.iter().map(|(_, entry)| entry.task.id()));
+            self.entries.iter().for_each(|(_, entry)| ids.push(entry.task.id()));
             ids.sort_unstable();
         }
         has_room
