@@ -18,6 +18,7 @@ use crate::task::enrolled::Enrolled;
 use crate::task::injection::Lane;
 use crate::task::run::Ran;
 use crate::task::state::Request;
+use crate::tick::Tick;
 
 /// So much of each kind is taken in by one turn, or a batch, if that is more.
 const LEAST_INTAKE: usize = 256;
@@ -139,24 +140,26 @@ impl Scheduler {
 
     /// Registers new tasks, which are ready then.
     fn admit(&self, most: usize, host: &impl Host) {
+        let (since, is_deferring) = (host.now(), self.intake.is_deferring());
         for _ in 0..most {
             let Some(task) = self.side.take_in_new() else { return };
-            let id = task.id();
+            let id = is_deferring.then(|| task.id());
             if host.takes_in() {
                 task.hold_place();
             }
             if host.cancels_new() {
                 task.request(Request::Cancel);
             }
-            self.register(task, host);
-            self.answer_deferred(id, host);
+            self.register(task, since);
+            if let Some(id) = id {
+                self.answer_deferred(id, host);
+            }
         }
     }
 
     #[inline(always)]
-    fn register(&self, task: Enrolled, host: &impl Host) {
+    fn register(&self, task: Enrolled, since: Tick) {
         self.serials.passed(task.id().as_u64());
-        let since = host.now();
         self.enroll(task, since);
         self.side.tally().spawned.add(1);
     }
@@ -171,9 +174,9 @@ impl Scheduler {
             task.request(Request::Cancel);
         }
         if task.is_requested() {
-            return self.register(task, host);
+            return self.register(task, host.now());
         }
-        match self.side.run_first(task, |task| self.register(task, host)) {
+        match self.side.run_first(task, |task| self.register(task, host.now())) {
             // It was asked to end in this very moment.
             Ran::Dropped(ending, how) | Ran::Ended(ending, how) => self.retire(ending, how, host),
             Ran::Pending => self.side.count(1),

@@ -81,7 +81,7 @@ impl Registry {
     }
 
     /// Adds a task. It comes back where [something is lacking](make_room).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(&mut self, task: Enrolled, since: Tick) -> Result<(), Enrolled> {
         if !task.is_foreign() {
             return self.insert_local(task, since).map(drop);

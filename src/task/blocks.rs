@@ -61,6 +61,7 @@ impl Kept {
 }
 
 /// Allocates memory for a cell. The layout has a size.
+#[inline]
 pub(super) fn fresh(layout: Layout) -> NonNull<u8> {
     // SAFETY: a cell has a header, so its size is not zero.
     let block = unsafe { alloc(layout) };
@@ -123,17 +124,18 @@ impl Blocks {
         true
     }
 
-    /// Takes out a block of another size, for one of this layout that there was no room for. The sizes give
-    /// one up in turns; a list that is empty, or the same, gives none, so that each call looks at one.
+    /// Whether a block of another size could be given up, for one of this layout that there was no room for.
+    /// The sizes are looked at in turns, one by each call; a list that is empty, or the same, gives none.
     #[inline]
-    pub(super) fn make_room(&mut self, layout: Layout) -> Option<(Kept, Layout)> {
+    pub(super) fn has_other(&mut self, layout: Layout) -> bool {
         self.hand = if self.hand + 1 < SIZES { self.hand + 1 } else { 0 };
-        let size = self.hand * WORD;
-        if self.lists[self.hand].is_null() || size == layout.size() {
-            return None;
-        }
+        !self.lists[self.hand].is_null() && self.hand * WORD != layout.size()
+    }
+
+    /// Takes that block out.
+    pub(super) fn take_other(&mut self, layout: Layout) -> Option<(Kept, Layout)> {
         self.list(layout)?;
-        let other = Layout::from_size_align(size, WORD).ok()?;
+        let other = Layout::from_size_align(self.hand * WORD, WORD).ok()?;
         self.take(other).map(|kept| (kept, other))
     }
 
@@ -264,7 +266,8 @@ mod tests {
         }
         for _ in 0..1_000 {
             let (block, layout) = ended(Words([0; MOST_WORDS - 1]), &owner);
-            if let Some((Kept(other), layout)) = blocks.make_room(layout) {
+            let other = blocks.has_other(layout).then(|| blocks.take_other(layout));
+            if let Some((Kept(other), layout)) = other.flatten() {
                 // SAFETY: it was taken out.
                 unsafe { give_up(other, layout) };
                 large -= 1;

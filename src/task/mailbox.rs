@@ -26,7 +26,7 @@ use core::mem;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-use super::blocks::{Blocks, Kept};
+use super::blocks::Blocks;
 use super::cell::{Header, unmake_header};
 use super::injection::{Lane, Push, Stack};
 use super::queues::Queues;
@@ -232,7 +232,8 @@ impl Mailbox {
         let kept = Self::is_current(owner) && {
             // SAFETY: the caller's promise.
             let kept = owner.blocks(|blocks| unsafe { blocks.put(block, layout) });
-            kept || Self::keep_instead(owner, block, layout)
+            kept || owner.blocks(|blocks| blocks.has_other(layout))
+                && Self::exchange(owner, block, layout)
         };
         if !kept {
             // SAFETY: the caller's promise, and it was not kept.
@@ -240,22 +241,13 @@ impl Mailbox {
         }
     }
 
-    /// Keeps a block in exchange for one of another size, which is freed outside of the borrow. `false`: there
-    /// is none, or it was too small. On the loop's thread.
-    #[inline]
-    fn keep_instead(owner: &Arc<Self>, block: NonNull<Header>, layout: Layout) -> bool {
-        let other = owner.blocks(|blocks| blocks.make_room(layout));
-        other.is_some_and(|(other, size)| Self::exchange(owner, block, layout, other, size))
-    }
-
+    /// Keeps a block in exchange for one of another size, which is freed outside of the borrow. `false`: such
+    /// blocks are not kept, or the other was too small. On the loop's thread.
     #[cold]
-    fn exchange(
-        owner: &Arc<Self>,
-        block: NonNull<Header>,
-        layout: Layout,
-        other: Kept,
-        size: Layout,
-    ) -> bool {
+    #[inline(never)]
+    fn exchange(owner: &Arc<Self>, block: NonNull<Header>, layout: Layout) -> bool {
+        let other = owner.blocks(|blocks| blocks.take_other(layout));
+        let Some((other, size)) = other else { return false };
         // The block keeps the mailbox alive: its header's reference has not been taken out.
         // SAFETY: it has this layout, and is in no list any more.
         unsafe { other.give_up(size) };
