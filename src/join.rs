@@ -325,8 +325,15 @@ impl<T> JoinHandle<T> {
 
     /// Whether the task has not ended, and cannot before this thread goes on, whoever is woken then.
     #[cfg(feature = "std")]
+    #[inline]
     fn would_wait_for_ever(&self) -> bool {
-        !self.is_finished() && context::is_held(self.join.mailbox(), self.id())
+        !self.is_finished() && self.is_held()
+    }
+
+    #[cfg(feature = "std")]
+    #[inline(never)]
+    fn is_held(&self) -> bool {
+        context::is_held(self.join.mailbox(), self.id())
     }
 
     /// Blocks until the task has ended, or the deadline comes.

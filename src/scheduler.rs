@@ -98,7 +98,10 @@ impl Scheduler {
     ) -> Join<F::Output> {
         let (task, join) = self.side.adopt(task);
         self.side.tally().spawned.add(1);
-        self.enroll(task, since);
+        let enrolled = self.registry.borrow_mut().insert_local(task, since);
+        if let Err(task) = enrolled {
+            self.enroll_with_room(task, since);
+        }
         join
     }
 
@@ -225,18 +228,14 @@ impl Scheduler {
     /// Lets a task go whose future is gone: out of the registry first, then its joiner is told.
     #[inline(always)]
     fn retire(&self, ending: Ending<'_>, how: End, host: &impl Host) {
-        let (entry, is_untidy) = {
-            let mut registry = self.registry.borrow_mut();
-            (registry.retire(&ending), registry.is_untidy())
-        };
+        let retired = self.registry.borrow_mut().retire(&ending);
+        // A task that runs was taken in, and is removed here alone: without its entry it would leak.
+        debug_assert!(retired.is_some(), "{:?} was not registered", ending.id());
+        let Some((entry, is_untidy)) = retired else { return };
         if is_untidy {
             self.tidy_registry();
         }
-        // A task that runs was taken in, and is removed here alone: without its entry it would leak.
-        debug_assert!(entry.is_some(), "{:?} was not registered", ending.id());
-        if let Some(entry) = entry {
-            self.complete(ending, how, entry, host);
-        }
+        self.complete(ending, how, entry, host);
     }
 
     #[inline]
@@ -266,9 +265,12 @@ impl Scheduler {
     pub(crate) fn snapshot(&self, now: Tick) -> Vec<Details> {
         let ids = self.ids();
         let mut all = Vec::with_capacity(ids.len());
-        for id in ids {
-            let details = self.registry.borrow().get(id).map(|entry| self.details(entry));
-            all.extend(details);
+        {
+            let registry = self.registry.borrow();
+            // There is room for each: nothing is allocated under the borrow.
+            for entry in ids.iter().filter_map(|id| registry.get(*id)) {
+                all.push(self.details(entry));
+            }
         }
         if self.side.has_arrivals() {
             let new =
@@ -303,7 +305,7 @@ impl Scheduler {
     /// Whether nothing is left to do until something comes in or a timer is due.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.side.is_idle()
+        self.side.is_idle() && !self.intake.is_left()
     }
 
     /// Declares the loop asleep for its host. `false`: there is something to do, and nobody calls the hook for

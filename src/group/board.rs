@@ -72,7 +72,14 @@ impl Board {
 
     /// Calls the waiter that has waited longest, once it has let go of the board. Of those whose wakers panic
     /// each is called once, though it comes back: what sleeps again found no key (B2).
-    pub(crate) fn call_one<'a>(&'a self, mut told: MutexGuard<'a, Told>) {
+    #[inline]
+    pub(crate) fn call_one<'a>(&'a self, told: MutexGuard<'a, Told>) {
+        if !told.waiters.is_empty() {
+            self.call_one_of(told);
+        }
+    }
+
+    fn call_one_of<'a>(&'a self, mut told: MutexGuard<'a, Told>) {
         let newest = told.waiters.newest();
         let mut last = None;
         while let Some((ticket, waker)) = told.waiters.pop_between(last, newest) {

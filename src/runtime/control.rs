@@ -28,6 +28,9 @@ impl Shared {
     {
         let home = context::home(&self.mailbox);
         let home = home.filter(|local| local.has_ended() || !local.scheduler.may_arrive(id));
+        if home.is_some() {
+            return post(&self.mailbox, home, async move { f(&this_loop()) });
+        }
         let mut round = None;
         let request = async move {
             poll_fn(|_| match this_loop().scheduler.awaits(id, &mut round) {
@@ -37,7 +40,7 @@ impl Shared {
             .await;
             f(&this_loop())
         };
-        post(&self.mailbox, home, request)
+        post(&self.mailbox, None, request)
     }
 
     /// Has the loop run `f` ahead of any backlog, or here if this is its thread.

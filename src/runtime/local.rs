@@ -332,17 +332,18 @@ impl Local {
 
     /// Every task that has not ended, in spawn order.
     pub(crate) fn tasks(&self) -> Vec<TaskInfo> {
-        self.scheduler.snapshot(self.now()).into_iter().map(|details| self.info(details)).collect()
+        let now = self.now();
+        self.scheduler.snapshot(now).into_iter().map(|details| Self::info(details, now)).collect()
     }
 
-    fn info(&self, details: Details) -> TaskInfo {
+    fn info(details: Details, now: Tick) -> TaskInfo {
         let Details { subject: Subject { id, name, location }, activity, polls, since } = details;
         let state = match activity {
             Activity::Idle => TaskState::Idle,
             Activity::Ready => TaskState::Ready,
             Activity::Running => TaskState::Running,
         };
-        let age = Duration::from_nanos(self.now().saturating_sub(since));
+        let age = Duration::from_nanos(now.saturating_sub(since));
         TaskInfo { id, name, location, state, polls, age }
     }
 }

@@ -36,6 +36,11 @@ impl Waiters {
         known.is_some_and(|known| known.will_wake(waker))
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wakers.is_empty()
+    }
+
     /// Takes a waiter off.
     pub(crate) fn take(&mut self, waiter: &mut Option<Ticket>) -> Option<Waker> {
         waiter.take().and_then(|ticket| self.wakers.remove(&ticket))

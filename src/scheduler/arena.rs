@@ -71,6 +71,7 @@ pub(crate) enum Lack {
 
 /// Memory for an arena, or of one: whoever holds it frees it, outside of every borrow.
 #[derive(Debug)]
+#[repr(u8)] // so that one comparison tells whether there is any
 pub(crate) enum Room<T> {
     Page(Box<Page<T>>),
     Directory(Directory<T>),
@@ -141,25 +142,27 @@ impl<T> Arena<T> {
     /// says which. The value comes back where [something is lacking](widen).
     #[inline]
     pub(crate) fn insert(&mut self, value: T) -> Result<usize, T> {
-        let mut place = self.last;
-        if place != NOWHERE {
-            self.last = NOWHERE;
+        self.insert_at(value).map(|(place, _)| place)
+    }
+
+    /// The same; also the value where it is.
+    #[inline]
+    pub(crate) fn insert_at(&mut self, value: T) -> Result<(usize, &mut T), T> {
+        let (at, bit) = if self.last != NOWHERE {
+            let last = mem::replace(&mut self.last, NOWHERE);
+            (last / BITS, last % BITS)
         } else {
             if self.hand == 0 && !self.take_in_hand() {
                 return Err(value);
             }
-            place = self.hand_at * BITS + self.hand.trailing_zeros() as usize;
+            let bit = self.hand.trailing_zeros() as usize;
             self.hand &= self.hand - 1;
-        }
-        // They always are: said here so that the value is made where it stays.
-        if let Some(page) = &mut self.directory.pages[place / BITS] {
-            let free = &mut page[place % BITS];
-            if free.is_none() {
-                *free = Some(value);
-            }
-        }
+            (self.hand_at, bit)
+        };
+        // It always is.
+        let Some(page) = &mut self.directory.pages[at] else { return Err(value) };
         self.len += 1;
-        Ok(place)
+        Ok((at * BITS + bit, page[bit % BITS].insert(value)))
     }
 
     /// Takes the lowest word that is not zero out of the tree. `false`: something is lacking.
@@ -248,22 +251,28 @@ impl<T> Arena<T> {
 
     #[inline]
     fn note_free(&mut self, place: usize) {
-        let (at, bit) = (place / BITS, 1 << (place % BITS));
-        if self.len == 0 && self.last >= KEPT * BITS {
-            self.vacate();
-        } else if at != self.hand_at {
-            self.note_free_beside(at, bit);
-        } else {
-            self.hand |= bit;
-            if self.hand == u64::MAX {
-                self.let_go_of_hand();
-            }
+        if self.len == 0 || place / BITS != self.hand_at {
+            return self.note_free_beside(place);
+        }
+        self.note_free_in_hand(place);
+    }
+
+    #[inline]
+    fn note_free_in_hand(&mut self, place: usize) {
+        self.hand |= 1 << (place % BITS);
+        if self.hand == u64::MAX {
+            self.let_go_of_hand();
         }
     }
 
     #[inline(never)]
-    fn note_free_beside(&mut self, at: usize, bit: u64) {
-        if self.directory.set(at, bit) == u64::MAX {
+    fn note_free_beside(&mut self, place: usize) {
+        let (at, bit) = (place / BITS, 1 << (place % BITS));
+        if self.len == 0 && self.last >= KEPT * BITS {
+            self.vacate();
+        } else if at == self.hand_at {
+            self.note_free_in_hand(place);
+        } else if self.directory.set(at, bit) == u64::MAX {
             self.note_empty(at);
         }
     }

@@ -32,6 +32,8 @@ pub(super) struct Intake {
     awaited: Cell<Option<(u64, u64)>>,
     /// What the request that was polled last cost beside its poll.
     cost: Cell<usize>,
+    /// Deferred requests are left over for the next turn, though nothing else may come in.
+    is_left: Cell<bool>,
 }
 
 /// Requests by id whose tasks may still arrive.
@@ -69,6 +71,11 @@ impl Deferred {
 }
 
 impl Intake {
+    #[inline]
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left.get()
+    }
+
     /// Whether a request waits for its task, or did.
     #[inline]
     fn is_deferring(&self) -> bool {
@@ -80,7 +87,7 @@ impl Scheduler {
     /// 1. What other threads sent.
     #[inline]
     pub(crate) fn take_in_some(&self, host: &impl Host, batch: usize) {
-        if self.side.has_arrivals() {
+        if self.side.has_arrivals() || self.intake.is_left() {
             self.take_in(host, batch);
         }
     }
@@ -146,7 +153,7 @@ impl Scheduler {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn register(&self, task: Enrolled, host: &impl Host) {
         self.serials.passed(task.id().as_u64());
         let since = host.now();
@@ -183,6 +190,7 @@ impl Scheduler {
     /// Runs requests to the loop.
     fn run_requests(&self, most: usize, host: &impl Host) {
         let mut left = most;
+        self.intake.is_left.set(false);
         while left > 0 {
             let past = self.intake.deferred.borrow_mut().take_past(|round| self.is_past(round));
             let request = match past {
@@ -198,6 +206,7 @@ impl Scheduler {
             }
             left = left.saturating_sub(1 + self.intake.cost.take());
         }
+        self.intake.is_left.set(self.intake.is_deferring());
     }
 
     /// Runs one, or defers it.
@@ -246,7 +255,7 @@ impl Scheduler {
 
     /// Whether a task that the loop does not know may be on its way.
     pub(crate) fn may_arrive(&self, id: TaskId) -> bool {
-        !self.knows(id) && self.side.has_submissions()
+        self.side.has_submissions() && !self.knows(id)
     }
 
     /// Whether all new tasks of this round have been taken in.

@@ -44,8 +44,8 @@ pub(super) fn make_room(registry: &RefCell<Registry>) {
     arena::widen(registry, |registry| &mut registry.entries);
 }
 
-/// Frees what a registry needs no more. To be called where it [is untidy](Registry::is_untidy), outside of
-/// every borrow.
+/// Frees what a registry needs no more. To be called where [`Registry::retire`] says so, outside of every
+/// borrow.
 #[cold]
 pub(super) fn tidy(registry: &RefCell<Registry>) {
     arena::tidy(registry, |registry| &mut registry.entries);
@@ -80,27 +80,30 @@ impl Registry {
         self.entries.places()
     }
 
-    /// Whether there is something to be [freed](tidy).
-    #[inline]
-    pub(crate) fn is_untidy(&self) -> bool {
-        self.entries.is_untidy() || self.remote.is_untidy()
-    }
-
     /// Adds a task. It comes back where [something is lacking](make_room).
     #[inline]
     pub(crate) fn insert(&mut self, task: Enrolled, since: Tick) -> Result<(), Enrolled> {
-        let serial = task.is_foreign().then(|| task.id().as_u64());
-        if serial.is_some() && self.remote.is_full() {
+        if !task.is_foreign() {
+            return self.insert_local(task, since).map(drop);
+        }
+        if self.remote.is_full() {
             return Err(task);
         }
-        let place = self.entries.insert(Entry { task, since }).map_err(|entry| entry.task)?;
+        let serial = task.id().as_u64();
+        let key = self.insert_local(task, since)?;
+        self.remote.insert(serial, key);
+        Ok(())
+    }
+
+    /// Adds a task that was spawned on the loop's thread, as `insert` does. Its key.
+    #[inline]
+    pub(crate) fn insert_local(&mut self, task: Enrolled, since: Tick) -> Result<u32, Enrolled> {
+        let entry = Entry { task, since };
+        let (place, entry) = self.entries.insert_at(entry).map_err(|entry| entry.task)?;
         // PANICS: it cannot: four thousand million tasks are over 300 GiB of cells.
         let key = key_of(place).expect("too many tasks");
-        self.entries[place].task.set_key(key);
-        if let Some(serial) = serial {
-            self.remote.insert(serial, key);
-        }
-        Ok(())
+        entry.task.set_key(key);
+        Ok(key)
     }
 
     /// The key of the task, if it is known.
@@ -123,6 +126,7 @@ impl Registry {
         all.find(|(_, entry)| entry.task.id() == id).map(|(place, _)| place)
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: TaskId) -> Option<&Entry> {
         self.entries.get(self.find(id)?)
     }
@@ -134,25 +138,29 @@ impl Registry {
         (Lent::to(entry.task.id()) == lent).then_some(entry)
     }
 
-    /// Lets a task go whose future is gone.
+    /// Lets a task go whose future is gone; also says whether there is something to be [freed](tidy).
     #[inline]
-    pub(crate) fn retire(&mut self, ending: &Ending<'_>) -> Option<Entry> {
-        let id = ending.id();
-        let entry = self.entries.get(id.key() as usize)?;
-        if ending.is_of(&entry.task) { self.take(id.key() as usize) } else { None }
+    pub(crate) fn retire(&mut self, ending: &Ending<'_>) -> Option<(Entry, bool)> {
+        let place = ending.id().key() as usize;
+        let entry = self.entries.remove_if(place, |entry| ending.is_of(&entry.task))?;
+        let is_untidy = self.forget(&entry);
+        Some((entry, is_untidy))
+    }
+
+    /// What is in the index changes with those of its tasks alone.
+    #[inline]
+    fn forget(&mut self, Entry { task, .. }: &Entry) -> bool {
+        let is_foreign = task.is_foreign();
+        if is_foreign {
+            self.remote.remove(task.id().as_u64(), task.id().key());
+        }
+        self.entries.is_untidy() || is_foreign && self.remote.is_untidy()
     }
 
     #[cfg(any(test, fuzzing))]
     pub(crate) fn remove(&mut self, id: TaskId) -> Option<Entry> {
-        self.take(self.find(id)?)
-    }
-
-    #[inline]
-    fn take(&mut self, key: usize) -> Option<Entry> {
-        let entry = self.entries.remove(key)?;
-        if entry.task.is_foreign() {
-            self.remote.remove(entry.task.id().as_u64(), entry.task.id().key());
-        }
+        let entry = self.entries.remove(self.find(id)?)?;
+        self.forget(&entry);
         Some(entry)
     }
 
@@ -161,7 +169,7 @@ impl Registry {
     pub(crate) fn list(&self, ids: &mut Vec<TaskId>) -> bool {
         let has_room = ids.capacity() - ids.len() >= self.len();
         if has_room {
-            ids.extend(self.entries.iter().map(|(_, entry)| entry.task.id()));
+            self.entries.iter().for_each(|(_, entry)| ids.push(entry.task.id()));
             ids.sort_unstable();
         }
         has_room
@@ -229,7 +237,8 @@ mod tests {
             let lent = registry.get_lent(Lent::to(task.id()));
             assert_eq!(lent.map(|entry| entry.since), Some(id.as_u64()));
             let (ending, _) = side.end(task, JoinError::Cancelled);
-            let entry = if at < 2 { registry.retire(&ending) } else { registry.remove(id) };
+            let retired = (at < 2).then(|| registry.retire(&ending)).flatten();
+            let entry = retired.map(|(entry, _)| entry).or_else(|| registry.remove(id));
             let entry = entry.expect("it was there");
             assert_eq!((entry.since, registry.len()), (id.as_u64(), 3 - at));
             assert!(registry.get(id).is_none());

@@ -14,7 +14,7 @@ use super::blocks::Blocks;
 use super::cell::Header;
 use super::injection::{Hands, Lane};
 use super::mailbox::Mailbox;
-use super::notes::{ADOPTED, BROKEN, EXPEDITED, READY, URGENT};
+use super::notes::{ADOPTED, BROKEN, CARRIED, EXPEDITED, READY, URGENT};
 use super::shuffle::Shuffle;
 use super::urgent::Urgent;
 
@@ -347,8 +347,11 @@ impl Queues {
 
     /// How often the task has been polled.
     pub(super) fn polls(&self, header: &Header) -> u64 {
-        let carried = self.carries.get(&header.id().as_u64()).copied().unwrap_or(0);
-        carried + u64::from(header.notes.polls())
+        let polls = u64::from(header.notes.polls());
+        if header.notes.flags() & CARRIED == 0 {
+            return polls;
+        }
+        polls + self.carries.get(&header.id().as_u64()).copied().unwrap_or(0)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use sideloop::{CancelRequest, Handle, JoinError, JoinHandle, Shutdown, TaskId};
+use sideloop::{Builder, CancelRequest, Handle, JoinError, JoinHandle, Shutdown, TaskId};
 
 use crate::support::{
     Latch, Probe, hold, join_err, join_ok, join_soon, limited, limited_to, loop_started, thread_of,
@@ -74,6 +74,26 @@ fn the_answers_by_id_are_exact() {
         assert_cancelled(task);
         assert_eq!(cancel_by_id(side.handle(), id), CancelRequest::NotFound);
         assert_eq!(join_ok(side.handle().abort(id)), CancelRequest::NotFound);
+    });
+}
+
+/// C6: more requests than a turn answers, which wait for the same tasks to arrive, are all answered, though
+/// nothing else comes in.
+#[test]
+fn requests_that_waited_for_tasks_in_vain_are_all_answered() {
+    limited(|| {
+        let mut executor = Builder::new().batch(1).build();
+        let handle = executor.handle().clone();
+        let gone = executor.spawn_local(async {}).id();
+        executor.run_until_idle();
+        let answers = thread::spawn(move || {
+            (0..8).for_each(|_| handle.spawn(async {}).detach());
+            (0..1_000).map(|_| handle.cancel(gone)).collect::<Vec<_>>()
+        });
+        let answers = answers.join().expect("it sends");
+        executor.run_until_idle();
+        assert!(answers.iter().all(JoinHandle::is_finished), "some are left");
+        answers.into_iter().for_each(|answer| assert_eq!(join_ok(answer), CancelRequest::NotFound));
     });
 }
 

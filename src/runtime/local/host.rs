@@ -43,7 +43,7 @@ impl Host for Local {
     }
 
     fn ended(&self, report: Ended) {
-        let info = TaskInfo { state: TaskState::Idle, ..self.info(report.details) };
+        let info = TaskInfo { state: TaskState::Idle, ..Self::info(report.details, self.now()) };
         let mut so_far = self.report.borrow_mut();
         match (report.how, report.request) {
             (End::Panicked, _) => so_far.panicked.push(info),

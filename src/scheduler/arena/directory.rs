@@ -71,16 +71,24 @@ impl<T> Directory<T> {
     /// Sets bits of a word; what it is then.
     #[inline]
     pub(super) fn set(&mut self, word: usize, bits: u64) -> u64 {
-        let (mut at, mut bits) = (word, bits);
-        for level in &mut self.free {
-            let word = &mut level[at];
-            let was = *word;
-            *word |= bits;
+        let lowest = &mut self.free[0][word];
+        let was = mem::replace(lowest, *lowest | bits);
+        if was == 0 {
+            self.set_above(word);
+        }
+        was | bits
+    }
+
+    /// A word of the lowest level is not zero any more.
+    fn set_above(&mut self, word: usize) {
+        let mut at = word;
+        for level in &mut self.free[1..] {
+            let word = &mut level[at / BITS];
+            let was = mem::replace(word, *word | 1 << (at % BITS));
             if was != 0 {
                 break;
             }
-            (bits, at) = (1 << (at % BITS), at / BITS);
+            at /= BITS;
         }
-        self.free[0][word]
     }
 }

@@ -225,7 +225,7 @@ impl<'a> Pair<'a> {
         let id = self.forget(serial);
         let task = &self.registry.get(id).expect("it is there").task;
         let (ending, _) = self.side.end(task, JoinError::Cancelled);
-        let entry = self.registry.retire(&ending).expect("it is there");
+        let (entry, _) = self.registry.retire(&ending).expect("it is there");
         self.registry.tidy();
         assert!(self.registry.retire(&ending).is_none(), "{serial} is retired twice");
         complete(ending, entry.task, &self.side);
