@@ -134,12 +134,19 @@ impl Entry {
     }
 
     /// Takes it out of its wheel. What is user code, to drop a waker and to free memory, comes after the look.
+    #[inline]
     pub(super) fn disarm(self) {
+        Self::disarm_at(self.home, self.key);
+    }
+
+    /// The two apart, which are passed in registers.
+    fn disarm_at(home: Number, key: TimerKey) {
+        let entry = Self { key, home };
         let cancelled = context::with_current(|local| {
-            self.is_of(local).then(|| local.scheduler.cancel_timer(self.key))
+            entry.is_of(local).then(|| local.scheduler.cancel_timer(key))
         });
         let Some((alarm, is_untidy)) = cancelled else {
-            return self.change_from_outside(|local, key| local.scheduler.disarm(key));
+            return entry.change_from_outside(|local, key| local.scheduler.disarm(key));
         };
         if is_untidy {
             tidy_timers();
