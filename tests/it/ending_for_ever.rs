@@ -3,7 +3,7 @@
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -103,7 +103,9 @@ fn destructors_that_forget_executors_for_ever_do_not_keep_their_thread() {
 /// A4, G1: a waiter of a group whose waker takes the member, waits again, and panics, is called once for it.
 #[test]
 fn a_waiter_that_panics_and_comes_back_does_not_keep_the_loop() {
-    struct Again(&'static TaskGroup<()>, AtomicUsize);
+    // Where a leak checker finds what sleeps.
+    static GROUP: OnceLock<TaskGroup<()>> = OnceLock::new();
+    struct Again(&'static TaskGroup<()>, AtomicUsize, Mutex<Option<Box<dyn Send>>>);
     impl Wake for Again {
         fn wake(self: Arc<Self>) {
             let waker = Waker::from(self.clone());
@@ -112,18 +114,19 @@ fn a_waiter_that_panics_and_comes_back_does_not_keep_the_loop() {
             while let Poll::Ready(Some(_)) = next.as_mut().poll(&mut cx) {
                 next = Box::pin(self.0.next());
             }
-            std::mem::forget(next); // it sleeps
+            let before = self.2.lock().expect("whole").replace(Box::new(next)); // it sleeps
+            drop(before);
             self.1.fetch_add(1, Ordering::SeqCst);
             std::panic::resume_unwind(Box::new("again"));
         }
     }
     limited(|| {
         let side = loop_started();
-        let group: &_ = Box::leak(Box::new(TaskGroup::new(side.handle())));
+        let group = GROUP.get_or_init(|| TaskGroup::new(side.handle()));
         let gate = Gate::new();
         group.spawn(pending());
         group.spawn(gate.passed());
-        let waiter = Arc::new(Again(group, AtomicUsize::new(0)));
+        let waiter = Arc::new(Again(group, AtomicUsize::new(0), Mutex::new(None)));
         let waker = Waker::from(waiter.clone());
         let mut first = Box::pin(group.next());
         assert!(first.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());

@@ -87,7 +87,7 @@ fn destructors_that_cancel_timers_at_the_end_do_no_harm() {
         let drops = Arc::new(AtomicUsize::new(0));
         let mut executor = Executor::new();
         let given = drops.clone();
-        executor.block_on(async move {
+        let last = executor.block_on(async move {
             let mut before = None;
             for n in 0..100_u32 {
                 let waker = Waker::from(Arc::new(Owner(before.take(), given.clone())));
@@ -96,9 +96,9 @@ fn destructors_that_cancel_timers_at_the_end_do_no_harm() {
                 assert!(poll.is_pending());
                 before = Some(sleep);
             }
-            std::mem::forget(before);
+            before
         });
-        drop(executor);
+        drop((executor, last));
         assert_eq!(drops.load(Ordering::Relaxed), 100);
     });
 }
