@@ -140,14 +140,15 @@ impl Scheduler {
 
     /// Registers new tasks, which are ready then.
     fn admit(&self, most: usize, host: &impl Host) {
-        let (since, is_deferring) = (host.now(), self.intake.is_deferring());
+        let (since, cancels) = (host.now(), host.cancels_new());
+        let is_deferring = self.intake.is_deferring();
         for _ in 0..most {
             let Some(task) = self.side.take_in_new() else { return };
             let id = is_deferring.then(|| task.id());
             if host.takes_in() {
                 task.hold_place();
             }
-            if host.cancels_new() {
+            if cancels {
                 task.request(Request::Cancel);
             }
             self.register(task, since);

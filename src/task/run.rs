@@ -226,6 +226,7 @@ impl<'a> Popped<'a> {
 
     /// Drops the task's future. Runs user code, and contains it. If that has panicked before, this is
     /// what the handle will say.
+    #[inline]
     pub(crate) fn end(self, reason: JoinError) -> (Ending<'a>, End) {
         let Self(task, side) = self;
         // SAFETY: as in `run`.

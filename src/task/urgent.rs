@@ -48,8 +48,15 @@ impl Urgent {
 
     pub(super) fn pop(&mut self) -> Option<NonNull<Header>> {
         let task = self.tasks.pop_front();
-        self.is_slack |= self.tasks.is_empty() && self.tasks.capacity() > 4 * FEW;
+        if self.tasks.is_empty() {
+            self.emptied();
+        }
         task
+    }
+
+    #[cold]
+    fn emptied(&mut self) {
+        self.is_slack |= self.tasks.capacity() > 4 * FEW;
     }
 
     /// Whether it was emptied since this was last asked, so that there may be [too much room](provide).
