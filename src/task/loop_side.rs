@@ -148,6 +148,15 @@ impl LoopSide {
         self.queues(Queues::is_idle)
     }
 
+    /// What tells the poll that is being made from those before it and after: the task's serial, and the
+    /// lower bits of its count of polls.
+    pub(crate) fn poll_number(&self) -> Option<(u64, u16)> {
+        let task = self.queues(|queues| queues.running())?;
+        // SAFETY: a task that is being run is alive (I3).
+        let header = unsafe { task.as_ref() };
+        Some((header.id().as_u64(), header.notes.polls()))
+    }
+
     /// The task that is being polled, or whose future or output is being dropped.
     pub(crate) fn running(&self) -> Option<TaskId> {
         // SAFETY: a task that is being run is alive (I3).

@@ -73,8 +73,8 @@ impl How {
     }
 }
 
-/// While it lives, the code of the task that is running runs. Dropped by a panic, which without `std` nobody
-/// catches, it leaves the task to be ended later (I10).
+/// While it lives, a task's code runs. Dropped by a panic, which without `std` nobody catches, it leaves the
+/// task to be ended later (I10).
 struct Running<'a>(&'a LoopSide);
 
 impl Drop for Running<'_> {
@@ -267,15 +267,6 @@ impl<'a> Asked<'a> {
 }
 
 impl LoopSide {
-    /// What tells the poll that is being made from those before it and after: the task's serial, and the
-    /// lower bits of its count of polls.
-    pub(crate) fn poll_number(&self) -> Option<(u64, u16)> {
-        let task = self.queues(|queues| queues.running())?;
-        // SAFETY: a task that is being run is alive (I3).
-        let header = unsafe { task.as_ref() };
-        Some((header.id().as_u64(), header.notes.polls()))
-    }
-
     /// Runs a task that has just come in at once, after `register` has put it where it is found.
     pub(crate) fn run_first(&self, task: Enrolled, register: impl FnOnce(Enrolled)) -> Ran<'_> {
         let popped = Popped(task.0, self);
@@ -304,8 +295,7 @@ impl LoopSide {
         self.queues(Queues::finish);
         match end {
             Some(end) => How::Ended(end),
-            // What was asked of the task meanwhile, from whichever thread, takes effect here, before any other
-            // task is polled (C1).
+            // What was asked of it meanwhile takes effect before any other task is polled (C1).
             None if header.state.load().is_ending() => self.end_suspended(task),
             None => How::Pending,
         }

@@ -252,7 +252,8 @@ impl Model {
     fn begin_batch(&mut self) {
         self.left = self.left.min(self.batch);
         self.left_in_all = self.batch;
-        self.odd ^= self.batch < 4;
+        let is_empty = self.ready.is_empty() && self.urgent.is_empty();
+        self.odd ^= self.batch < 4 && !is_empty; // a batch of nothing is not begun
         let reserved = match self.batch {
             1 => usize::from(self.odd),
             2 | 3 => 1,
