@@ -31,7 +31,7 @@ pub(super) const BITS: usize = u64::BITS as usize;
 const NOWHERE: usize = usize::MAX;
 
 /// An arena has at most so many pages: a `u32` has a number for each place, and 64 more that are none.
-const MOST: usize = (u32::MAX as usize) / BITS;
+pub(super) const MOST: usize = (u32::MAX as usize) / BITS;
 
 /// A directory of at most so many pages is kept.
 const FEW: usize = 16;
@@ -100,6 +100,13 @@ fn give<S, T>(cell: &RefCell<S>, arena: impl Fn(&mut S) -> &mut Arena<T>, lack: 
         let left = arena(&mut cell.borrow_mut()).add(room);
         drop(left);
     }
+}
+
+/// How many pages a directory has after the one of so many.
+pub(super) fn more_than(pages: usize) -> usize {
+    // PANICS: it takes 2^32 - 64 values, which are 64 GiB at least.
+    assert!(pages < MOST, "too many tasks or timers");
+    (pages * 2).clamp(1, MOST)
 }
 
 impl<T> Room<T> {
@@ -181,9 +188,7 @@ impl<T> Arena<T> {
             return None;
         }
         let Some(at) = self.directory.lowest() else {
-            // PANICS: it takes 2^32 - 64 values, which are 64 GiB at least.
-            assert!(self.directory.len() < MOST, "too many tasks or timers");
-            return Some(Lack::Directory((self.directory.len() * 2).clamp(1, MOST)));
+            return Some(Lack::Directory(more_than(self.directory.len())));
         };
         self.directory.pages[at].is_none().then_some(Lack::Page)
     }

@@ -19,6 +19,9 @@ use crate::tick::Tick;
 /// For so many tasks more there may be room in the registry, after room was made.
 pub(super) const PAGE: usize = arena::BITS;
 
+// Each place of an arena is the key of a task, and not one that stands for none.
+const _: () = assert!(arena::MOST * arena::BITS <= BY_NUMBER as usize);
+
 /// One task and when the loop came to know it: 16 bytes.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -100,8 +103,7 @@ impl Registry {
     pub(crate) fn insert_local(&mut self, task: Enrolled, since: Tick) -> Result<u32, Enrolled> {
         let entry = Entry { task, since };
         let (place, entry) = self.entries.insert_at(entry).map_err(|entry| entry.task)?;
-        // PANICS: it cannot: four thousand million tasks are over 300 GiB of cells.
-        let key = key_of(place).expect("too many tasks");
+        let key = place as u32; // fits, as is asserted above
         entry.task.set_key(key);
         Ok(key)
     }
@@ -176,12 +178,6 @@ impl Registry {
     }
 }
 
-/// The key for a place in the arena; the last two numbers of all are none.
-#[inline]
-fn key_of(place: usize) -> Option<u32> {
-    u32::try_from(place).ok().filter(|key| *key < BY_NUMBER)
-}
-
 fn serial_of(entries: &Arena<Entry>, key: u32) -> u64 {
     entries[key as usize].task.id().as_u64()
 }
@@ -252,11 +248,18 @@ mod tests {
 
     #[test]
     fn keys_end_before_those_that_stand_for_none() {
-        let last = BY_NUMBER as usize - 1;
-        assert_eq!(key_of(last), Some(BY_NUMBER - 1));
-        for beyond in [last + 1, last + 2, last + 3, usize::MAX] {
-            assert_eq!(key_of(beyond), None, "{beyond}");
+        let mut pages = 0;
+        while pages < arena::MOST {
+            pages = arena::more_than(pages);
         }
+        let last = pages * arena::BITS - 1;
+        assert!((1 << 31..BY_NUMBER as usize).contains(&last), "the key of {last}");
+    }
+
+    #[test]
+    #[should_panic(expected = "too many tasks or timers")]
+    fn there_is_no_page_after_that_of_the_last_key() {
+        let _ = arena::more_than(arena::MOST);
     }
 
     #[test]
