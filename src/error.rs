@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::any::Any;
 use core::fmt;
 
-use crate::identity::TaskIdentity;
+use crate::id::TaskIdentity;
 
 #[cfg(feature = "std")]
 mod shell;

@@ -4,10 +4,13 @@
 //! loop's registry: it makes a lookup quick, is verified by the serial, and takes no part in
 //! equality, order, hash or display.
 
+mod identity;
+
 use core::cell::Cell;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
+pub use self::identity::TaskIdentity;
 use crate::sync::fixed::Serial;
 
 /// How many serials a loop draws at once for the tasks that are spawned on its own thread.

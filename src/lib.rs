@@ -102,7 +102,6 @@ pub mod fuzzing;
 
 mod error;
 mod id;
-mod identity;
 mod sync;
 mod tick;
 
@@ -145,8 +144,7 @@ mod yielding;
 
 pub use crate::cancel::{CancelOnDrop, Canceller};
 pub use crate::error::{JoinError, PanicPayload};
-pub use crate::id::TaskId;
-pub use crate::identity::TaskIdentity;
+pub use crate::id::{TaskId, TaskIdentity};
 pub use crate::join::JoinHandle;
 pub use crate::task::state::CancelRequest;
 

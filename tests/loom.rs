@@ -116,11 +116,10 @@ mod floor {
 
     pub(crate) mod error;
     pub(crate) mod id;
-    pub(crate) mod identity;
     pub(crate) mod sync;
     pub(crate) mod task;
 }
-pub(crate) use floor::{error, group, id, identity, runtime, scheduler, sync, task};
+pub(crate) use floor::{error, group, id, runtime, scheduler, sync, task};
 
 #[path = "loom/bells.rs"]
 mod bells;

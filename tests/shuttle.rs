@@ -28,10 +28,9 @@ mod floor {
 
     pub(crate) mod error;
     pub(crate) mod id;
-    pub(crate) mod identity;
     pub(crate) mod sync;
 }
-pub(crate) use floor::{error, id, identity, sync};
+pub(crate) use floor::{error, id, sync};
 
 #[path = "shuttle/ends.rs"]
 mod ends;

@@ -25,8 +25,7 @@ use super::shuffle::Shuffle;
 use super::tally::Tally;
 use super::waker::is_of;
 use crate::error::PanicPayload;
-use crate::id::{NO_KEY, TaskId};
-use crate::identity::TaskIdentity;
+use crate::id::{NO_KEY, TaskId, TaskIdentity};
 use crate::sync::{self, Arc};
 
 /// The loop's side. Neither `Send` nor `Sync`; there is one for each mailbox.

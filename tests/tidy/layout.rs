@@ -5,10 +5,9 @@ use crate::source::Source;
 use crate::verdict::Verdict;
 
 /// The floors below the shell, lowest first; every other module is shell.
-const FLOORS: [&[&str]; 3] =
-    [&["error", "id", "identity", "tick", "sync"], &["task"], &["scheduler"]];
+const FLOORS: [&[&str]; 3] = [&["error", "id", "tick", "sync"], &["task"], &["scheduler"]];
 /// Modules that must do without `std`.
-const NO_STD: [&str; 5] = ["task", "scheduler", "id", "identity", "tick"];
+const NO_STD: [&str; 4] = ["task", "scheduler", "id", "tick"];
 /// Names that say nothing.
 const EMPTY_NAMES: &str = "core util utils common helper helpers types misc";
 const LONGEST_FILE: usize = 400;

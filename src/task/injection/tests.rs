@@ -83,6 +83,7 @@ fn a_push_behind_others_rings_where_the_loop_sleeps_and_only_there() {
     let asleep = push(&side, 3);
     assert_eq!(rings.load(Ordering::Relaxed), 1);
     let after = push(&side, 4);
+    // ORDERING: Relaxed, as above: there is one thread.
     assert_eq!(rings.load(Ordering::Relaxed), 1, "it has been roused");
     assert_eq!(end_all(&side), [3, 4]);
     assert!([first, behind, asleep, after].iter().flatten().all(Join::is_done));
