@@ -14,10 +14,12 @@ use crate::id::TaskId;
 use crate::join::JoinHandle;
 use crate::runtime::context;
 use crate::runtime::guards::cancel_within;
+use crate::runtime::local::Local;
 use crate::runtime::shared::{Patience, Refusal, Shared};
 use crate::shutdown::Shutdown;
 use crate::spawning::TaskBuilder;
 use crate::task::cell::Label;
+use crate::task::join::TaskRef;
 use crate::task::spawn::NewTask;
 use crate::task::state::{CancelRequest, Request};
 
@@ -202,9 +204,9 @@ impl Handle {
     ///
     /// From any thread; it does not wait. The handle gives what the request found:
     /// [`CancelRequest::NotFound`] when the loop does not know the task (any more). A stale id, or one
-    /// of another loop, touches nothing. Asked on the loop's own thread the answer is there at once, unless
-    /// the task may be one that has been submitted and not been taken in: then it comes when that is known,
-    /// and can be awaited, but not waited for by blocking. After the loop's end the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
+    /// of another loop, touches nothing. Asked on the loop's own thread the answer is there at once; for a task
+    /// that the loop does not know it costs a look at all that waits to be taken in. After the loop's end the
+    /// handle reports [`JoinError::Closed`](crate::JoinError::Closed).
     ///
     /// # Examples
     ///
@@ -242,10 +244,12 @@ impl Handle {
     /// ```
     #[track_caller]
     pub fn cancel_within(&self, id: TaskId, grace: Duration) -> JoinHandle<CancelRequest> {
-        JoinHandle::new(self.shared.control_of(id, move |local| {
+        let known = move |local: &Local| {
             let task = local.scheduler.task(id);
             task.map_or(CancelRequest::NotFound, |task| cancel_within(task, grace))
-        }))
+        };
+        let waiting = move |task| cancel_within(task, grace);
+        JoinHandle::new(self.shared.control_of(id, known, waiting))
     }
 
     /// Aborts a task by id, ahead of any backlog: like [`Handle::cancel`], guard or not.
@@ -270,7 +274,9 @@ impl Handle {
 
     #[track_caller]
     fn request(&self, id: TaskId, what: Request) -> JoinHandle<CancelRequest> {
-        JoinHandle::new(self.shared.control_of(id, move |local| local.scheduler.request(id, what)))
+        let known = move |local: &Local| local.scheduler.request(id, what);
+        let waiting = move |task: TaskRef| task.request(what);
+        JoinHandle::new(self.shared.control_of(id, known, waiting))
     }
 
     /// Asks the loop to end. From anywhere, any number of times; later requests may only shorten it.

@@ -11,25 +11,29 @@ use super::shared::{Shared, origin};
 use crate::error::JoinError;
 use crate::id::TaskId;
 use crate::sync::Arc;
-use crate::task::join::Join;
+use crate::task::join::{Join, TaskRef};
 use crate::task::mailbox::Mailbox;
 use crate::task::spawn::{Kind, NewTask};
 
 impl Shared {
-    /// As [`Shared::control`], once the loop knows the task, which may be on its way still, or cannot come.
+    /// As [`Shared::control`], once the loop knows the task, which may be on its way still, or cannot come. Here,
+    /// if this is its thread: with `waiting`, if the task waits to be taken in.
     #[track_caller]
     pub(crate) fn control_of<R>(
         &self,
         id: TaskId,
         f: impl FnOnce(&Local) -> R + Send + 'static,
+        waiting: impl FnOnce(TaskRef) -> R + Send + 'static,
     ) -> Join<R>
     where
         R: Send + 'static,
     {
         let home = context::home(&self.mailbox);
-        let home = home.filter(|local| local.has_ended() || !local.scheduler.may_arrive(id));
-        if home.is_some() {
-            return post(&self.mailbox, home, async move { f(&this_loop()) });
+        if let Some(local) = &home {
+            return match local.scheduler.waiting_task(id) {
+                Some(task) => post(&self.mailbox, home, async move { waiting(task) }),
+                None => post(&self.mailbox, home, async move { f(&this_loop()) }),
+            };
         }
         let mut round = None;
         let request = async move {

@@ -16,6 +16,7 @@ use super::{Host, Scheduler};
 use crate::id::TaskId;
 use crate::task::enrolled::Enrolled;
 use crate::task::injection::Lane;
+use crate::task::join::TaskRef;
 use crate::task::run::Ran;
 use crate::task::state::Request;
 use crate::tick::Tick;
@@ -257,9 +258,12 @@ impl Scheduler {
         waits
     }
 
-    /// Whether a task that the loop does not know may be on its way.
-    pub(crate) fn may_arrive(&self, id: TaskId) -> bool {
-        self.side.has_submissions() && !self.knows(id)
+    /// A task that waits to be taken in. Costs a look at all that do, if the loop does not know the task.
+    pub(crate) fn waiting_task(&self, id: TaskId) -> Option<TaskRef> {
+        if !self.side.has_submissions() || self.knows(id) {
+            return None;
+        }
+        self.side.find_waiting(id)
     }
 
     /// Whether all new tasks of this round have been taken in.

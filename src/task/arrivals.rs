@@ -6,11 +6,13 @@ use super::cell::Header;
 use super::cell::Subject;
 use super::enrolled::Enrolled;
 use super::injection::Lane;
+use super::join::TaskRef;
 use super::loop_side::LoopSide;
 use super::mailbox::release;
 use super::notes::{ADOPTED, EXPEDITED, FOREIGN};
 use super::state::Snapshot;
 use super::urgent;
+use crate::id::TaskId;
 
 impl LoopSide {
     /// Whether something came in that has not been handled. A hint.
@@ -69,18 +71,27 @@ impl LoopSide {
 
     /// What there is to say of each task that waits to be taken in, in no particular order.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = Subject> {
+        // SAFETY: they are alive, as below.
+        self.waiting_cells().map(|task| unsafe { Subject::of(task) })
+    }
+
+    /// A task that waits to be taken in.
+    pub(crate) fn find_waiting(&self, id: TaskId) -> Option<TaskRef> {
+        // SAFETY: they are alive, as below.
+        let task = self.waiting_cells().find(|task| unsafe { task.as_ref() }.id() == id)?;
+        // SAFETY: as above.
+        Some(unsafe { TaskRef::new(task) })
+    }
+
+    fn waiting_cells(&self) -> impl Iterator<Item = NonNull<Header>> {
         let lanes = [Lane::New, Lane::Control].into_iter();
         let cells = lanes.flat_map(|lane| {
             let in_hand = self.queues(|queues| queues.hands.of(lane).cells());
             in_hand.chain(self.mailbox().stack(lane).peek())
         });
-        cells.filter_map(|task| {
-            // SAFETY: the cells are alive, as nothing is taken out while this is used: the caller runs no
-            // user code. The notes of one that was pushed are the loop's (I4).
-            let is_task = unsafe { task.as_ref() }.notes.flags() & FOREIGN != 0;
-            // SAFETY: as above.
-            is_task.then(|| unsafe { Subject::of(task) })
-        })
+        // SAFETY: the cells are alive, as nothing is taken out while this is used: the caller runs no user code.
+        // The notes of one that was pushed are the loop's (I4).
+        cells.filter(|task| unsafe { task.as_ref() }.notes.flags() & FOREIGN != 0)
     }
 
     /// Takes the next cell of a lane in, in the order in which they came.

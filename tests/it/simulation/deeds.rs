@@ -121,14 +121,13 @@ pub(crate) fn cancel_by_id(task: usize, how: How, via: Via) {
         How::Abort => handle.abort(id),
         How::Within(grace) => handle.cancel_within(id, span(grace)),
     };
-    let is_sent = via == Via::Afar || model(|model| model.may_arrive(task));
-    if is_sent {
+    if via == Via::Afar {
         model(|model| model.send_by_id(task, how));
-        let pending = if via == Via::Afar { afar(request) } else { request() };
+        let pending = afar(request);
         return world(|world| world.pending.push(pending));
     }
     let truth = model(|model| {
-        if model.over { None } else { Some(model.visit(|model| model.ask_by_id(task, how))) }
+        if model.over { None } else { Some(model.visit(|model| model.ask_by_id(task, how, true))) }
     });
     let answer = match request().join() {
         Ok(request) => Some(answer_of(request)),

@@ -162,7 +162,7 @@ impl Model {
 
     fn answer(&mut self, request: Entry) {
         if let Entry::ById(task, how, place, _) = request {
-            let answer = self.ask_by_id(task, how);
+            let answer = self.ask_by_id(task, how, false);
             self.answers[place] = Some(Some(answer));
         }
     }
@@ -175,15 +175,6 @@ impl Model {
             (true, false) => Some(self.rounds),
             (false, false) => None,
         }
-    }
-
-    /// Whether a request by id on the loop's own thread is sent as well, because its task may be on its way.
-    pub(crate) fn may_arrive(&self, task: usize) -> bool {
-        let waits = |lane: Lane| {
-            let lane = lane as usize;
-            !self.hands[lane].entries.is_empty() || !self.lanes[lane].is_empty()
-        };
-        !self.over && !self.tasks[task].lives() && (waits(Lane::New) || waits(Lane::Control))
     }
 
     fn is_past(&self, round: u64) -> bool {

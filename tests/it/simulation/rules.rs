@@ -143,10 +143,11 @@ impl Model {
         answer
     }
 
-    /// A request by id, as the loop finds it.
-    pub(crate) fn ask_by_id(&mut self, task: usize, how: How) -> Answer {
+    /// A request by id, as the loop finds it; on its own thread also where the task waits to be taken in.
+    pub(crate) fn ask_by_id(&mut self, task: usize, how: How, here: bool) -> Answer {
         self.note("request by id");
-        if !self.tasks[task].lives() {
+        let found = self.tasks[task].lives() || here && self.tasks[task].is_new();
+        if !found {
             return Answer::NotFound;
         }
         self.ask(task, how, true)

@@ -1,5 +1,6 @@
 //! Requests to end: what they overtake, what they meet on its way in, and what they do in the middle of a poll.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -221,5 +222,27 @@ fn c6_a_stale_id_is_answered_during_a_flood() {
             executor.turn();
         }
         assert_eq!(answer.is_finished().then(|| join_ok(answer)), Some(CancelRequest::NotFound));
+    });
+}
+
+/// C6: on the loop's own thread a blocking join answers, also for a task that waits to be taken in.
+#[test]
+fn c6_a_request_by_id_on_the_loop_finds_what_waits_to_be_taken_in() {
+    limited(|| {
+        let mut executor = Builder::new().batch(1).build();
+        let gone = executor.spawn_local(async {}).id();
+        executor.run_until_idle();
+        let handle = executor.handle().clone();
+        let spawn = move || (0..100).map(|_| handle.spawn(pending::<()>())).collect::<Vec<_>>();
+        let tasks = thread::spawn(spawn).join().expect("it spawns");
+        let (handle, last) = (executor.handle().clone(), tasks[99].id());
+        let answers = executor.block_on(async move {
+            [handle.cancel(last), handle.cancel(last), handle.abort(gone)].map(join_ok)
+        });
+        let expected =
+            [CancelRequest::Requested, CancelRequest::AlreadyRequested, CancelRequest::NotFound];
+        assert_eq!(answers, expected);
+        executor.run_until_idle();
+        assert!(tasks[99].is_finished() && !tasks[98].is_finished());
     });
 }

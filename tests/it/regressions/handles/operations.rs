@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sideloop::{JoinError, JoinHandle};
+use sideloop::JoinHandle;
 
 use super::World;
 use super::accounts::{Claim, Event, lock};
@@ -88,9 +88,7 @@ impl World {
     /// What the loop answers to a request ahead of any backlog, if it lives.
     pub(super) fn answer<T>(&self, handle: JoinHandle<T>) -> Option<T> {
         let result = handle.join();
-        // Of a task that is on its way nothing can be said on the loop's thread, which has to take it in first.
-        let waits = matches!(result, Err(JoinError::WouldDeadlock)) && self.accounts.on_loop();
-        let fits = result.is_ok() || waits || self.handle().is_closed();
+        let fits = result.is_ok() || self.handle().is_closed();
         self.accounts.faults.unless(fits, || String::from("a request is not answered"));
         result.ok()
     }
