@@ -125,6 +125,9 @@ impl Scheduler {
         for lane in [Lane::New, Lane::Control, Lane::Known] {
             self.take_in_all(host);
             self.side.close(lane);
+            if lane == Lane::New {
+                self.begin_round(); // a request may wait for what the close has taken
+            }
         }
         self.take_in_all(host);
     }
@@ -135,14 +138,19 @@ impl Scheduler {
         self.side.look(Lane::Known, most);
         self.side.look(Lane::Control, most);
         if self.side.look(Lane::New, most) {
-            self.intake.rounds.set(self.intake.rounds.get().wrapping_add(1));
+            self.begin_round();
         }
+    }
+
+    #[inline]
+    fn begin_round(&self) {
+        self.intake.rounds.set(self.intake.rounds.get().wrapping_add(1));
     }
 
     /// Registers new tasks, which are ready then.
     fn admit(&self, most: usize, host: &impl Host) {
         let (since, cancels) = (host.now(), host.cancels_new());
-        let is_deferring = self.intake.is_deferring();
+        let (is_deferring, mut answers) = (self.intake.is_deferring(), LEAST_INTAKE);
         for _ in 0..most {
             let Some(task) = self.side.take_in_new() else { return };
             let id = is_deferring.then(|| task.id());
@@ -154,7 +162,7 @@ impl Scheduler {
             }
             self.register(task, since);
             if let Some(id) = id {
-                self.answer_deferred(id, host);
+                self.answer_deferred(id, host, &mut answers);
             }
         }
     }
@@ -199,7 +207,10 @@ impl Scheduler {
         while left > 0 {
             let past = self.intake.deferred.borrow_mut().take_past(|round| self.is_past(round));
             let request = match past {
-                Some(None) => continue,
+                Some(None) => {
+                    left -= 1;
+                    continue;
+                }
                 Some(request) => request,
                 None => self.side.take_in_control(),
             };
@@ -228,14 +239,13 @@ impl Scheduler {
         }
     }
 
-    /// A task has arrived: answers requests that were made for it before it could run.
-    fn answer_deferred(&self, id: TaskId, host: &impl Host) {
-        if self.intake.deferred.borrow().requests.is_empty() {
-            return;
-        }
-        for _ in 0..LEAST_INTAKE {
+    /// A task has arrived: answers requests that were made for it before it could run, at most `left` of all
+    /// tasks that arrive together. The rest are answered when their round is past.
+    fn answer_deferred(&self, id: TaskId, host: &impl Host, left: &mut usize) {
+        while *left > 0 {
             let request = self.intake.deferred.borrow_mut().take_for(id.as_u64());
             let Some(request) = request else { return };
+            *left -= 1;
             self.run_request(request, host);
         }
     }
