@@ -98,7 +98,7 @@ fn the_place_freed_last_is_taken_and_then_the_lowest_of_the_word_in_hand() {
             }
             let twins = (twin.values.len(), twin.values.is_empty());
             assert_eq!((arena.len(), arena.is_empty()), twins);
-            if round % 50 == 0 {
+            if round % (most / 6) == 0 {
                 arena.check_invariants();
             }
         }
