@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-export CARGO_TERM_COLOR=never
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 # what is built once needs no notes for the next time
 # Under the sanitizers and valgrind each backtrace of an expected panic takes seconds. A panic in a panic prints its own
 # in any case: with all symbols that takes half a minute.
 export RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
