@@ -204,9 +204,9 @@ impl Handle {
     ///
     /// From any thread; it does not wait. The handle gives what the request found:
     /// [`CancelRequest::NotFound`] when the loop does not know the task (any more). A stale id, or one
-    /// of another loop, touches nothing. Asked on the loop's own thread the answer is there at once; for a task
-    /// that the loop does not know it costs a look at all that waits to be taken in. After the loop's end the
-    /// handle reports [`JoinError::Closed`](crate::JoinError::Closed).
+    /// of another loop, touches nothing. On the loop's own thread the answer is there at once; for a task that
+    /// the loop does not know, that costs a walk over all submissions that it has not taken in yet. After the
+    /// loop's end the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
     ///
     /// # Examples
     ///

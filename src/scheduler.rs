@@ -6,6 +6,7 @@
 
 mod alarm;
 pub(crate) mod arena;
+mod cases;
 mod host;
 mod index;
 mod intake;

@@ -110,3 +110,56 @@ pub(crate) fn tell(mailbox: &Arc<Mailbox>, f: impl FnOnce(&Local) + Send + 'stat
     let task = NewTask::new(message, (), origin, mailbox.clone(), Kind::Control);
     drop(task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)));
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::future::pending;
+    use std::sync::{Arc, Mutex};
+
+    use super::{
+        Join, JoinError, Kind, Location, NewTask, Poll, Shared, TaskId, origin, poll_fn, post,
+        this_loop,
+    };
+    use crate::id::{self, NO_KEY};
+    use crate::runtime::executor::Executor;
+
+    type Last = Arc<Mutex<Option<Join<()>>>>;
+
+    /// Sends a request that waits for a task that never comes, behind so many that each send the next. Before it
+    /// is polled a task is submitted, as if by a thread that had seen the loop open.
+    fn send_behind(links: usize, shared: &Arc<Shared>, last: &Last) {
+        let (to, own) = (Arc::clone(shared), Arc::clone(last));
+        if links > 0 {
+            drop(post(&shared.mailbox, None, async move { send_behind(links - 1, &to, &own) }));
+            return;
+        }
+        let (gone, mut round) = (TaskId::new(id::draw(), NO_KEY), None);
+        let request = async move {
+            let origin = origin(Location::caller());
+            let task = NewTask::new(pending::<()>(), (), origin, to.mailbox.clone(), Kind::Task);
+            drop(task.push(&to.mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)));
+            poll_fn(|_| match this_loop().scheduler.awaits(gone, &mut round) {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
+            })
+            .await;
+        };
+        *last.lock().expect("nobody panics") = Some(post(&shared.mailbox, None, request));
+    }
+
+    /// P6: wherever in the loop's end the request comes, also just ahead of the close that takes the task.
+    #[test]
+    fn a_request_that_waits_for_what_the_close_takes_is_answered() {
+        let mut sent = 0;
+        for links in 0..16 {
+            let (executor, last) = (Executor::new(), Last::default());
+            send_behind(links, executor.handle().shared(), &last);
+            drop(executor);
+            if let Some(join) = last.lock().expect("nobody panics").take() {
+                assert!(join.is_done(), "behind {links} others");
+                sent += 1;
+            }
+        }
+        assert!(sent > 4, "{sent} were sent before the loop refused them");
+    }
+}

@@ -166,7 +166,7 @@ impl<T> Arena<T> {
             self.hand &= self.hand - 1;
             (self.hand_at, bit)
         };
-        // It always is.
+        // The page is always there.
         let Some(page) = &mut self.directory.pages[at] else { return Err(value) };
         self.len += 1;
         Ok((at * BITS + bit, page[bit % BITS].insert(value)))

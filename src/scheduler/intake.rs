@@ -147,11 +147,15 @@ impl Scheduler {
         self.intake.rounds.set(self.intake.rounds.get().wrapping_add(1));
     }
 
-    /// Registers new tasks, which are ready then.
+    /// Registers new tasks, which are ready then: at most so many, and no more once as many requests, or an
+    /// intake of them, have been answered that waited for the tasks.
     fn admit(&self, most: usize, host: &impl Host) {
         let (since, cancels) = (host.now(), host.cancels_new());
-        let (is_deferring, mut answers) = (self.intake.is_deferring(), LEAST_INTAKE);
+        let (is_deferring, mut answers) = (self.intake.is_deferring(), most.max(LEAST_INTAKE));
         for _ in 0..most {
+            if answers == 0 {
+                return;
+            }
             let Some(task) = self.side.take_in_new() else { return };
             let id = is_deferring.then(|| task.id());
             if host.takes_in() {
@@ -162,7 +166,7 @@ impl Scheduler {
             }
             self.register(task, since);
             if let Some(id) = id {
-                self.answer_deferred(id, host, &mut answers);
+                answers = answers.saturating_sub(self.answer_deferred(id, host));
             }
         }
     }
@@ -239,15 +243,15 @@ impl Scheduler {
         }
     }
 
-    /// A task has arrived: answers requests that were made for it before it could run, at most `left` of all
-    /// tasks that arrive together. The rest are answered when their round is past.
-    fn answer_deferred(&self, id: TaskId, host: &impl Host, left: &mut usize) {
-        while *left > 0 {
+    /// A task has arrived: answers requests for it before it can run, and says how many. What is more than an
+    /// intake of them for the one task is answered when their round is past.
+    fn answer_deferred(&self, id: TaskId, host: &impl Host) -> usize {
+        for answered in 0..LEAST_INTAKE {
             let request = self.intake.deferred.borrow_mut().take_for(id.as_u64());
-            let Some(request) = request else { return };
-            *left -= 1;
+            let Some(request) = request else { return answered };
             self.run_request(request, host);
         }
+        LEAST_INTAKE
     }
 
     /// Whether a request by id has to wait for its task, which may still arrive. `round` is the request's own:

@@ -149,7 +149,7 @@ impl Registry {
         Some((entry, is_untidy))
     }
 
-    /// What is in the index changes with those of its tasks alone.
+    /// Tidy again is asked for by the index's own tasks alone: others change nothing in it.
     #[inline]
     fn forget(&mut self, Entry { task, .. }: &Entry) -> bool {
         let is_foreign = task.is_foreign();

@@ -9,7 +9,7 @@ use sideloop::{Builder, CancelGuard, Executor, Handle, TaskGroup, spawn_local, t
 use crate::support::*;
 
 /// The most that a turn takes in of anything but new tasks, with the batches that are used here.
-const INTAKE: usize = 256;
+pub(super) const INTAKE: usize = 256;
 
 /// What another thread does before the loop is driven.
 pub(super) fn from_elsewhere<R: Send>(deed: impl FnOnce() -> R + Send) -> R {

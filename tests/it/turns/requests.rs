@@ -7,7 +7,7 @@ use std::thread;
 
 use sideloop::{Builder, CancelGuard, CancelRequest, Executor, JoinHandle, current, yield_now};
 
-use super::floods::{RunUntil, from_elsewhere, read, rounds};
+use super::floods::{INTAKE, RunUntil, from_elsewhere, read, rounds};
 use crate::support::*;
 
 /// T3: a request moves its task ahead once: a guarded task that asks itself again and again stands in the queue.
@@ -244,5 +244,28 @@ fn c6_a_request_by_id_on_the_loop_finds_what_waits_to_be_taken_in() {
         assert_eq!(answers, expected);
         executor.run_until_idle();
         assert!(tasks[99].is_finished() && !tasks[98].is_finished());
+    });
+}
+
+/// T1: requests that wait for tasks to arrive are answered by the batch, however many of the tasks arrive together.
+#[test]
+fn t1_requests_that_waited_for_tasks_share_no_turn() {
+    limited(|| {
+        let mut executor = Builder::new().batch(64).build();
+        let handle = executor.handle().clone();
+        // All requests have been looked at, and wait, before the long backlog of tasks has been put in order.
+        let answers: Vec<_> = from_elsewhere(move || {
+            let ids: Vec<_> = (0..5_120).map(|_| handle.spawn(pending::<()>()).id()).collect();
+            (0..32).flat_map(|_| &ids[..64]).map(|id| handle.cancel(*id)).collect()
+        });
+        let (mut answered, mut turns) = (0, 0);
+        while answered < answers.len() {
+            let _ = executor.turn();
+            let now = answers.iter().filter(|answer| answer.is_finished()).count();
+            let of_turn = now - answered;
+            assert!(of_turn <= 2 * INTAKE, "{of_turn} answers in turn {turns}");
+            (answered, turns) = (now, turns + 1);
+        }
+        assert!(turns > 20, "they were answered in {turns} turns, and did not wait");
     });
 }
