@@ -95,6 +95,5 @@ use crate::runtime::context;
 /// ```
 #[must_use]
 pub fn now() -> Instant {
-    let now = context::with_current(|local| Some(local.shared.clock.now_instant()));
-    now.unwrap_or_else(Instant::now)
+    context::current().map_or_else(Instant::now, |local| local.shared.clock.now_instant())
 }

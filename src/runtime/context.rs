@@ -173,7 +173,8 @@ pub(crate) fn numbered(number: Number) -> Option<Rc<Local>> {
 }
 
 /// Looks at the loop whose run this thread is inside, which costs less than [`current`]. It is a look under a
-/// borrow: `look` calls no user code.
+/// borrow: `look` calls no user code. Where it takes the lock of a virtual clock, that may allocate once another
+/// thread has it too; an allocator that makes or drops an executor then would find the borrow, and panic.
 #[inline(always)]
 pub(crate) fn with_current<R>(look: impl FnOnce(&Local) -> Option<R>) -> Option<R> {
     let address = sync::current();
