@@ -38,11 +38,11 @@ use crate::join::JoinHandle;
 #[cfg(feature = "std")]
 use crate::runtime::context;
 use crate::scheduler::wheel::TimerKey;
-use crate::scheduler::{Ended, Host, Scheduler, Subject};
+use crate::scheduler::{Ended, Host, Scheduler, TaskMeta};
 use crate::sync::Arc;
 use crate::task::cell::Origin;
-use crate::task::loop_side::{LoopSide, Lost};
-use crate::task::mailbox::Mailbox;
+use crate::task::loop_side::{LoopSide, UnobservedPanic};
+use crate::task::run_queues::RunQueues;
 use crate::task::spawn::{Kind, Vacant};
 
 /// Most polls of one turn.
@@ -70,10 +70,10 @@ const BATCH: usize = 64;
 /// assert!(sum.is_finished());
 /// ```
 pub struct Loop {
-    inner: Rc<Inner>,
+    inner: Rc<LoopInner>,
 }
 
-struct Inner {
+struct LoopInner {
     scheduler: Scheduler,
     now: Cell<u64>,
 }
@@ -111,24 +111,24 @@ impl Loop {
         let scheduler = Scheduler::new(LoopSide::new(alloc::boxed::Box::new(unpark)), 0);
         scheduler.rest();
         #[cfg(feature = "std")]
-        context::move_in_bare(scheduler.side.mailbox());
-        Self { inner: Rc::new(Inner { scheduler, now: Cell::new(0) }) }
+        context::move_in_bare(scheduler.side.run_queues());
+        Self { inner: Rc::new(LoopInner { scheduler, now: Cell::new(0) }) }
     }
 
     /// Spawns a future that need not be `Send`. It is first polled in a later turn.
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        let Inner { scheduler, now } = &*self.inner;
+        let LoopInner { scheduler, now } = &*self.inner;
         let task = scheduler.vacant((), Location::caller()).fill(future);
         let join = scheduler.spawn(task, now.get());
-        scheduler.side.mailbox().notify();
+        scheduler.side.run_queues().notify();
         JoinHandle::new(join)
     }
 
     /// A handle by which other threads, and interrupts that may allocate, spawn on this loop.
     #[must_use]
     pub fn remote(&self) -> Remote {
-        Remote { mailbox: self.inner.scheduler.side.mailbox().clone() }
+        Remote { run_queues: self.inner.scheduler.side.run_queues().clone() }
     }
 
     /// A handle by which tasks of this loop wait for times.
@@ -140,7 +140,7 @@ impl Loop {
     /// Takes in what came, fires what is due at `now`, and polls one batch. Never blocks, except in
     /// what it polls. `now` may stall, jump ahead or step back.
     pub fn turn(&mut self, now: u64) -> Turn {
-        let Inner { scheduler, now: told } = &*self.inner;
+        let LoopInner { scheduler, now: told } = &*self.inner;
         told.set(now);
         let _entered = scheduler.side.enter();
         scheduler.side.resume();
@@ -156,17 +156,17 @@ impl Drop for Loop {
     fn drop(&mut self) {
         // Should a destructor panic, and nobody catch it, the others are called all the same, as those of a
         // `Vec`'s elements are.
-        let rest = Closing(&self.inner);
+        let rest = CloseOnDrop(&self.inner);
         rest.close();
         #[cfg(feature = "std")]
-        context::move_out_bare(self.inner.scheduler.side.mailbox());
+        context::move_out_bare(self.inner.scheduler.side.run_queues());
     }
 }
 
 /// Ends a loop, and goes on with that when it is dropped.
-struct Closing<'a>(&'a Inner);
+struct CloseOnDrop<'a>(&'a LoopInner);
 
-impl Closing<'_> {
+impl CloseOnDrop<'_> {
     fn close(&self) {
         let scheduler = &self.0.scheduler;
         let _entered = scheduler.side.enter();
@@ -175,18 +175,18 @@ impl Closing<'_> {
     }
 }
 
-impl Drop for Closing<'_> {
+impl Drop for CloseOnDrop<'_> {
     fn drop(&mut self) {
         self.close(); // of a loop that is closed already it does nothing
     }
 }
 
-impl Host for Inner {
+impl Host for LoopInner {
     fn now(&self) -> u64 {
         self.now.get()
     }
 
-    fn lost(&self, lost: Lost) {
+    fn lost(&self, lost: UnobservedPanic) {
         forget_payload(lost.payload);
     }
 
@@ -215,7 +215,7 @@ impl Host for Inner {
         false
     }
 
-    fn begins(&self, _: Subject) {}
+    fn begins(&self, _: TaskMeta) {}
 
     fn returns(&self) {}
 
@@ -246,7 +246,7 @@ impl fmt::Debug for Loop {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Remote {
-    mailbox: Arc<Mailbox>,
+    run_queues: Arc<RunQueues>,
 }
 
 impl Remote {
@@ -270,8 +270,10 @@ impl Remote {
         F::Output: Send + 'static,
     {
         let origin = Origin { serial: id::draw(), location: Location::caller() };
-        let task = Vacant::new((), origin, self.mailbox.clone(), Kind::Task).fill(future);
-        JoinHandle::new(task.push(&self.mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)))
+        let task = Vacant::new((), origin, self.run_queues.clone(), Kind::Task).fill(future);
+        JoinHandle::new(
+            task.push(&self.run_queues).unwrap_or_else(|task| task.end(JoinError::Closed)),
+        )
     }
 }
 
@@ -294,7 +296,7 @@ impl Remote {
 /// ```
 #[derive(Clone)]
 pub struct Timer {
-    inner: Rc<Inner>,
+    inner: Rc<LoopInner>,
 }
 
 impl Timer {
@@ -332,7 +334,7 @@ impl fmt::Debug for Timer {
 /// ```
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
-    inner: Rc<Inner>,
+    inner: Rc<LoopInner>,
     deadline: u64,
     state: Wait,
 }

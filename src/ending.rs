@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::handle::Handle;
-use crate::runtime::event::Event;
+use crate::runtime::latch::Latch;
 use crate::runtime::shared::Shared;
 use crate::runtime::waiters::Ticket;
 use crate::shutdown::ShutdownReport;
@@ -41,7 +41,7 @@ impl Handle {
     /// # Ok(()) }
     /// ```
     pub fn closing(&self) -> Closing {
-        Closing(Wait::new(self, |shared| &shared.request.made))
+        Closing(LatchWait::new(self, |shared| &shared.request.made))
     }
 
     /// Waits until this loop has ended, and gives its report.
@@ -73,12 +73,12 @@ impl Handle {
     /// # Ok(()) }
     /// ```
     pub fn closed(&self) -> Closed {
-        Closed(Wait::new(self, |shared| &shared.ended))
+        Closed(LatchWait::new(self, |shared| &shared.ended))
     }
 
     /// Waits until the loop begins to drain.
     pub(crate) fn draining(&self) -> impl Future<Output = ()> + Send + Unpin + use<> {
-        Wait::new(self, |shared| &shared.draining)
+        LatchWait::new(self, |shared| &shared.draining)
     }
 }
 
@@ -99,7 +99,7 @@ impl Handle {
 /// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
-pub struct Closing(Wait);
+pub struct Closing(LatchWait);
 
 impl Future for Closing {
     type Output = ();
@@ -126,7 +126,7 @@ impl Future for Closing {
 /// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
-pub struct Closed(Wait);
+pub struct Closed(LatchWait);
 
 impl Future for Closed {
     type Output = ShutdownReport;
@@ -137,37 +137,37 @@ impl Future for Closed {
 }
 
 /// Waits for an event of a loop.
-struct Wait {
+struct LatchWait {
     shared: Arc<Shared>,
-    event: fn(&Shared) -> &Event,
+    latch: fn(&Shared) -> &Latch,
     waiter: Option<Ticket>,
 }
 
-impl Wait {
-    fn new(handle: &Handle, event: fn(&Shared) -> &Event) -> Self {
-        Self { shared: handle.shared().clone(), event, waiter: None }
+impl LatchWait {
+    fn new(handle: &Handle, latch: fn(&Shared) -> &Latch) -> Self {
+        Self { shared: handle.shared().clone(), latch, waiter: None }
     }
 }
 
-impl Future for Wait {
+impl Future for LatchWait {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { shared, event, waiter } = &mut *self;
-        event(shared).poll(waiter, cx.waker())
+        let Self { shared, latch, waiter } = &mut *self;
+        latch(shared).poll(waiter, cx.waker())
     }
 }
 
-impl Drop for Wait {
+impl Drop for LatchWait {
     fn drop(&mut self) {
-        let Self { shared, event, waiter } = self;
-        event(shared).leave(waiter);
+        let Self { shared, latch, waiter } = self;
+        latch(shared).leave(waiter);
     }
 }
 
-impl fmt::Debug for Wait {
+impl fmt::Debug for LatchWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let happened = (self.event)(&self.shared).has_happened();
+        let happened = (self.latch)(&self.shared).has_happened();
         f.debug_struct("Wait").field("happened", &happened).finish_non_exhaustive()
     }
 }

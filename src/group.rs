@@ -1,13 +1,13 @@
 //! Tasks that end together: spawned on one loop, given out as they end, cancelled as one.
 //!
 //! A group owns the join handles of its members. Each member's task holds a waker that tells the
-//! member's key to the group's [`board`] when the task has ended; the results stay with the tasks
+//! member's key to the group's [`completions`] when the task has ended; the results stay with the tasks
 //! until they are given out, so that the loop drops those which nobody takes. Tasks hold the board and
 //! the board holds no task of the group, so that nothing keeps itself alive.
 //!
 //! How they are given out, and to whom, is in [`Members`], with the rules K1 to K3.
 
-mod board;
+mod completions;
 mod members;
 
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::error::JoinError;
 use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
-use crate::runtime::{context, park};
+use crate::runtime::{blocking_wait, context};
 
 /// A member that was given out: its id, and how it ended.
 type Given<T> = (TaskId, Result<T, JoinError>);
@@ -81,7 +81,7 @@ impl<T: 'static> TaskGroup<T> {
     {
         let shared = self.handle.shared();
         let (way, vacant) = shared.open((), Location::caller());
-        self.adopt(JoinHandle::new(shared.spawn(way, vacant.fill(future))))
+        self.add(JoinHandle::new(shared.spawn(way, vacant.fill(future))))
     }
 
     /// Spawns a member as [`Handle::spawn_with`] does: the future itself need not be `Send`.
@@ -109,7 +109,7 @@ impl<T: 'static> TaskGroup<T> {
         F: Future<Output = T> + 'static,
         T: Send,
     {
-        self.adopt(self.handle.spawn_with(make))
+        self.add(self.handle.spawn_with(make))
     }
 
     /// Spawns a member that cannot leave this thread, on which the loop must live. Its result need
@@ -135,10 +135,10 @@ impl<T: 'static> TaskGroup<T> {
     /// ```
     #[track_caller]
     pub fn spawn_local<F: Future<Output = T> + 'static>(&self, future: F) -> TaskId {
-        let local = context::home(&self.handle.shared().mailbox)
+        let local = context::home(&self.handle.shared().run_queues)
             .expect("TaskGroup::spawn_local was called on a thread where the loop does not live");
         let (taken, vacant) = local.open((), Location::caller());
-        self.adopt(JoinHandle::new(local.spawn_local(taken, vacant.fill(future))))
+        self.add(JoinHandle::new(local.spawn_local(taken, vacant.fill(future))))
     }
 
     /// Waits for the next member to end; `None` when the group is empty.
@@ -209,8 +209,9 @@ impl<T: 'static> TaskGroup<T> {
             }
         }
         let mut next = self.members.next();
-        let answer =
-            park::block(None, |waker| Pin::new(&mut next).poll(&mut Context::from_waker(waker)));
+        let answer = blocking_wait::block(None, |waker| {
+            Pin::new(&mut next).poll(&mut Context::from_waker(waker))
+        });
         answer.flatten().map(given) // without a limit there is always an answer
     }
 
@@ -269,9 +270,9 @@ impl<T: 'static> TaskGroup<T> {
 
 impl<T> TaskGroup<T> {
     /// Makes a task that was just spawned, and may have ended already, a member.
-    fn adopt(&self, handle: JoinHandle<T>) -> TaskId {
+    fn add(&self, handle: JoinHandle<T>) -> TaskId {
         let id = handle.id();
-        self.members.adopt(handle, JoinHandle::register);
+        self.members.add(handle, JoinHandle::register);
         id
     }
 

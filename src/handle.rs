@@ -15,7 +15,7 @@ use crate::join::JoinHandle;
 use crate::runtime::context;
 use crate::runtime::guards::cancel_within;
 use crate::runtime::local::Local;
-use crate::runtime::shared::{Patience, Refusal, Shared};
+use crate::runtime::shared::{OnFull, Refusal, Shared};
 use crate::shutdown::Shutdown;
 use crate::spawning::TaskBuilder;
 use crate::task::cell::Label;
@@ -147,7 +147,7 @@ impl Handle {
         F::Output: Send + 'static,
     {
         let (way, vacant) = self.shared.open((), Location::caller());
-        match self.shared.submit(way, vacant.fill(future), Patience::Tries) {
+        match self.shared.submit(way, vacant.fill(future), OnFull::Tries) {
             Ok(join) => Ok(JoinHandle::new(join)),
             Err((task, why)) => give_back(task, why),
         }
@@ -314,7 +314,8 @@ impl Handle {
     /// ```
     #[must_use]
     pub fn is_current(&self) -> bool {
-        context::home(&self.shared.mailbox).is_some_and(|local| local.scheduler.side.is_entered())
+        context::home(&self.shared.run_queues)
+            .is_some_and(|local| local.scheduler.side.is_entered())
     }
 
     /// Whether the loop was asked to shut down, or has ended.

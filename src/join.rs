@@ -13,7 +13,7 @@ use crate::cancel::{CancelOnDrop, Canceller};
 use crate::error::JoinError;
 use crate::id::TaskId;
 #[cfg(feature = "std")]
-use crate::runtime::{context, park};
+use crate::runtime::{blocking_wait, context};
 use crate::task::join::Join;
 #[cfg(feature = "std")]
 use crate::task::join::{TaskRef, fails};
@@ -320,7 +320,7 @@ impl<T> JoinHandle<T> {
     #[cfg(feature = "std")]
     pub(crate) fn would_deadlock(&self) -> bool {
         !self.is_finished()
-            && (context::lives_here(self.join.mailbox()) || context::is_own_job(self.id()))
+            && (context::lives_here(self.join.run_queues()) || context::is_own_job(self.id()))
     }
 
     /// Whether the task has not ended, and cannot before this thread goes on, whoever is woken then.
@@ -333,14 +333,14 @@ impl<T> JoinHandle<T> {
     #[cfg(feature = "std")]
     #[inline(never)]
     fn is_held(&self) -> bool {
-        context::is_held(self.join.mailbox(), self.id())
+        context::is_held(self.join.run_queues(), self.id())
     }
 
     /// Blocks until the task has ended, or the deadline comes.
     #[cfg(feature = "std")]
     fn wait(&mut self, deadline: Option<Instant>) {
         if !self.is_finished() {
-            park::wait(deadline, |waker| {
+            blocking_wait::wait(deadline, |waker| {
                 let waits = match waker {
                     Some(waker) => self.join.leave_waker(waker),
                     None => !self.join.is_done(),

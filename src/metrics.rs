@@ -103,12 +103,12 @@ pub struct Metrics {
 
 impl Metrics {
     pub(crate) fn read(shared: &Shared) -> Self {
-        let tally = &shared.mailbox.tally;
+        let counters = &shared.run_queues.counters;
         let (closed, full) = shared.refused();
         // What has ended is read first, so that it is never more than what was spawned.
-        let (finished, cancelled) = (tally.finished.get(), tally.cancelled.get());
-        let panicked = tally.panicked.get();
-        let spawned = tally.spawned.get();
+        let (finished, cancelled) = (counters.finished.get(), counters.cancelled.get());
+        let panicked = counters.panicked.get();
+        let spawned = counters.spawned.get();
         Self {
             spawned,
             finished,
@@ -116,18 +116,18 @@ impl Metrics {
             panicked,
             live: spawned.saturating_sub(finished + cancelled + panicked),
             refused: closed + full,
-            polls: tally.polls.get(),
-            local_wakes: tally.local_wakes.get(),
-            remote_wakes: tally.remote_wakes.get(),
-            parks: tally.parks.get(),
-            unparks: tally.unparks.get(),
-            timers_armed: tally.timers_armed.get(),
-            timers_fired: tally.timers_fired.get(),
+            polls: counters.polls.get(),
+            local_wakes: counters.local_wakes.get(),
+            remote_wakes: counters.remote_wakes.get(),
+            parks: counters.parks.get(),
+            unparks: counters.unparks.get(),
+            timers_armed: counters.timers_armed.get(),
+            timers_fired: counters.timers_fired.get(),
             #[cfg(all(feature = "io", unix))]
-            io_events: tally.io_events.get(),
+            io_events: counters.io_events.get(),
             #[cfg(all(feature = "io", unix))]
-            io_waits: tally.io_waits.get(),
-            queued: tally.ready.get() + shared.submitted() as u64,
+            io_waits: counters.io_waits.get(),
+            queued: counters.ready.get() + shared.submitted() as u64,
             busy: shared.busy(),
         }
     }

@@ -5,7 +5,7 @@ use std::panic::Location;
 
 use crate::error::PanicPayload;
 use crate::id::TaskId;
-use crate::task::loop_side::Lost;
+use crate::task::loop_side::UnobservedPanic;
 
 /// The hook of [`Builder::on_panic`](crate::Builder::on_panic).
 pub(crate) type PanicHook = Box<dyn Fn(&TaskPanic<'_>) + Send>;
@@ -43,10 +43,10 @@ pub(crate) type PanicHook = Box<dyn Fn(&TaskPanic<'_>) + Send>;
 /// assert_eq!(told.recv()?, (id, Some(String::from("parser"))));
 /// # Ok(()) }
 /// ```
-pub struct TaskPanic<'a>(&'a Lost);
+pub struct TaskPanic<'a>(&'a UnobservedPanic);
 
 impl<'a> TaskPanic<'a> {
-    pub(crate) fn new(lost: &'a Lost) -> Self {
+    pub(crate) fn new(lost: &'a UnobservedPanic) -> Self {
         Self(lost)
     }
 

@@ -2,28 +2,28 @@
 
 #[cfg(all(feature = "io", unix))]
 pub(crate) mod bells;
+pub(crate) mod block_on_waker;
 pub(crate) mod blocking;
+pub(crate) mod blocking_wait;
 pub(crate) mod builder;
 pub(crate) mod clock;
-pub(crate) mod closing;
 pub(crate) mod context;
 pub(crate) mod control;
 #[cfg(all(feature = "io", unix))]
 pub(crate) mod driver;
-pub(crate) mod event;
 pub(crate) mod executor;
 pub(crate) mod gate;
 pub(crate) mod guards;
+pub(crate) mod latch;
 pub(crate) mod local;
-pub(crate) mod main_future;
 #[cfg(all(feature = "io", unix))]
 pub(crate) mod objects;
-pub(crate) mod park;
 pub(crate) mod parker;
-pub(crate) mod patience;
 mod room;
 pub(crate) mod shared;
+pub(crate) mod shutdown_request;
 pub(crate) mod slack;
+pub(crate) mod spin;
 pub(crate) mod thread;
 pub(crate) mod thread_waker;
 pub(crate) mod waiters;

@@ -4,14 +4,14 @@
 //! ready tasks. Deterministic: no thread, no clock, no blocking; what it needs of the world it asks
 //! its [`Host`]. Every borrow here is short, and none is open while user code runs.
 
-mod alarm;
 pub(crate) mod arena;
 mod cases;
 mod host;
 mod index;
-mod intake;
+mod injected;
 mod mix;
 pub(crate) mod registry;
+mod timer_target;
 mod timers;
 pub(crate) mod wheel;
 
@@ -20,19 +20,19 @@ use core::cell::RefCell;
 use core::future::Future;
 use core::panic::Location;
 
-pub(crate) use self::alarm::{Alarm, HostWaker};
-pub(crate) use self::host::{Activity, Details, Ended, Host};
-use self::intake::Intake;
-use self::registry::{Entry, Registry};
+pub(crate) use self::host::{Activity, Ended, Host, TaskSnapshot};
+use self::injected::Injected;
+use self::registry::{Registry, TaskEntry};
+pub(crate) use self::timer_target::{HostWaker, TimerTarget};
 use self::wheel::Wheel;
 use crate::id::{Serials, TaskId};
-pub(crate) use crate::task::cell::Subject;
+pub(crate) use crate::task::cell::TaskMeta;
 use crate::task::cell::{End, Label, Origin};
-use crate::task::enrolled::Enrolled;
 use crate::task::join::{Join, TaskRef};
 use crate::task::loop_side::LoopSide;
-use crate::task::mailbox::{Mailbox, Parked};
+use crate::task::owned_task::OwnedTask;
 use crate::task::run::{Ending, Ran};
+use crate::task::run_queues::{Parked, RunQueues};
 use crate::task::shuffle::Shuffle;
 use crate::task::spawn::{NewTask, Vacant};
 use crate::task::state::{CancelRequest, Request};
@@ -51,8 +51,8 @@ pub(crate) struct Done {
 pub(crate) struct Scheduler {
     pub(crate) side: LoopSide,
     registry: RefCell<Registry>,
-    intake: Intake,
-    timers: RefCell<Wheel<Alarm>>,
+    injected: Injected,
+    timers: RefCell<Wheel<TimerTarget>>,
     /// The waker of the future that the host itself polls beside the tasks.
     pub(crate) host_waker: HostWaker,
     serials: Serials,
@@ -66,7 +66,7 @@ impl Scheduler {
         Self {
             side,
             registry: RefCell::default(),
-            intake: Intake::default(),
+            injected: Injected::default(),
             timers: RefCell::new(Wheel::new(start)),
             host_waker: HostWaker::default(),
             serials: Serials::default(),
@@ -97,19 +97,19 @@ impl Scheduler {
         task: NewTask<F, L>,
         since: Tick,
     ) -> Join<F::Output> {
-        let (task, join) = self.side.adopt(task);
-        self.side.tally().spawned.add(1);
-        let enrolled = self.registry.borrow_mut().insert_local(task, since);
-        if let Err(task) = enrolled {
+        let (task, join) = self.side.register_local(task);
+        self.side.counters().spawned.add(1);
+        let owned_task = self.registry.borrow_mut().insert_local(task, since);
+        if let Err(task) = owned_task {
             self.enroll_with_room(task, since);
         }
         join
     }
 
     #[inline]
-    fn enroll(&self, task: Enrolled, since: Tick) {
-        let enrolled = self.registry.borrow_mut().insert(task, since);
-        if let Err(task) = enrolled {
+    fn enroll(&self, task: OwnedTask, since: Tick) {
+        let owned_task = self.registry.borrow_mut().insert(task, since);
+        if let Err(task) = owned_task {
             self.enroll_with_room(task, since);
         }
     }
@@ -117,12 +117,12 @@ impl Scheduler {
     /// An allocator is user code: it may come back here, and take the room.
     #[cold]
     #[inline(never)]
-    fn enroll_with_room(&self, mut task: Enrolled, since: Tick) {
+    fn enroll_with_room(&self, mut task: OwnedTask, since: Tick) {
         loop {
             registry::make_room(&self.registry);
             self.provide();
-            let enrolled = self.registry.borrow_mut().insert(task, since);
-            let Err(back) = enrolled else { return };
+            let owned_task = self.registry.borrow_mut().insert(task, since);
+            let Err(back) = owned_task else { return };
             task = back;
         }
     }
@@ -163,7 +163,7 @@ impl Scheduler {
             self.provide();
         }
         let ready = self.side.ready();
-        self.side.tally().ready.set(ready);
+        self.side.counters().ready.set(ready);
         if ready == 0 {
             self.side.count(0);
             return;
@@ -174,7 +174,7 @@ impl Scheduler {
         }
         done.polls +=
             if host.looks_on() { self.poll_watched(host) } else { self.poll_all::<false>(host) };
-        self.side.tally().ready.set(self.side.ready());
+        self.side.counters().ready.set(self.side.ready());
     }
 
     #[cold]
@@ -240,7 +240,7 @@ impl Scheduler {
     }
 
     #[inline]
-    fn complete(&self, ending: Ending<'_>, how: End, entry: Entry, host: &impl Host) {
+    fn complete(&self, ending: Ending<'_>, how: End, entry: TaskEntry, host: &impl Host) {
         host.retired(ending.id());
         self.count(how);
         if host.records() {
@@ -254,16 +254,16 @@ impl Scheduler {
 
     #[inline]
     fn count(&self, how: End) {
-        let tally = self.side.tally();
+        let counters = self.side.counters();
         match how {
-            End::Finished => tally.finished.add(1),
-            End::Cancelled => tally.cancelled.add(1),
-            End::Panicked => tally.panicked.add(1),
+            End::Finished => counters.finished.add(1),
+            End::Cancelled => counters.cancelled.add(1),
+            End::Panicked => counters.panicked.add(1),
         }
     }
 
     /// What there is to say of each task that has not ended, in spawn order.
-    pub(crate) fn snapshot(&self, now: Tick) -> Vec<Details> {
+    pub(crate) fn snapshot(&self, now: Tick) -> Vec<TaskSnapshot> {
         let ids = self.ids();
         let mut all = Vec::with_capacity(ids.len());
         {
@@ -275,7 +275,7 @@ impl Scheduler {
         }
         if self.side.has_arrivals() {
             let new =
-                |subject| Details { subject, activity: Activity::Ready, polls: 0, since: now };
+                |subject| TaskSnapshot { subject, activity: Activity::Ready, polls: 0, since: now };
             all.extend(self.side.waiting().map(new));
             all.sort_unstable_by_key(|details| details.subject.id);
         }
@@ -292,21 +292,21 @@ impl Scheduler {
         ids
     }
 
-    fn details(&self, entry: &Entry) -> Details {
-        let Entry { task, since } = entry;
+    fn details(&self, entry: &TaskEntry) -> TaskSnapshot {
+        let TaskEntry { task, since } = entry;
         let activity = match self.side.activity(task) {
             (true, _) => Activity::Running,
             (_, true) => Activity::Ready,
             _ => Activity::Idle,
         };
         let polls = self.side.polls(task);
-        Details { subject: task.subject(), activity, polls, since: *since }
+        TaskSnapshot { subject: task.subject(), activity, polls, since: *since }
     }
 
     /// Whether nothing is left to do until something comes in or a timer is due.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.side.is_idle() && !self.intake.is_left()
+        self.side.is_idle() && !self.injected.is_left()
     }
 
     /// Declares the loop asleep for its host. `false`: there is something to do, and nobody calls the hook for
@@ -324,7 +324,7 @@ impl Scheduler {
     pub(crate) fn request(&self, id: TaskId, what: Request) -> CancelRequest {
         // Outside of the run to ask may ring a host's bell, so no borrow is open. A reference costs two
         // read-modify-writes; inside there is room in the urgent queue, and that is all that it takes.
-        if !Mailbox::is_current(self.side.mailbox()) {
+        if !RunQueues::is_current(self.side.run_queues()) {
             return self.task(id).map_or(CancelRequest::NotFound, |task| task.request(what));
         }
         let registry = self.registry.borrow();

@@ -135,7 +135,7 @@ impl<'a> TaskBuilder<'a> {
     /// If the loop of the handle does not live on this thread.
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(self, future: F) -> JoinHandle<F::Output> {
-        let local = context::home(&self.handle.shared().mailbox)
+        let local = context::home(&self.handle.shared().run_queues)
             .expect("TaskBuilder::spawn_local was called on a thread where the loop does not live");
         let (taken, vacant) = local.open(self.name, Location::caller());
         JoinHandle::new(local.spawn_local(taken, vacant.fill(future)))

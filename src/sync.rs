@@ -151,10 +151,10 @@ mod real {
     /// What rouses those who wait under a lock.
     #[cfg(feature = "std")]
     #[derive(Debug, Default)]
-    pub(crate) struct Bell(parking_lot::Condvar);
+    pub(crate) struct Condvar(parking_lot::Condvar);
 
     #[cfg(feature = "std")]
-    impl Bell {
+    impl Condvar {
         /// Gives the lock up until the bell rings; says whether the deadline has come.
         #[inline]
         pub(super) fn wait<'a, T>(
@@ -180,7 +180,7 @@ mod real {
 
     #[cfg(feature = "std")]
     std::thread_local! {
-        /// The loop whose run the thread is inside: the address of its mailbox, or null.
+        /// The loop whose run the thread is inside: the address of its run queues, or null.
         static CURRENT: core::cell::Cell<*const ()> = const { core::cell::Cell::new(core::ptr::null()) };
 
         /// What waits on this thread until the output that is dropped on it is gone.
@@ -204,7 +204,7 @@ mod real {
         let _ = late;
     }
 
-    /// The loop whose run this thread is inside, as the address of its mailbox; null for none.
+    /// The loop whose run this thread is inside, as the address of its run queues; null for none.
     ///
     /// Without `std` there is no thread-local storage, every wake takes the remote path, and the
     /// answer is always null.
@@ -265,9 +265,9 @@ mod modelled {
 
     /// As the real one, but that a deadline has come already: then the lock is not given up.
     #[derive(Debug, Default)]
-    pub(crate) struct Bell(sync::Condvar);
+    pub(crate) struct Condvar(sync::Condvar);
 
-    impl Bell {
+    impl Condvar {
         pub(super) fn wait<'a, T>(
             &self,
             guard: MutexGuard<'a, T>,

@@ -12,8 +12,8 @@
 //!   the state word. The cell is freed by whoever gives the last one back, by nobody else.
 //! - **I3 (the loop's reference)**: it exists from creation on, and a cell is in a queue, or being
 //!   polled, only while it does. When a finished cell leaves the last of its plain queues, the loop
-//!   gives the reference back, or, where `QUEUED` is set, bequeaths it to that entry by setting
-//!   `HEIR` with one exchange (`LoopSide::settle`). Whoever then clears `QUEUED` gives it back.
+//!   gives the reference back, or, where `QUEUED` is set, transfers it to that entry by setting
+//!   `QUEUE_OWNS_REF` with one exchange (`LoopSide::settle`). Whoever then clears `QUEUED` gives it back.
 //! - **I4 (loop only)**: the notes, the ready link and the local queues, what a batch has in hand of them
 //!   included, are touched by the loop's thread alone; by its creator before the cell is published. No
 //!   user code runs meanwhile.
@@ -25,14 +25,14 @@
 //!   succeeds; after that it is the loop's until it clears `QUEUED`.
 //! - **I7 (slot)**: the join waker's slot is the handle's while `WAKER` is clear, the loop's once
 //!   `DONE` is set with `WAKER`, and in between nobody writes it.
-//! - **I8 (current loop)**: the current loop's address is null or was taken from a reference to the mailbox
+//! - **I8 (current loop)**: the current loop's address is null or was taken from a reference to the run queues
 //!   of a loop whose run this thread is inside, and whose own side keeps it alive until it is left.
 //! - **I9 (kept blocks)**: a block that is kept after its cell was freed is in one list, of its exact layout,
 //!   and nobody else has it. In it is the header still, whose `owner` counts as one reference, and whose
 //!   ready link is the loop's. It is kept inside of the loop's run alone, and given up with the loop.
 //! - **I10 (unwinding)**: every call of user code may unwind. What it was called on has been noted as used
 //!   before; what is owed after it, a reference, a mark, an outcome, is paid by the drop of a local. A poll or
-//!   a destructor of a task that unwinds out of the floor leaves it `BROKEN`, enrolled and in the urgent
+//!   a destructor of a task that unwinds out of the floor leaves it `BROKEN`, registered and in the urgent
 //!   queue: whoever pops it, or closes the loop, ends and completes it. No user code runs while unwinding,
 //!   but at the end of the loop.
 
@@ -42,26 +42,26 @@ pub(crate) mod batch;
 pub(crate) mod cell;
 #[cfg(all(any(test, fuzzing), not(loom)))]
 pub(crate) mod choices;
-pub(crate) mod deferred;
-pub(crate) mod enrolled;
+pub(crate) mod counters;
 pub(crate) mod injection;
 pub(crate) mod join;
 pub(crate) mod loop_side;
-pub(crate) mod mailbox;
+pub(crate) mod owned_task;
 pub(crate) mod run;
+pub(crate) mod run_queues;
 pub(crate) mod shuffle;
 pub(crate) mod spawn;
+pub(crate) mod spawn_with;
 pub(crate) mod state;
-pub(crate) mod tally;
 pub(crate) mod waker;
 
-mod adoption;
 mod arrivals;
-mod blocks;
-mod carries;
-mod courier;
-mod notes;
+mod block_cache;
+mod local_queues;
+mod local_spawn;
+mod loop_flags;
 #[cfg(all(any(test, fuzzing), feature = "std", not(any(loom, shuttle))))]
 mod oracle;
-mod queues;
+mod polls_overflow;
+mod remote_drop;
 mod urgent;

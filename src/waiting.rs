@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use crate::error::SpawnError;
 use crate::handle::Handle;
 use crate::join::JoinHandle;
-use crate::runtime::gate::Waiting;
+use crate::runtime::gate::GateWaiter;
 use crate::runtime::shared::{Refusal, Shared};
 
 impl Handle {
@@ -84,7 +84,7 @@ pub struct SpawnWhenFree<F> {
     /// `None` once it was spawned, or given back. It is not polled here.
     future: Option<F>,
     /// Once it had to wait.
-    waiting: Option<Waiting>,
+    waiting: Option<GateWaiter>,
     location: &'static Location<'static>,
 }
 

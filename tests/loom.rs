@@ -21,19 +21,19 @@
 //! | a coalesced wake happens before the poll | `wakes::coalesced_wake_is_visible` | `wake_of_queued_publishes_nothing` |
 //! | wake during a poll | `wakes::local_poll_against_remote_wakes` | `begin_poll_clears_relaxed` |
 //! | wake after completion | `ends::wake_after_completion` | `wake_of_done_pushes` |
-//! | wake of the future of `block_on` against its take, and against park | `main_future::wake_against_take_and_park` | `main_marked_after_the_bell`, `main_mark_of_others_not_asked`, `main_take_relaxed` |
-//! | its wake behind another one happens before the poll | `main_future::coalesced_wake_of_the_main_future_is_visible` | `main_wake_behind_another_publishes_nothing` |
+//! | wake of the future of `block_on` against its take, and against park | `block_on_waker::wake_against_take_and_park` | `main_marked_after_the_bell`, `main_mark_of_others_not_asked`, `main_take_relaxed` |
+//! | its wake behind another one happens before the poll | `block_on_waker::coalesced_wake_of_the_main_future_is_visible` | `main_wake_behind_another_publishes_nothing` |
 //! | last waker dropped elsewhere against completion | `ends::last_reference_elsewhere` | `clone_uncounted` |
-//! | wake against the drop of the executor | `ends::wake_against_the_end` | `heir_ignored` |
+//! | wake against the drop of the executor | `ends::wake_against_the_end` | `queue_reference_ignored` |
 //! | cancel against wake | `joins::cancel_against_wake` | `request_lost_behind_a_wake` |
 //! | cancel against cancel | `joins::two_cancels_race` | `both_requested` |
 //! | cancel against completion | `joins::cancel_against_completion` | `early_request_forgotten` |
 //! | cancel against the drop of the handle | `guards::cancel_against_drop_of_the_handle` | `cancel_dropped_with_the_handle` |
-//! | cancel against the end of the loop | `closing::cancel_of_a_task_taken_in_at_the_end` | `heir_decided_by_done` |
+//! | cancel against the end of the loop | `closing::cancel_of_a_task_taken_in_at_the_end` | `queue_reference_decided_by_done` |
 //! | drop of the handle against completion | `joins::completion_against_drop_of_the_handle` | `outcome_dropped_by_the_handle` |
-//! | drop of the handle against the end of the loop | `ends::drop_of_a_finished_handle_against_the_end` | `refused_courier_leaks` |
-//! | the same, of a task that the end aborts | `closing::handle_dropped_while_the_loop_closes` | `courier_forgotten` |
-//! | wakes on their way against the drop of the handle | `closing::output_of_a_local_task_stays_home` | `heir_takes_the_outcome` |
+//! | drop of the handle against the end of the loop | `ends::drop_of_a_finished_handle_against_the_end` | `refused_remote_drop_leaks` |
+//! | the same, of a task that the end aborts | `closing::handle_dropped_while_the_loop_closes` | `remote_drop_forgotten` |
+//! | wakes on their way against the drop of the handle | `closing::output_of_a_local_task_stays_home` | `queue_reference_takes_the_outcome` |
 //! | join: registration against completion | `joins::completion_against_registration` | `lend_after_done` |
 //! | join: replaced wakers against completion | `joins::completion_against_replaced_wakers` | `reclaim_after_done` |
 //! | blocking join against completion against cancel | `guards::blocking_join_against_complete_against_cancel` | `cancelled_joiner_not_woken` |
@@ -79,7 +79,7 @@ extern crate alloc;
 #[path = "../src"]
 mod floor {
     pub(crate) mod group {
-        pub(crate) mod board;
+        pub(crate) mod completions;
         pub(crate) mod members;
     }
     /// The counter of machines without atomics of 64 bits.
@@ -93,15 +93,15 @@ mod floor {
     }
     pub(crate) mod runtime {
         pub(crate) mod bells;
+        pub(crate) mod block_on_waker;
         pub(crate) mod blocking;
-        pub(crate) mod closing;
-        pub(crate) mod event;
         pub(crate) mod gate;
         pub(crate) mod guards {
             pub(crate) mod record;
         }
-        pub(crate) mod main_future;
+        pub(crate) mod latch;
         pub(crate) mod parker;
+        pub(crate) mod shutdown_request;
         pub(crate) mod thread_waker;
         pub(crate) mod waiters;
         pub(crate) mod watchdog {
@@ -123,6 +123,8 @@ pub(crate) use floor::{error, group, id, runtime, scheduler, sync, task};
 
 #[path = "loom/bells.rs"]
 mod bells;
+#[path = "loom/block_on_waker.rs"]
+mod block_on_waker;
 #[path = "loom/closing.rs"]
 mod closing;
 #[path = "loom/ends.rs"]
@@ -139,8 +141,6 @@ mod guards;
 mod jobs;
 #[path = "loom/joins.rs"]
 mod joins;
-#[path = "loom/main_future.rs"]
-mod main_future;
 #[path = "loom/parker.rs"]
 mod parker;
 #[path = "loom/requests.rs"]

@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use super::board::{Board, FEW, Teller};
+use super::completions::{CompletionQueue, FEW, MemberWaker};
 use crate::error::discard;
 use crate::runtime::waiters::{Ticket, call};
 use crate::sync::{Mutex, MutexGuard};
@@ -28,12 +28,12 @@ use crate::sync::{Mutex, MutexGuard};
 /// The handles of tasks that end together.
 pub(crate) struct Members<M> {
     all: Mutex<Slab<M>>,
-    board: Arc<Board>,
+    completions: Arc<CompletionQueue>,
 }
 
 impl<M> Members<M> {
     pub(crate) fn new() -> Self {
-        Self { all: Mutex::new(Slab::new()), board: Arc::default() }
+        Self { all: Mutex::new(Slab::new()), completions: Arc::default() }
     }
 
     /// Those who were not given out.
@@ -42,24 +42,24 @@ impl<M> Members<M> {
     }
 
     /// Adds one, with which `register` leaves a waker. `false`: it has ended, and will call none.
-    pub(crate) fn adopt(&self, member: M, register: impl FnOnce(&mut M, &Waker) -> bool) {
+    pub(crate) fn add(&self, member: M, register: impl FnOnce(&mut M, &Waker) -> bool) {
         let mut members = self.lock();
         let key = members.insert(member);
-        if register(&mut members[key], &Teller::waker(&self.board, key)) {
+        if register(&mut members[key], &MemberWaker::waker(&self.completions, key)) {
             return;
         }
         // Told under the lock, so that the loop's own thread finds no ended member that was not told;
         // a waiter is called outside (K3).
-        let mut told = self.board.lock();
+        let mut told = self.completions.lock();
         told.ended.push_back(key);
         drop(members);
-        self.board.call_one(told);
+        self.completions.call_one(told);
     }
 
     /// Gives out the member that ended first, or `None` if there is none. Pending: all run.
     pub(crate) fn take(&self, waiter: &mut Option<Ticket>) -> Poll<Option<M>> {
         let mut members = self.lock();
-        let mut told = self.board.lock();
+        let mut told = self.completions.lock();
         let ended = told.ended.pop_front().map(|key| members.remove(key));
         let is_empty = members.is_empty();
         if ended.is_none() && !is_empty {
@@ -84,7 +84,7 @@ impl<M> Members<M> {
     /// Puts a waiter to sleep, unless there is an answer for it. `false`: look again.
     fn sleep(&self, waiter: &mut Option<Ticket>, waker: Waker) -> bool {
         let members = self.lock();
-        let mut told = self.board.lock();
+        let mut told = self.completions.lock();
         let sleeps = told.ended.is_empty() && !members.is_empty();
         let unused = if sleeps { told.put(waiter, waker) } else { Some(waker) };
         drop(told);
@@ -103,7 +103,7 @@ impl<M> Members<M> {
         let members = std::mem::take(&mut *self.lock());
         members.into_iter().map(|(_, member)| member).for_each(each);
         // None is left, unless a waiting future was leaked.
-        let leaked = self.board.lock().waiters.take_all();
+        let leaked = self.completions.lock().waiters.take_all();
         leaked.for_each(discard);
     }
 }
@@ -124,7 +124,7 @@ impl<M> Future for Next<'_, M> {
             if taken.is_ready() {
                 return taken;
             }
-            let sleeps = members.board.knows(*waiter, cx.waker())
+            let sleeps = members.completions.knows(*waiter, cx.waker())
                 || members.sleep(waiter, cx.waker().clone());
             if sleeps {
                 return Poll::Pending;
@@ -135,6 +135,6 @@ impl<M> Future for Next<'_, M> {
 
 impl<M> Drop for Next<'_, M> {
     fn drop(&mut self) {
-        self.members.board.leave(&mut self.waiter);
+        self.members.completions.leave(&mut self.waiter);
     }
 }

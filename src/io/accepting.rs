@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use rustix::io::Errno;
 
-use super::operation::Waiting;
+use super::operation::WaitingFor;
 use super::{Async, Direction};
 use crate::time::{Sleep, sleep};
 
@@ -29,7 +29,7 @@ fn is_shortage(error: &io::Error) -> bool {
 pub(super) struct Accepting<'a, L, C> {
     listener: &'a Async<L>,
     accept: fn(&L) -> io::Result<C>,
-    waiting: Waiting<'a>,
+    waiting: WaitingFor<'a>,
     /// An error that is held back.
     shortage: Option<(Sleep, io::Error)>,
 }

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Async, Direction};
 use crate::runtime::context;
-use crate::runtime::local::{Local, Ticket, forget};
+use crate::runtime::local::{IoTicket, Local, forget};
 use crate::runtime::objects::Source;
 
 /// The loop that runs here.
@@ -25,13 +25,13 @@ fn home() -> io::Result<Rc<Local>> {
 }
 
 /// A future that waits for an object, as its loop knows it: dropped, it does no more.
-pub(super) struct Waiting<'a> {
+pub(super) struct WaitingFor<'a> {
     source: &'a Source,
     direction: Direction,
-    ticket: Ticket,
+    ticket: IoTicket,
 }
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingFor<'a> {
     fn new(source: &'a Source, direction: Direction) -> Self {
         Self { source, direction, ticket: None }
     }
@@ -46,7 +46,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingFor<'_> {
     fn drop(&mut self) {
         forget(self.source.at(), self.direction, self.ticket);
     }
@@ -145,14 +145,14 @@ impl<T> Async<T> {
         Poll::Pending
     }
 
-    pub(super) fn waiting(&self, direction: Direction) -> Waiting<'_> {
-        Waiting::new(&self.source, direction)
+    pub(super) fn waiting(&self, direction: Direction) -> WaitingFor<'_> {
+        WaitingFor::new(&self.source, direction)
     }
 
     /// Polls an operation for a future.
     pub(super) fn poll_until<R>(
         &self,
-        waiting: &mut Waiting<'_>,
+        waiting: &mut WaitingFor<'_>,
         cx: &mut Context<'_>,
         op: &mut impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
@@ -191,7 +191,7 @@ impl<T> Async<T> {
 /// Waits until an object is ready.
 struct Ready<'a, T> {
     of: &'a Async<T>,
-    waiting: Waiting<'a>,
+    waiting: WaitingFor<'a>,
 }
 
 impl<'a, T> Ready<'a, T> {

@@ -1,6 +1,6 @@
 //! Which bell ends the sleep of a loop that sleeps in one of two places: on its parker, or in its driver.
 //!
-//! The sleep word of the mailbox says whether the loop sleeps, and as before exactly one thread replaces `PARKED`. Where
+//! The sleep word of the run queues says whether the loop sleeps, and as before exactly one thread replaces `PARKED`. Where
 //! the loop sleeps is said beside the word, by the loop alone, and only while it is awake:
 //!
 //! | place    | the loop sleeps, or will sleep, | whoever replaces `PARKED` |
@@ -63,7 +63,7 @@ impl Bells {
 
     /// The loop is about to sleep on its parker. On the loop's thread.
     pub(crate) fn name_parker(&self) {
-        // ORDERING: Relaxed: the exchange in `Mailbox::park` that follows releases it to whoever replaces `PARKED`.
+        // ORDERING: Relaxed: the exchange in `RunQueues::park` that follows releases it to whoever replaces `PARKED`.
         self.0.place.store(PARKER, Ordering::Relaxed);
     }
 
@@ -75,8 +75,8 @@ impl Bells {
 
     /// Ends the sleep of a loop whose word has been replaced.
     pub(crate) fn ring(&self) {
-        // ORDERING: Relaxed: the caller has replaced `PARKED` in `Mailbox::notify`, which acquires what the loop wrote
-        // before its exchange in `Mailbox::park`.
+        // ORDERING: Relaxed: the caller has replaced `PARKED` in `RunQueues::notify`, which acquires what the loop wrote
+        // before its exchange in `RunQueues::park`.
         match (self.0.place.load(Ordering::Relaxed), self.0.driver.get()) {
             (DRIVER, Some(bell)) => bell(),
             _ => self.0.parker.unpark(),

@@ -25,10 +25,10 @@ struct Job<C, R> {
     pool: Arc<Pool>,
     /// Where it waits for a worker.
     place: u64,
-    stage: Mutex<Stage<C, R>>,
+    stage: Mutex<JobStage<C, R>>,
 }
 
-enum Stage<C, R> {
+enum JobStage<C, R> {
     Waiting(C, Option<Waker>),
     Running(Option<Waker>),
     Done(Result<R, PanicPayload>),
@@ -80,20 +80,20 @@ where
     }
 
     fn runs_on(&self) -> bool {
-        matches!(*self.stage.lock(), Stage::Abandoned)
+        matches!(*self.stage.lock(), JobStage::Abandoned)
     }
 }
 
 /// The waker to tell of a result, or the result itself if it comes too late.
-type Told<R> = (Option<Waker>, Option<Result<R, PanicPayload>>);
+type JobCompletion<R> = (Option<Waker>, Option<Result<R, PanicPayload>>);
 
 impl<C, R> Job<C, R> {
     /// Takes the closure out.
     fn start(&self) -> Option<C> {
         let mut stage = self.stage.lock();
-        match std::mem::replace(&mut *stage, Stage::Over) {
-            Stage::Waiting(f, waker) => {
-                *stage = Stage::Running(waker);
+        match std::mem::replace(&mut *stage, JobStage::Over) {
+            JobStage::Waiting(f, waker) => {
+                *stage = JobStage::Running(waker);
                 Some(f)
             }
             _ => None,
@@ -101,12 +101,12 @@ impl<C, R> Job<C, R> {
     }
 
     /// Puts the result in.
-    fn end(&self, result: Result<R, PanicPayload>) -> Told<R> {
+    fn end(&self, result: Result<R, PanicPayload>) -> JobCompletion<R> {
         let mut stage = self.stage.lock();
-        match std::mem::replace(&mut *stage, Stage::Done(result)) {
-            Stage::Running(waker) => (waker, None),
+        match std::mem::replace(&mut *stage, JobStage::Done(result)) {
+            JobStage::Running(waker) => (waker, None),
             left => match std::mem::replace(&mut *stage, left) {
-                Stage::Done(late) => (None, Some(late)),
+                JobStage::Done(late) => (None, Some(late)),
                 _ => (None, None),
             },
         }
@@ -118,29 +118,29 @@ impl<C, R> Job<C, R> {
         let result = {
             let mut stage = self.stage.lock();
             match &mut *stage {
-                Stage::Waiting(_, slot) | Stage::Running(slot) => {
+                JobStage::Waiting(_, slot) | JobStage::Running(slot) => {
                     std::mem::swap(slot, &mut other);
                     None
                 }
-                _ => Some(std::mem::replace(&mut *stage, Stage::Over)),
+                _ => Some(std::mem::replace(&mut *stage, JobStage::Over)),
             }
         };
         discard(other);
         match result {
-            Some(Stage::Done(result)) => Poll::Ready(result),
+            Some(JobStage::Done(result)) => Poll::Ready(result),
             _ => Poll::Pending,
         }
     }
 
     /// The task is gone: takes out what is still there.
-    fn leave(&self) -> Stage<C, R> {
+    fn leave(&self) -> JobStage<C, R> {
         let mut stage = self.stage.lock();
-        let runs = matches!(*stage, Stage::Running(_));
-        std::mem::replace(&mut *stage, if runs { Stage::Abandoned } else { Stage::Over })
+        let runs = matches!(*stage, JobStage::Running(_));
+        std::mem::replace(&mut *stage, if runs { JobStage::Abandoned } else { JobStage::Over })
     }
 
     fn is_over(&self) -> bool {
-        matches!(*self.stage.lock(), Stage::Over)
+        matches!(*self.stage.lock(), JobStage::Over)
     }
 }
 
@@ -156,7 +156,7 @@ where
 {
     pub(crate) fn new(f: C, pool: &Arc<Pool>) -> Self {
         pool.begin();
-        let stage = Mutex::new(Stage::Waiting(f, None));
+        let stage = Mutex::new(JobStage::Waiting(f, None));
         Self { job: Arc::new(Job { pool: pool.clone(), place: pool.draw(), stage }) }
     }
 
@@ -189,7 +189,7 @@ impl<C, R> Drop for Blocking<C, R> {
     /// What it takes out is a closure that never runs, with its place in the list, or a result that nobody got.
     fn drop(&mut self) {
         let left = self.job.leave();
-        if matches!(left, Stage::Waiting(..)) {
+        if matches!(left, JobStage::Waiting(..)) {
             self.job.pool.remove(self.job.place);
             self.job.pool.finish();
         }

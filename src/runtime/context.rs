@@ -15,7 +15,7 @@ use super::room;
 use super::shared::Shared;
 use crate::id::TaskId;
 use crate::sync::{self, Arc};
-use crate::task::mailbox::Mailbox;
+use crate::task::run_queues::RunQueues;
 
 /// All loops by number: for what refers to a loop in hot paths, but rarely from outside of it. A number
 /// is copied where a weak reference would have to be counted.
@@ -27,31 +27,31 @@ const ROUNDS: usize = 8;
 #[derive(Debug)]
 struct Loops {
     last: NonZeroU64,
-    all: Vec<(Number, Weak<Shared>)>,
+    all: Vec<(LoopNumber, Weak<Shared>)>,
 }
 
 impl Loops {
     /// The next number that no loop has which can be found. At one in a nanosecond they come round after
     /// 584 years.
-    fn draw(&mut self) -> Number {
+    fn draw(&mut self) -> LoopNumber {
         loop {
             self.last = self.last.checked_add(1).unwrap_or(NonZeroU64::MIN);
-            if self.position(Number(self.last)).is_none() {
-                return Number(self.last);
+            if self.position(LoopNumber(self.last)).is_none() {
+                return LoopNumber(self.last);
             }
         }
     }
 
-    fn position(&self, number: Number) -> Option<usize> {
+    fn position(&self, number: LoopNumber) -> Option<usize> {
         self.all.iter().position(|(other, _)| *other == number)
     }
 }
 
 /// A loop's number, unique among those that live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Number(NonZeroU64);
+pub(crate) struct LoopNumber(NonZeroU64);
 
-impl Number {
+impl LoopNumber {
     /// Makes a loop's shared part with a new number, by which it is found as long as it lives.
     pub(crate) fn give(make: impl FnOnce(Self) -> Shared) -> std::sync::Arc<Shared> {
         let number = LOOPS.lock().draw();
@@ -79,7 +79,7 @@ impl Number {
 }
 
 /// A loop of this thread, with its address at hand.
-struct Home {
+struct LocalLoop {
     address: *const (),
     local: Rc<Local>,
 }
@@ -87,7 +87,7 @@ struct Home {
 std::thread_local! {
     /// The loops that live on this thread, whether or not they are being run. It has no destructor,
     /// so that it can be asked while the thread's other locals are being destroyed.
-    static HOMES: RefCell<ManuallyDrop<Vec<Home>>> =
+    static HOMES: RefCell<ManuallyDrop<Vec<LocalLoop>>> =
         const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 
     /// The loop of the job that this thread runs.
@@ -101,14 +101,14 @@ std::thread_local! {
         const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 
     /// What ends the loops that are left when the thread ends.
-    static LEFT: Left = const { Left };
+    static LEFT: EndLoopsAtThreadExit = const { EndLoopsAtThreadExit };
 }
 
 /// Ends the loops of a thread that ends: executors that were forgotten, or lie in a thread-local that
 /// is destroyed later.
-struct Left;
+struct EndLoopsAtThreadExit;
 
-impl Drop for Left {
+impl Drop for EndLoopsAtThreadExit {
     fn drop(&mut self) {
         // Inside of a run this is a process that exits in the middle of a poll: nothing can be ended.
         if !sync::current().is_null() {
@@ -127,29 +127,29 @@ impl Drop for Left {
     }
 }
 
-/// The loop that lives on this thread and has this mailbox.
+/// The loop that lives on this thread and has these run queues.
 #[inline]
-pub(crate) fn home(mailbox: &Arc<Mailbox>) -> Option<Rc<Local>> {
-    find(Mailbox::address(mailbox))
+pub(crate) fn home(run_queues: &Arc<RunQueues>) -> Option<Rc<Local>> {
+    find(RunQueues::address(run_queues))
 }
 
-/// Whether the loop with this mailbox lives on this thread, bare or not: then nothing of it runs while the
+/// Whether the loop with these run queues lives on this thread, bare or not: then nothing of it runs while the
 /// thread blocks.
-pub(crate) fn lives_here(mailbox: &Arc<Mailbox>) -> bool {
-    let bare = || BARE.with(|bare| bare.borrow().contains(&Mailbox::address(mailbox)));
-    home(mailbox).is_some() || bare()
+pub(crate) fn lives_here(run_queues: &Arc<RunQueues>) -> bool {
+    let bare = || BARE.with(|bare| bare.borrow().contains(&RunQueues::address(run_queues)));
+    home(run_queues).is_some() || bare()
 }
 
 /// A bare loop begins to live on this thread.
-pub(crate) fn move_in_bare(mailbox: &Arc<Mailbox>) {
-    BARE.with(|bare| bare.borrow_mut().push(Mailbox::address(mailbox)));
+pub(crate) fn move_in_bare(run_queues: &Arc<RunQueues>) {
+    BARE.with(|bare| bare.borrow_mut().push(RunQueues::address(run_queues)));
 }
 
 /// Its life is over.
-pub(crate) fn move_out_bare(mailbox: &Arc<Mailbox>) {
+pub(crate) fn move_out_bare(run_queues: &Arc<RunQueues>) {
     BARE.with(|bare| {
         let mut bare = bare.borrow_mut();
-        bare.retain(|address| *address != Mailbox::address(mailbox));
+        bare.retain(|address| *address != RunQueues::address(run_queues));
         if bare.is_empty() {
             **bare = Vec::new(); // as in `move_out`
         }
@@ -164,7 +164,7 @@ pub(crate) fn current() -> Option<Rc<Local>> {
 }
 
 /// The loop that lives on this thread and has this number.
-pub(crate) fn numbered(number: Number) -> Option<Rc<Local>> {
+pub(crate) fn numbered(number: LoopNumber) -> Option<Rc<Local>> {
     HOMES.with(|homes| {
         let homes = homes.borrow();
         let home = homes.iter().find(|home| home.local.shared.number == number);
@@ -192,7 +192,7 @@ fn with<R>(address: *const (), look: impl FnOnce(&Rc<Local>) -> Option<R>) -> Op
     // There is always access, as it has no destructor; this is the way that is inlined.
     let found = HOMES.try_with(|homes| {
         let homes = homes.borrow();
-        let is_it = |home: &&Home| ptr::eq(home.address, address);
+        let is_it = |home: &&LocalLoop| ptr::eq(home.address, address);
         // Most threads have one.
         let home = homes.first().filter(is_it).or_else(|| homes.iter().find(is_it))?;
         look(&home.local)
@@ -252,11 +252,11 @@ impl Drop for Held {
     }
 }
 
-/// Whether a task of the loop of this mailbox, which has not ended, cannot end before what this thread is at
+/// Whether a task of the loop of these run queues, which has not ended, cannot end before what this thread is at
 /// returns: to wait for it in a poll is to wait for ever.
 #[inline]
-pub(crate) fn is_held(mailbox: &Arc<Mailbox>, task: TaskId) -> bool {
-    let is_held = || home(mailbox).is_some_and(|local| local.held.get() > 0);
+pub(crate) fn is_held(run_queues: &Arc<RunQueues>, task: TaskId) -> bool {
+    let is_held = || home(run_queues).is_some_and(|local| local.held.get() > 0);
     HOLDS.get() > 0 && (runs_job_of(task) || is_held())
 }
 
@@ -272,8 +272,8 @@ pub(crate) fn is_own_job(task: TaskId) -> bool {
 }
 
 /// The loop begins to live on this thread.
-pub(crate) fn move_in(local: &Rc<Local>) {
-    let home = Home { address: local.address(), local: local.clone() };
+pub(crate) fn register(local: &Rc<Local>) {
+    let home = LocalLoop { address: local.address(), local: local.clone() };
     room::put(home, |change| HOMES.with(|homes| change(&mut homes.borrow_mut())));
     // From here on there is something to be ended with the thread. Where that is ending already, an
     // executor that is dropped in time is ended by its own drop.
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn numbers_come_round_and_pass_over_the_loops_that_live() {
         let mut loops = Loops { last: NonZeroU64::MAX, all: Vec::new() };
-        loops.all.push((Number(NonZeroU64::MIN), Weak::new()));
+        loops.all.push((LoopNumber(NonZeroU64::MIN), Weak::new()));
         let drawn = [loops.draw(), loops.draw()].map(|number| number.0.get());
         assert_eq!(drawn, [2, 3]);
     }

@@ -12,7 +12,7 @@ use crate::error::JoinError;
 use crate::id::TaskId;
 use crate::sync::Arc;
 use crate::task::join::{Join, TaskRef};
-use crate::task::mailbox::Mailbox;
+use crate::task::run_queues::RunQueues;
 use crate::task::spawn::{Kind, NewTask};
 
 impl Shared {
@@ -28,11 +28,11 @@ impl Shared {
     where
         R: Send + 'static,
     {
-        let home = context::home(&self.mailbox);
+        let home = context::home(&self.run_queues);
         if let Some(local) = &home {
             return match local.scheduler.waiting_task(id) {
-                Some(task) => post(&self.mailbox, home, async move { waiting(task) }),
-                None => post(&self.mailbox, home, async move { f(&this_loop()) }),
+                Some(task) => post(&self.run_queues, home, async move { waiting(task) }),
+                None => post(&self.run_queues, home, async move { f(&this_loop()) }),
             };
         }
         let mut round = None;
@@ -44,7 +44,7 @@ impl Shared {
             .await;
             f(&this_loop())
         };
-        post(&self.mailbox, None, request)
+        post(&self.run_queues, None, request)
     }
 
     /// Has the loop run `f` ahead of any backlog, or here if this is its thread.
@@ -53,20 +53,20 @@ impl Shared {
     where
         R: Send + 'static,
     {
-        control(&self.mailbox, f)
+        control(&self.run_queues, f)
     }
 }
 
-/// Has the loop of this mailbox run `f` ahead of any backlog, or here if this is its thread.
+/// Has the loop of these run queues run `f` ahead of any backlog, or here if this is its thread.
 #[track_caller]
 pub(crate) fn control<R>(
-    mailbox: &Arc<Mailbox>,
+    run_queues: &Arc<RunQueues>,
     f: impl FnOnce(&Local) -> R + Send + 'static,
 ) -> Join<R>
 where
     R: Send + 'static,
 {
-    post(mailbox, context::home(mailbox), async move { f(&this_loop()) })
+    post(run_queues, context::home(run_queues), async move { f(&this_loop()) })
 }
 
 /// The loop that runs a control request.
@@ -75,30 +75,30 @@ fn this_loop() -> Rc<Local> {
     context::current().expect("a control request runs on its loop")
 }
 
-/// Hands a control request to the loop of this mailbox, or runs it here if this is its `home`.
+/// Hands a control request to the loop of these run queues, or runs it here if this is its `home`.
 #[track_caller]
 fn post<R: Send + 'static>(
-    mailbox: &Arc<Mailbox>,
+    run_queues: &Arc<RunQueues>,
     home: Option<Rc<Local>>,
     request: impl Future<Output = R> + Send + 'static,
 ) -> Join<R> {
     let origin = origin(Location::caller());
-    let task = NewTask::new(request, (), origin, mailbox.clone(), Kind::Control);
+    let task = NewTask::new(request, (), origin, run_queues.clone(), Kind::Control);
     match home {
         Some(local) if local.has_ended() => task.end(JoinError::Closed),
         Some(local) => local.visit(|local| {
             let _entered = local.scheduler.side.enter();
             task.run_here()
         }),
-        None => task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)),
+        None => task.push(run_queues).unwrap_or_else(|task| task.end(JoinError::Closed)),
     }
 }
 
-/// Tells the loop of this mailbox something, ahead of any backlog, or at once if this is its thread. A
+/// Tells the loop of these run queues something, ahead of any backlog, or at once if this is its thread. A
 /// loop without a shell hears nothing.
 #[track_caller]
-pub(crate) fn tell(mailbox: &Arc<Mailbox>, f: impl FnOnce(&Local) + Send + 'static) {
-    if let Some(local) = context::home(mailbox) {
+pub(crate) fn tell(run_queues: &Arc<RunQueues>, f: impl FnOnce(&Local) + Send + 'static) {
+    if let Some(local) = context::home(run_queues) {
         return local.visit(f);
     }
     let message = async move {
@@ -107,8 +107,8 @@ pub(crate) fn tell(mailbox: &Arc<Mailbox>, f: impl FnOnce(&Local) + Send + 'stat
         }
     };
     let origin = origin(Location::caller());
-    let task = NewTask::new(message, (), origin, mailbox.clone(), Kind::Control);
-    drop(task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)));
+    let task = NewTask::new(message, (), origin, run_queues.clone(), Kind::Control);
+    drop(task.push(run_queues).unwrap_or_else(|task| task.end(JoinError::Closed)));
 }
 
 #[cfg(all(test, not(any(loom, shuttle))))]
@@ -130,21 +130,21 @@ mod tests {
     fn send_behind(links: usize, shared: &Arc<Shared>, last: &Last) {
         let (to, own) = (Arc::clone(shared), Arc::clone(last));
         if links > 0 {
-            drop(post(&shared.mailbox, None, async move { send_behind(links - 1, &to, &own) }));
+            drop(post(&shared.run_queues, None, async move { send_behind(links - 1, &to, &own) }));
             return;
         }
         let (gone, mut round) = (TaskId::new(id::draw(), NO_KEY), None);
         let request = async move {
             let origin = origin(Location::caller());
-            let task = NewTask::new(pending::<()>(), (), origin, to.mailbox.clone(), Kind::Task);
-            drop(task.push(&to.mailbox).unwrap_or_else(|task| task.end(JoinError::Closed)));
+            let task = NewTask::new(pending::<()>(), (), origin, to.run_queues.clone(), Kind::Task);
+            drop(task.push(&to.run_queues).unwrap_or_else(|task| task.end(JoinError::Closed)));
             poll_fn(|_| match this_loop().scheduler.awaits(gone, &mut round) {
                 true => Poll::Pending,
                 false => Poll::Ready(()),
             })
             .await;
         };
-        *last.lock().expect("nobody panics") = Some(post(&shared.mailbox, None, request));
+        *last.lock().expect("nobody panics") = Some(post(&shared.run_queues, None, request));
     }
 
     /// P6: wherever in the loop's end the request comes, also just ahead of the close that takes the task.

@@ -220,7 +220,7 @@ impl ArcWake for Signal {
         let Some(home) = signal.home.upgrade() else { return };
         let ready = Direction::BOTH.map(|direction| direction == signal.direction);
         let event = Event { key: signal.key, ready, over: [false; 2] };
-        tell(&home.mailbox, move |local| local.take_event(event));
+        tell(&home.run_queues, move |local| local.take_event(event));
     }
 }
 

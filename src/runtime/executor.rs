@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use futures_task::waker_ref;
 
+use super::block_on_waker::BlockOnWaker;
 use super::builder::Builder;
 use super::context::{self, Held};
 use super::local::{Local, Settings};
-use super::main_future::Main;
 use crate::error::StartError;
 use crate::handle::Handle;
 use crate::join::JoinHandle;
@@ -96,7 +96,7 @@ impl Executor {
         #[cfg(all(feature = "io", unix))]
         let driver = settings.driver.take();
         let local = Local::new(settings);
-        context::move_in(&local);
+        context::register(&local);
         let executor = Self { handle: local.handle(), local, is_silent: false };
         #[cfg(all(feature = "io", unix))]
         if let Some(make) = driver {
@@ -153,7 +153,7 @@ impl Executor {
         let _entered = local.scheduler.side.enter();
         local.forget_reading();
         local.keep_pace();
-        let main = Arc::new(Main::new(local.shared.mailbox.clone()));
+        let main = Arc::new(BlockOnWaker::new(local.shared.run_queues.clone()));
         let waker = waker_ref(&main);
         let _beside = Beside::new(local, &main, &waker);
         let mut cx = Context::from_waker(&waker);
@@ -336,12 +336,12 @@ impl Drop for Resting<'_> {
 /// While it lives, timers know the future of a `block_on` by its waker.
 struct Beside<'a> {
     local: &'a Local,
-    main: Option<Arc<Main>>,
+    main: Option<Arc<BlockOnWaker>>,
     waker: HostWaker,
 }
 
 impl<'a> Beside<'a> {
-    fn new(local: &'a Local, main: &Arc<Main>, waker: &Waker) -> Self {
+    fn new(local: &'a Local, main: &Arc<BlockOnWaker>, waker: &Waker) -> Self {
         let main = local.main.replace(Some(main.clone()));
         let waker = local.scheduler.host_waker.replace(HostWaker::of(waker));
         Self { local, main, waker }

@@ -45,11 +45,11 @@ struct List {
 
 /// The loop was asked to end: there will be no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Closed;
+pub(crate) struct GateClosed;
 
 /// One who waits for a place, or is about to.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct GateWaiter {
     gate: Arc<Gate>,
     /// `None`: it is not in the list.
     ticket: Option<u64>,
@@ -165,13 +165,13 @@ impl Gate {
     }
 }
 
-impl Waiting {
+impl GateWaiter {
     pub(crate) fn new(gate: Arc<Gate>) -> Self {
         Self { gate, ticket: None }
     }
 
     /// Enters, or leaves `waker` in the list. What has entered leaves by [`Gate::leave`].
-    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<(), Closed>> {
+    pub(crate) fn poll(&mut self, waker: &Waker) -> Poll<Result<(), GateClosed>> {
         // Cloned and dropped outside of the lock: both are user code.
         let mut waker = Some(waker.clone());
         let answer = self.look(&mut waker);
@@ -179,11 +179,11 @@ impl Waiting {
         answer
     }
 
-    fn look(&mut self, waker: &mut Option<Waker>) -> Poll<Result<(), Closed>> {
+    fn look(&mut self, waker: &mut Option<Waker>) -> Poll<Result<(), GateClosed>> {
         let list = &mut *self.gate.list.lock();
         let Some(ticket) = self.ticket else {
             if list.closed {
-                return Poll::Ready(Err(Closed));
+                return Poll::Ready(Err(GateClosed));
             }
             if self.gate.enter_or_mark(WAITED) {
                 return Poll::Ready(Ok(()));
@@ -199,11 +199,11 @@ impl Waiting {
             return Poll::Pending;
         }
         self.ticket = None;
-        Poll::Ready(if list.served.remove(&ticket) { Ok(()) } else { Err(Closed) })
+        Poll::Ready(if list.served.remove(&ticket) { Ok(()) } else { Err(GateClosed) })
     }
 }
 
-impl Drop for Waiting {
+impl Drop for GateWaiter {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket else { return };
         let (waker, served) = {
@@ -238,7 +238,7 @@ mod tests {
         gate.word.store((most - 1) * ONE, Ordering::Relaxed);
         assert!(gate.try_enter());
         assert_eq!(gate.inside(), most);
-        let mut waiting = Waiting::new(gate.clone());
+        let mut waiting = GateWaiter::new(gate.clone());
         assert!(!gate.try_enter() && waiting.poll(Waker::noop()).is_pending());
         assert_eq!(gate.word.load(Ordering::Relaxed), usize::MAX, "full and waited for");
         gate.leave();

@@ -24,7 +24,7 @@ use crate::tick::{Tick, nanos};
 
 /// What is kept for one task.
 #[derive(Debug, Default)]
-struct Kept {
+struct KeptRecord {
     record: Option<Arc<Record>>,
     /// When it is to be aborted.
     abort: Option<(Tick, TimerKey)>,
@@ -33,13 +33,13 @@ struct Kept {
 /// What is kept for tasks, by serial.
 #[derive(Debug, Default)]
 pub(crate) struct Guards {
-    kept: RefCell<BTreeMap<u64, Kept>>,
+    kept: RefCell<BTreeMap<u64, KeptRecord>>,
 }
 
 impl Guards {
     /// Changes what is kept. The map is out of its cell meanwhile: it allocates and frees, and an allocator is
     /// user code, which may come back here. What it adds then is put to the rest.
-    fn change<R>(&self, f: impl FnOnce(&mut BTreeMap<u64, Kept>) -> R) -> R {
+    fn change<R>(&self, f: impl FnOnce(&mut BTreeMap<u64, KeptRecord>) -> R) -> R {
         let mut all = self.kept.take();
         let result = f(&mut all);
         let mut meanwhile = self.kept.replace(all);
@@ -85,7 +85,7 @@ impl Guards {
             return;
         }
         let kept = self.change(|all| all.remove(&id.as_u64()));
-        let Some(Kept { record, abort }) = kept else { return };
+        let Some(KeptRecord { record, abort }) = kept else { return };
         if let Some(record) = record {
             record.end();
             discard(record);
@@ -130,8 +130,8 @@ pub(crate) fn cancel_within(task: TaskRef, grace: Duration) -> CancelRequest {
     if pending && grace.is_zero() {
         task.request(Request::Abort);
     } else if pending && grace < Duration::MAX {
-        let mailbox = task.mailbox().clone();
-        tell(&mailbox, move |local| local.guards.abort_after(task, grace, local));
+        let run_queues = task.run_queues().clone();
+        tell(&run_queues, move |local| local.guards.abort_after(task, grace, local));
     }
     answer
 }
@@ -164,7 +164,7 @@ mod tests {
             drop(kept);
             executor.run_until_idle();
         }
-        let local = context::home(&executor.handle().shared().mailbox).expect("it lives here");
+        let local = context::home(&executor.handle().shared().run_queues).expect("it lives here");
         assert_eq!(local.guards.kept.borrow().len(), 0);
     }
 }

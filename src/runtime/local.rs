@@ -23,13 +23,13 @@ use self::parking::Reading;
 use self::refusals::Refusals;
 #[cfg(all(feature = "io", unix))]
 use super::bells::Bells;
+use super::block_on_waker::BlockOnWaker;
 use super::clock::Clock;
-use super::context::{Held, Number};
+use super::context::{Held, LoopNumber};
 use super::guards::Guards;
-use super::main_future::Main;
 use super::parker::Parker;
-use super::patience::Patience;
 use super::shared::{Refusal, Shared};
+use super::spin::SpinBudget;
 use super::watchdog::{Busy, Watchdog};
 use crate::error::JoinError;
 use crate::handle::Handle;
@@ -37,17 +37,17 @@ use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::PanicHook;
 use crate::scheduler::wheel::TimerKey;
-use crate::scheduler::{Activity, Details, Done, Host, Scheduler, Subject};
+use crate::scheduler::{Activity, Done, Host, Scheduler, TaskMeta, TaskSnapshot};
 use crate::shutdown::{Phase, ShutdownReport};
 use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
-use crate::task::mailbox::{Mailbox, Unpark};
+use crate::task::run_queues::{RunQueues, Unpark};
 use crate::task::spawn::{NewTask, Vacant};
 use crate::tick::Tick;
 
 #[cfg(all(feature = "io", unix))]
-pub(crate) use self::io::Ticket;
+pub(crate) use self::io::IoTicket;
 #[cfg(all(feature = "io", unix))]
 pub(crate) use self::registering::forget;
 
@@ -93,7 +93,7 @@ pub(crate) struct Local {
     parker: Parker,
     batch: usize,
     pub(crate) pace: Pace,
-    patience: Patience,
+    spin: SpinBudget,
     /// Until the loop has ended.
     on_panic: RefCell<Option<Rc<PanicHook>>>,
     watchdog: Option<Watchdog>,
@@ -104,7 +104,7 @@ pub(crate) struct Local {
     /// What the clock said when a task last asked, if that was just now: see [`Self::read_clock`].
     read: Cell<Option<Tick>>,
     /// What wakes the future that is polled beside the tasks, if there is one.
-    pub(super) main: RefCell<Option<Arc<Main>>>,
+    pub(super) main: RefCell<Option<Arc<BlockOnWaker>>>,
     report: RefCell<ShutdownReport>,
     /// Those who are to be asked to end, in spawn order.
     to_ask: RefCell<VecDeque<TaskId>>,
@@ -128,8 +128,8 @@ impl Local {
         #[cfg(all(feature = "io", unix))]
         let side = LoopSide::new(rouse(bells.clone().into_bell(), settings.on_wake));
         let clock = settings.virtual_time.map_or(Clock::Real, |_| Clock::at_rest());
-        let mailbox = side.mailbox().clone();
-        let shared = Number::give(|number| Shared::new(number, mailbox, clock, limits));
+        let run_queues = side.run_queues().clone();
+        let shared = LoopNumber::give(|number| Shared::new(number, run_queues, clock, limits));
         Rc::new(Self {
             scheduler: Scheduler::new(side, shared.clock.now())
                 .drawn_from(settings.virtual_time.unwrap_or(0)),
@@ -138,7 +138,7 @@ impl Local {
             parker,
             batch: settings.batch,
             pace: Pace::new(settings.poll_budget),
-            patience: Patience::of(settings.spin),
+            spin: SpinBudget::of(settings.spin),
             looks_on: settings.watchdog.is_some() || settings.capacity.is_some(),
             on_panic: RefCell::new(settings.on_panic.map(Rc::new)),
             watchdog: settings.watchdog,
@@ -157,7 +157,7 @@ impl Local {
     }
 
     pub(crate) fn address(&self) -> *const () {
-        Mailbox::address(&self.shared.mailbox)
+        RunQueues::address(&self.shared.run_queues)
     }
 
     pub(crate) fn handle(&self) -> Handle {
@@ -209,7 +209,7 @@ impl Local {
         if self.accepts() {
             return (true, self.scheduler.vacant(label, location));
         }
-        (false, Vacant::refused(label, self.origin(location), self.shared.mailbox.clone()))
+        (false, Vacant::refused(label, self.origin(location), self.shared.run_queues.clone()))
     }
 
     /// Spawns it, or ends it here if it is not taken.
@@ -245,7 +245,7 @@ impl Local {
         R: 'static,
     {
         self.refusals.end(task, end).unwrap_or_else(|| {
-            let (origin, owner) = (self.origin(Location::caller()), self.shared.mailbox.clone());
+            let (origin, owner) = (self.origin(Location::caller()), self.shared.run_queues.clone());
             Vacant::refused((), origin, owner).fill(pending()).end(JoinError::Closed)
         })
     }
@@ -282,22 +282,22 @@ impl Local {
 
     /// The caller on this thread has changed something: outside of the loop's run its host has to know.
     pub(crate) fn tell_host(&self) {
-        if !Mailbox::is_current(&self.shared.mailbox) {
-            self.shared.mailbox.notify();
+        if !RunQueues::is_current(&self.shared.run_queues) {
+            self.shared.run_queues.notify();
         }
     }
 
     /// Does what a caller on this thread asks for. Outside of the loop's run its host has to know if there
     /// is something to do since, or at another time than before; of a mere look it is not told.
     pub(crate) fn visit<R>(&self, f: impl FnOnce(&Self) -> R) -> R {
-        if Mailbox::is_current(&self.shared.mailbox) {
+        if RunQueues::is_current(&self.shared.run_queues) {
             return f(self);
         }
         let outlook = || (self.scheduler.is_idle(), self.next_deadline());
         let before = outlook();
         let result = f(self);
         if outlook() != before {
-            self.shared.mailbox.notify();
+            self.shared.run_queues.notify();
         }
         result
     }
@@ -336,8 +336,9 @@ impl Local {
         self.scheduler.snapshot(now).into_iter().map(|details| Self::info(details, now)).collect()
     }
 
-    fn info(details: Details, now: Tick) -> TaskInfo {
-        let Details { subject: Subject { id, name, location }, activity, polls, since } = details;
+    fn info(details: TaskSnapshot, now: Tick) -> TaskInfo {
+        let TaskSnapshot { subject: TaskMeta { id, name, location }, activity, polls, since } =
+            details;
         let state = match activity {
             Activity::Idle => TaskState::Idle,
             Activity::Ready => TaskState::Ready,

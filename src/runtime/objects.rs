@@ -24,10 +24,10 @@ use std::sync::Arc;
 use slab::Slab;
 
 pub(crate) use self::source::{Post, Source};
+use self::waiters::IoWaiters;
 pub(crate) use self::waiters::Waiter;
-use self::waiters::Waiters;
 use super::driver::{Direction, Event, Key};
-use crate::scheduler::Alarm;
+use crate::scheduler::TimerTarget;
 
 /// How an object is found on a loop.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +59,7 @@ struct Side {
     is_ready: bool,
     /// An operation can be tried at any time: see [`Event::over`].
     is_over: bool,
-    waiters: Waiters,
+    waiters: IoWaiters,
     /// Why the driver failed while so many waited, who have not been told yet.
     failure: Option<(Arc<io::Error>, usize)>,
 }
@@ -157,7 +157,7 @@ impl Objects {
         place: usize,
         direction: Direction,
         ticket: u64,
-        is: impl Fn(&Alarm) -> bool,
+        is: impl Fn(&TimerTarget) -> bool,
     ) -> bool {
         self.side(place, direction).is_some_and(|side| side.waiters.has(ticket, is))
     }
@@ -169,7 +169,7 @@ impl Objects {
         place: usize,
         direction: Direction,
         waiter: Waiter,
-        lives: impl Fn(&Alarm) -> bool,
+        lives: impl Fn(&TimerTarget) -> bool,
     ) -> Option<Waiter> {
         let object = self.0.get_mut(place)?;
         let given_out = object.sides[direction as usize].waiters.put(waiter, lives);

@@ -1,6 +1,6 @@
 //! Where a loop's thread sleeps.
 //!
-//! The mailbox's sleep word says whether the loop sleeps: who replaces it, rings. Behind the word are a lock
+//! The run queues's sleep word says whether the loop sleeps: who replaces it, rings. Behind the word are a lock
 //! and a bell, which see to it that the ring finds the thread waiting, or it has not looked at the word yet.
 //! A loop whose host sleeps in its stead has the word alone. Modelled in `tests/loom/parker.rs`.
 
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::sync::Monitor;
 use crate::task::loop_side::LoopSide;
-use crate::task::mailbox::{Mailbox, Parked};
+use crate::task::run_queues::{Parked, RunQueues};
 
 /// The lock and the bell.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +30,7 @@ impl Parker {
     /// Sleeps until a producer ends that or the deadline comes, unless one has come already.
     pub(crate) fn sleep(&self, side: &LoopSide, deadline: Option<Instant>) {
         fall_asleep(side, || {
-            self.0.wait_while(|()| side.mailbox().is_parked(), deadline);
+            self.0.wait_while(|()| side.run_queues().is_parked(), deadline);
         });
     }
 }
@@ -39,39 +39,39 @@ impl Parker {
 #[inline]
 pub(crate) fn fall_asleep(side: &LoopSide, wait: impl FnOnce()) {
     match side.park() {
-        Parked::Asleep => side.tally().parks.add(1),
+        Parked::Asleep => side.counters().parks.add(1),
         Parked::Awake => return,
         Parked::Roused => {
-            side.tally().parks.add(1);
-            return side.tally().unparks.add(1);
+            side.counters().parks.add(1);
+            return side.counters().unparks.add(1);
         }
     }
     wait();
     // Only a producer that unparks replaces the word of a sleeping loop.
-    side.tally().unparks.add((!side.mailbox().is_parked()).into());
+    side.counters().unparks.add((!side.run_queues().is_parked()).into());
     side.resume();
 }
 
 /// Declares the loop asleep for its host, whatever was notified before, unless there is something to take in.
 #[inline]
 pub(crate) fn rest_at_last(side: &LoopSide) {
-    let mailbox = side.mailbox();
+    let run_queues = side.run_queues();
     // Nobody has replaced the word since it was declared asleep: then whoever pushes is to ring, as ever.
-    if !mailbox.is_parked() {
-        lie_down(side, mailbox);
+    if !run_queues.is_parked() {
+        lie_down(side, run_queues);
     }
 }
 
 #[inline(never)]
-fn lie_down(side: &LoopSide, mailbox: &Mailbox) {
-    while !mailbox.has_any() {
+fn lie_down(side: &LoopSide, run_queues: &RunQueues) {
+    while !run_queues.has_any() {
         side.resume();
         if side.park() != Parked::Asleep {
             continue;
         }
         // What was pushed in between may have notified a word that has been overwritten since.
-        if mailbox.has_any() {
-            mailbox.notify();
+        if run_queues.has_any() {
+            run_queues.notify();
         }
         return;
     }

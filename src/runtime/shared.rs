@@ -9,13 +9,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::blocking::Pool;
+use super::blocking_wait;
 use super::clock::{Clock, Moment};
-use super::closing::EndRequest;
-use super::context::{self, Number};
-use super::event::Event;
-use super::gate::{Gate, Waiting};
+use super::context::{self, LoopNumber};
+use super::gate::{Gate, GateWaiter};
+use super::latch::Latch;
 use super::local::{Limits, Local};
-use super::park;
+use super::shutdown_request::ShutdownRequest;
 use super::watchdog::Busy;
 use crate::error::JoinError;
 use crate::id;
@@ -23,22 +23,22 @@ use crate::scheduler::wheel::TimerKey;
 use crate::shutdown::{Plan, Shutdown, ShutdownReport};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 use crate::task::cell::{Label, Origin};
-use crate::task::deferred::Deferred;
 use crate::task::join::Join;
-use crate::task::mailbox::Mailbox;
+use crate::task::run_queues::RunQueues;
 use crate::task::spawn::{Kind, NewTask, Vacant};
+use crate::task::spawn_with::SpawnWith;
 
 /// One loop, as other threads know it.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) number: Number,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) number: LoopNumber,
+    pub(crate) run_queues: Arc<RunQueues>,
     pub(crate) clock: Clock,
-    pub(crate) request: EndRequest<Plan>,
+    pub(crate) request: ShutdownRequest<Plan>,
     /// A drain has begun: tasks may finish, and those that repeat themselves are to.
-    pub(crate) draining: Event,
+    pub(crate) draining: Latch,
     /// Nothing of the loop runs any more.
-    pub(crate) ended: Event,
+    pub(crate) ended: Latch,
     refused: Refused,
     /// The bound on submissions, if there is one.
     pub(super) gate: Option<std::sync::Arc<Gate>>,
@@ -80,7 +80,7 @@ pub(crate) enum Way {
 
 /// What a submission does at the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum OnFull {
     /// Blocks until there is room.
     Waits,
     Tries,
@@ -89,17 +89,22 @@ pub(crate) enum Patience {
 }
 
 impl Shared {
-    pub(crate) fn new(number: Number, mailbox: Arc<Mailbox>, clock: Clock, limits: Limits) -> Self {
+    pub(crate) fn new(
+        number: LoopNumber,
+        run_queues: Arc<RunQueues>,
+        clock: Clock,
+        limits: Limits,
+    ) -> Self {
         let Limits { capacity, blocking_threads, busy } = limits;
         let gate = capacity.map(|capacity| std::sync::Arc::new(Gate::new(capacity)));
-        let pool = Pool::new(blocking_threads, clock.is_virtual().then(|| mailbox.clone()));
+        let pool = Pool::new(blocking_threads, clock.is_virtual().then(|| run_queues.clone()));
         Self {
             number,
-            mailbox,
+            run_queues,
             clock,
-            request: EndRequest::new(),
-            draining: Event::new(),
-            ended: Event::new(),
+            request: ShutdownRequest::new(),
+            draining: Latch::new(),
+            ended: Latch::new(),
             refused: Refused { closed: AtomicUsize::new(0), full: AtomicUsize::new(0) },
             gate,
             pool,
@@ -115,13 +120,13 @@ impl Shared {
 
     /// Whether the caller's submissions are taken.
     pub(crate) fn accepts(&self) -> bool {
-        let home = context::home(&self.mailbox);
+        let home = context::home(&self.run_queues);
         home.map_or_else(|| !self.is_closed(), |local| local.accepts())
     }
 
     /// Asks the loop to end, or to end sooner.
     pub(crate) fn shut_down(&self, how: Shutdown) {
-        self.request.make(how.plan(self.clock.now()), Plan::or_sooner, &self.mailbox);
+        self.request.make(how.plan(self.clock.now()), Plan::or_sooner, &self.run_queues);
         self.let_go();
     }
 
@@ -201,8 +206,8 @@ impl Shared {
         F::Output: Send + 'static,
         L: Label,
     {
-        self.open_with(label, location, |label, origin, mailbox| {
-            Vacant::new(label, origin, mailbox, Kind::Task)
+        self.open_with(label, location, |label, origin, run_queues| {
+            Vacant::new(label, origin, run_queues, Kind::Task)
         })
     }
 
@@ -220,13 +225,13 @@ impl Shared {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let home = context::home(&self.mailbox);
+        let home = context::home(&self.run_queues);
         if let Some(local) = home.as_ref().filter(|local| local.accepts()) {
             let tick = deadline.on(&self.clock);
             return local.spawn_timed(tick, |key| make(Some(key)), at_once, location);
         }
         let way = if home.is_some() { Way::Nowhere } else { Way::Elsewhere };
-        let vacant = Vacant::new((), origin(location), self.mailbox.clone(), Kind::Timed);
+        let vacant = Vacant::new((), origin(location), self.run_queues.clone(), Kind::Timed);
         self.spawn(way, vacant.fill(make(None)))
     }
 
@@ -235,14 +240,14 @@ impl Shared {
         &self,
         label: L,
         location: &'static Location<'static>,
-    ) -> (Way, Vacant<Deferred<C, F>, L>)
+    ) -> (Way, Vacant<SpawnWith<C, F>, L>)
     where
         C: FnOnce() -> F + Send + 'static,
         F: Future + 'static,
         F::Output: Send + 'static,
         L: Label,
     {
-        self.open_with(label, location, Vacant::deferred)
+        self.open_with(label, location, Vacant::spawn_with)
     }
 
     #[inline]
@@ -250,9 +255,9 @@ impl Shared {
         &self,
         label: L,
         location: &'static Location<'static>,
-        elsewhere: impl FnOnce(L, Origin, Arc<Mailbox>) -> Vacant<F, L>,
+        elsewhere: impl FnOnce(L, Origin, Arc<RunQueues>) -> Vacant<F, L>,
     ) -> (Way, Vacant<F, L>) {
-        let way = match context::home(&self.mailbox) {
+        let way = match context::home(&self.run_queues) {
             Some(local) if local.accepts() => {
                 let vacant = local.scheduler.vacant(label, location);
                 return (Way::Here(local), vacant);
@@ -260,7 +265,7 @@ impl Shared {
             Some(_) => Way::Nowhere,
             None => Way::Elsewhere,
         };
-        (way, elsewhere(label, origin(location), self.mailbox.clone()))
+        (way, elsewhere(label, origin(location), self.run_queues.clone()))
     }
 
     /// Hands a task to the loop, past the gate; gives it back if the loop takes nothing more.
@@ -269,7 +274,7 @@ impl Shared {
         &self,
         way: Way,
         task: NewTask<F, L>,
-        patience: Patience,
+        spin: OnFull,
     ) -> Submitted<F, L>
     where
         F::Output: Send,
@@ -278,12 +283,12 @@ impl Shared {
             return Ok(local.spawn(task));
         }
         if matches!(way, Way::Nowhere) || self.is_closed() {
-            self.give_back(patience);
+            self.give_back(spin);
             return Err((task, self.refusal(Refusal::Closed)));
         }
-        match self.pass(patience) {
-            Ok(patience) => task.push(&self.mailbox).map_err(|task| {
-                self.give_back(patience);
+        match self.pass(spin) {
+            Ok(spin) => task.push(&self.run_queues).map_err(|task| {
+                self.give_back(spin);
                 (task, self.refusal(Refusal::Closed))
             }),
             Err(refusal) => Err((task, self.refusal(refusal))),
@@ -292,24 +297,20 @@ impl Shared {
 
     /// Passes the gate, if there is one: what comes of it is a place that is held.
     #[inline]
-    fn pass(&self, patience: Patience) -> Result<Patience, Refusal> {
-        self.gate.as_ref().map_or(Ok(patience), |gate| self.pass_gate(gate, patience))
+    fn pass(&self, spin: OnFull) -> Result<OnFull, Refusal> {
+        self.gate.as_ref().map_or(Ok(spin), |gate| self.pass_gate(gate, spin))
     }
 
     #[inline(never)]
-    fn pass_gate(
-        &self,
-        gate: &std::sync::Arc<Gate>,
-        patience: Patience,
-    ) -> Result<Patience, Refusal> {
-        let entered = match patience {
-            Patience::Holds => true,
-            Patience::Tries => gate.try_enter(),
-            Patience::Waits => {
+    fn pass_gate(&self, gate: &std::sync::Arc<Gate>, spin: OnFull) -> Result<OnFull, Refusal> {
+        let entered = match spin {
+            OnFull::Holds => true,
+            OnFull::Tries => gate.try_enter(),
+            OnFull::Waits => {
                 gate.try_enter() || {
-                    let mut waiting = Waiting::new(gate.clone());
+                    let mut waiting = GateWaiter::new(gate.clone());
                     // Without a limit there is always an answer.
-                    park::block(None, |waker| waiting.poll(waker))
+                    blocking_wait::block(None, |waker| waiting.poll(waker))
                         .is_some_and(|entered| entered.is_ok())
                 }
             }
@@ -319,7 +320,7 @@ impl Shared {
                 gate.leave();
                 Err(Refusal::Closed)
             }
-            true => Ok(Patience::Holds),
+            true => Ok(OnFull::Holds),
             false if self.is_closed() => Err(Refusal::Closed),
             false => Err(Refusal::Full),
         }
@@ -329,24 +330,24 @@ impl Shared {
     /// no need of one.
     pub(crate) fn poll_place(
         &self,
-        waiting: &mut Option<Waiting>,
+        waiting: &mut Option<GateWaiter>,
         waker: &Waker,
-    ) -> Poll<Patience> {
+    ) -> Poll<OnFull> {
         let gate = self.gate.as_ref().filter(|_| !self.is_closed());
-        let Some(gate) = gate.filter(|_| context::home(&self.mailbox).is_none()) else {
+        let Some(gate) = gate.filter(|_| context::home(&self.run_queues).is_none()) else {
             *waiting = None; // gives up what it has been given
-            return Poll::Ready(Patience::Tries);
+            return Poll::Ready(OnFull::Tries);
         };
         if waiting.is_none() && gate.try_enter() {
-            return Poll::Ready(Patience::Holds);
+            return Poll::Ready(OnFull::Holds);
         }
-        let waiting = waiting.get_or_insert_with(|| Waiting::new(gate.clone()));
-        waiting.poll(waker).map(|entered| entered.map_or(Patience::Tries, |()| Patience::Holds))
+        let waiting = waiting.get_or_insert_with(|| GateWaiter::new(gate.clone()));
+        waiting.poll(waker).map(|entered| entered.map_or(OnFull::Tries, |()| OnFull::Holds))
     }
 
     /// A submission that has passed the gate did not come to be.
-    fn give_back(&self, patience: Patience) {
-        if let (Some(gate), Patience::Holds) = (&self.gate, patience) {
+    fn give_back(&self, spin: OnFull) {
+        if let (Some(gate), OnFull::Holds) = (&self.gate, spin) {
             gate.leave();
         }
     }
@@ -361,7 +362,7 @@ impl Shared {
     where
         F::Output: Send,
     {
-        self.submit(way, task, Patience::Waits).unwrap_or_else(|(task, _)| self.end_refused(task))
+        self.submit(way, task, OnFull::Waits).unwrap_or_else(|(task, _)| self.end_refused(task))
     }
 
     /// Ends a task that was not taken.
@@ -370,7 +371,7 @@ impl Shared {
         F: Future + 'static,
         L: Label,
     {
-        match context::home(&self.mailbox) {
+        match context::home(&self.run_queues) {
             Some(local) => local.end_refused(task, |task| task.end(JoinError::Closed)),
             None => task.end(JoinError::Closed),
         }

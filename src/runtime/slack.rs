@@ -7,7 +7,7 @@
 /// Sets the calling thread's timer slack to 1 ns, where there is one. Best effort: without it timers
 /// are as exact as ever, and later.
 #[cfg(target_os = "linux")]
-pub(crate) fn sharpen() {
+pub(crate) fn set_timer_slack() {
     use std::fs::{self, OpenOptions};
     use std::io::Write;
     use std::path::Path;
@@ -24,4 +24,4 @@ pub(crate) fn sharpen() {
 
 /// There is no timer slack to be set on this system.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn sharpen() {}
+pub(crate) fn set_timer_slack() {}

@@ -14,7 +14,7 @@ use crate::runtime::builder::Builder;
 use crate::sync::counted::exchanges;
 use crate::{JoinHandle, TaskGroup, current, spawn_local, time, yield_now};
 
-/// A task's reference to the mailbox, made and given back, where no block is kept with one.
+/// A task's reference to the run queues, made and given back, where no block is kept with one.
 const OWNER: usize = if cfg!(any(fuzzing, miri, sideloop_plain_memory)) { 2 } else { 0 };
 const SHORT: Duration = Duration::from_micros(10);
 const LONG: Duration = Duration::from_secs(99);

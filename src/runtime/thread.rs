@@ -193,7 +193,7 @@ impl LoopThread {
     pub fn join(mut self) -> ShutdownReport {
         let Some(thread) = self.thread.take() else { return ShutdownReport::default() };
         let shared = self.handle.shared();
-        match context::home(&shared.mailbox) {
+        match context::home(&shared.run_queues) {
             Some(local) => local.report(),
             None if self.is_needed_here(&thread) => shared.last_report.lock().clone(),
             None => thread.join().unwrap_or_default(),
@@ -298,7 +298,7 @@ fn live(
     ready: Sender<Result<Handle, StartError>>,
 ) -> ShutdownReport {
     if own.precise {
-        slack::sharpen();
+        slack::set_timer_slack();
     }
     let mut executor = match Executor::on_this_thread(settings) {
         Ok(executor) => executor.silenced(),

@@ -18,7 +18,7 @@ use std::time::Duration;
 use self::watch::Watch;
 use crate::error::{contain, forget_payload};
 use crate::id::TaskId;
-use crate::scheduler::Subject;
+use crate::scheduler::TaskMeta;
 use crate::sync::{Thread, start_thread};
 
 std::thread_local! {
@@ -72,7 +72,7 @@ pub(crate) type StallHook = Box<dyn Fn(&Stall) + Send>;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Stall {
-    subject: Subject,
+    subject: TaskMeta,
     elapsed: Duration,
 }
 
@@ -104,14 +104,14 @@ impl Stall {
 
 /// The loop's end of it. Dropped, it stops the watchdog, and waits for its thread.
 pub(crate) struct Watchdog {
-    watch: Arc<Watch<Subject>>,
+    watch: Arc<Watch<TaskMeta>>,
     /// `None` once it was waited for.
     thread: Cell<Option<Thread>>,
 }
 
 /// What reads how long the loop has been busy, from any thread.
 #[derive(Clone)]
-pub(crate) struct Busy(Arc<Watch<Subject>>);
+pub(crate) struct Busy(Arc<Watch<TaskMeta>>);
 
 impl Watchdog {
     /// Starts the watchdog's thread.
@@ -139,7 +139,7 @@ impl Watchdog {
     }
 
     /// The loop is about to run the task's code.
-    pub(crate) fn begin(&self, subject: Subject) {
+    pub(crate) fn begin(&self, subject: TaskMeta) {
         self.watch.begin(subject);
     }
 

@@ -58,7 +58,7 @@ pub(crate) struct Arena<T> {
     /// No page is there from this one on.
     top: usize,
     /// What is to be freed.
-    spare: Option<Room<T>>,
+    spare: Option<SpareMemory<T>>,
 }
 
 /// What an arena lacks, or would do with instead of what it has.
@@ -72,7 +72,7 @@ pub(crate) enum Lack {
 /// Memory for an arena, or of one: whoever holds it frees it, outside of every borrow.
 #[derive(Debug)]
 #[repr(u8)] // so that one comparison tells whether there is any
-pub(crate) enum Room<T> {
+pub(crate) enum SpareMemory<T> {
     Page(Box<Page<T>>),
     Directory(Directory<T>),
 }
@@ -96,7 +96,7 @@ pub(crate) fn tidy<S, T>(cell: &RefCell<S>, arena: impl Fn(&mut S) -> &mut Arena
 
 fn give<S, T>(cell: &RefCell<S>, arena: impl Fn(&mut S) -> &mut Arena<T>, lack: Option<Lack>) {
     if let Some(lack) = lack {
-        let room = Room::make(lack);
+        let room = SpareMemory::make(lack);
         let left = arena(&mut cell.borrow_mut()).add(room);
         drop(left);
     }
@@ -109,7 +109,7 @@ pub(super) fn more_than(pages: usize) -> usize {
     (pages * 2).clamp(1, MOST)
 }
 
-impl<T> Room<T> {
+impl<T> SpareMemory<T> {
     fn make(lack: Lack) -> Self {
         match lack {
             Lack::Page => Self::Page(Box::new([const { None }; BITS])),
@@ -200,20 +200,22 @@ impl<T> Arena<T> {
     }
 
     /// Takes what was lacking; gives back what is not needed.
-    fn add(&mut self, room: Room<T>) -> Option<Room<T>> {
+    fn add(&mut self, room: SpareMemory<T>) -> Option<SpareMemory<T>> {
         match room {
-            Room::Page(_) if self.lack() != Some(Lack::Page) => Some(room),
-            Room::Page(page) => {
+            SpareMemory::Page(_) if self.lack() != Some(Lack::Page) => Some(room),
+            SpareMemory::Page(page) => {
                 let at = self.directory.lowest()?;
                 self.directory.pages[at] = Some(page);
                 self.pages += 1;
                 self.top = self.top.max(at + 1);
                 None
             }
-            Room::Directory(new) if new.len() < self.top || new.len() == self.directory.len() => {
-                Some(Room::Directory(new))
+            SpareMemory::Directory(new)
+                if new.len() < self.top || new.len() == self.directory.len() =>
+            {
+                Some(SpareMemory::Directory(new))
             }
-            Room::Directory(new) => Some(Room::Directory(self.exchange(new))),
+            SpareMemory::Directory(new) => Some(SpareMemory::Directory(self.exchange(new))),
         }
     }
 
@@ -313,7 +315,7 @@ impl<T> Arena<T> {
         }
         let page = self.directory.pages[at].take();
         self.pages -= usize::from(page.is_some());
-        self.spare = page.map(Room::Page);
+        self.spare = page.map(SpareMemory::Page);
         while self.top > 0 && self.directory.pages[self.top - 1].is_none() {
             self.top -= 1;
         }
@@ -323,7 +325,7 @@ impl<T> Arena<T> {
     #[cold]
     fn vacate(&mut self) {
         let old = mem::replace(self, Self::new());
-        self.spare = Some(Room::Directory(old.directory));
+        self.spare = Some(SpareMemory::Directory(old.directory));
     }
 
     /// Whether something is to be [freed](tidy).

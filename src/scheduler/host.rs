@@ -1,9 +1,9 @@
 //! What the scheduler asks of the floor above it, and what it tells it.
 
-use super::Subject;
+use super::TaskMeta;
 use crate::id::TaskId;
 use crate::task::cell::End;
-use crate::task::loop_side::Lost;
+use crate::task::loop_side::UnobservedPanic;
 use crate::task::state::Request;
 use crate::tick::Tick;
 
@@ -12,7 +12,7 @@ pub(crate) trait Host {
     /// The time of this turn.
     fn now(&self) -> Tick;
     /// A panic that no handle will report.
-    fn lost(&self, lost: Lost);
+    fn lost(&self, lost: UnobservedPanic);
     /// Whether ends are to be reported: from the request to shut down on.
     fn records(&self) -> bool;
     /// A task ended; called before its joiner can know.
@@ -28,10 +28,10 @@ pub(crate) trait Host {
     /// Whether to be told of each poll.
     fn watches(&self) -> bool;
     /// A task's code is about to be run.
-    fn begins(&self, subject: Subject);
+    fn begins(&self, subject: TaskMeta);
     /// It came back.
     fn returns(&self);
-    /// A timer of the host's own future is due: see [`HostWaker`](super::alarm::HostWaker).
+    /// A timer of the host's own future is due: see [`HostWaker`](super::timer_target::HostWaker).
     fn wake_main(&self);
     /// A guarded task is asked to end: who waits for that is to be woken.
     fn asked(&self, id: TaskId);
@@ -45,13 +45,13 @@ pub(crate) struct Ended {
     pub(crate) how: End,
     /// What had been asked of it.
     pub(crate) request: Option<Request>,
-    pub(crate) details: Details,
+    pub(crate) details: TaskSnapshot,
 }
 
 /// What there is to say of a task at some time.
 #[derive(Debug, Clone)]
-pub(crate) struct Details {
-    pub(crate) subject: Subject,
+pub(crate) struct TaskSnapshot {
+    pub(crate) subject: TaskMeta,
     pub(crate) activity: Activity,
     pub(crate) polls: u64,
     pub(crate) since: Tick,

@@ -8,11 +8,11 @@ pub(crate) mod history;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use super::alarm::Lent;
 use super::arena::{self, Arena};
 use super::index::Index;
+use super::timer_target::TaskKey;
 use crate::id::{BY_NUMBER, TaskId};
-use crate::task::enrolled::Enrolled;
+use crate::task::owned_task::OwnedTask;
 use crate::task::run::Ending;
 use crate::tick::Tick;
 
@@ -24,15 +24,15 @@ const _: () = assert!(arena::MOST * arena::BITS <= BY_NUMBER as usize);
 
 /// One task and when the loop came to know it: 16 bytes.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) task: Enrolled,
+pub(crate) struct TaskEntry {
+    pub(crate) task: OwnedTask,
     pub(crate) since: Tick,
 }
 
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    entries: Arena<Entry>,
+    entries: Arena<TaskEntry>,
     /// Those whose ids were made on other threads, without a key.
     remote: Index,
 }
@@ -85,7 +85,7 @@ impl Registry {
 
     /// Adds a task. It comes back where [something is lacking](make_room).
     #[inline(always)]
-    pub(crate) fn insert(&mut self, task: Enrolled, since: Tick) -> Result<(), Enrolled> {
+    pub(crate) fn insert(&mut self, task: OwnedTask, since: Tick) -> Result<(), OwnedTask> {
         if !task.is_foreign() {
             return self.insert_local(task, since).map(drop);
         }
@@ -100,8 +100,8 @@ impl Registry {
 
     /// Adds a task that was spawned on the loop's thread, as `insert` does. Its key.
     #[inline]
-    pub(crate) fn insert_local(&mut self, task: Enrolled, since: Tick) -> Result<u32, Enrolled> {
-        let entry = Entry { task, since };
+    pub(crate) fn insert_local(&mut self, task: OwnedTask, since: Tick) -> Result<u32, OwnedTask> {
+        let entry = TaskEntry { task, since };
         let (place, entry) = self.entries.insert_at(entry).map_err(|entry| entry.task)?;
         let key = place as u32; // fits, as is asserted above
         entry.task.set_key(key);
@@ -129,20 +129,20 @@ impl Registry {
     }
 
     #[inline]
-    pub(crate) fn get(&self, id: TaskId) -> Option<&Entry> {
+    pub(crate) fn get(&self, id: TaskId) -> Option<&TaskEntry> {
         self.entries.get(self.find(id)?)
     }
 
     /// The task that armed a timer, if it has not ended.
     #[inline]
-    pub(crate) fn get_lent(&self, lent: Lent) -> Option<&Entry> {
+    pub(crate) fn get_by_key(&self, lent: TaskKey) -> Option<&TaskEntry> {
         let entry = self.entries.get(lent.key as usize)?;
-        (Lent::to(entry.task.id()) == lent).then_some(entry)
+        (TaskKey::to(entry.task.id()) == lent).then_some(entry)
     }
 
     /// Lets a task go whose future is gone; also says whether there is something to be [freed](tidy).
     #[inline]
-    pub(crate) fn retire(&mut self, ending: &Ending<'_>) -> Option<(Entry, bool)> {
+    pub(crate) fn retire(&mut self, ending: &Ending<'_>) -> Option<(TaskEntry, bool)> {
         let place = ending.id().key() as usize;
         let entry = self.entries.remove_if(place, |entry| ending.is_of(&entry.task))?;
         let is_untidy = self.forget(&entry);
@@ -151,7 +151,7 @@ impl Registry {
 
     /// Tidy again is asked for by the index's own tasks alone: others change nothing in it.
     #[inline]
-    fn forget(&mut self, Entry { task, .. }: &Entry) -> bool {
+    fn forget(&mut self, TaskEntry { task, .. }: &TaskEntry) -> bool {
         let is_foreign = task.is_foreign();
         if is_foreign {
             self.remote.remove(task.id().as_u64(), task.id().key());
@@ -160,7 +160,7 @@ impl Registry {
     }
 
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn remove(&mut self, id: TaskId) -> Option<Entry> {
+    pub(crate) fn remove(&mut self, id: TaskId) -> Option<TaskEntry> {
         let entry = self.entries.remove(self.find(id)?)?;
         self.forget(&entry);
         Some(entry)
@@ -178,7 +178,7 @@ impl Registry {
     }
 }
 
-fn serial_of(entries: &Arena<Entry>, key: u32) -> u64 {
+fn serial_of(entries: &Arena<TaskEntry>, key: u32) -> u64 {
     entries[key as usize].task.id().as_u64()
 }
 
@@ -196,10 +196,10 @@ mod tests {
     use crate::task::spawn::{Kind, NewTask};
 
     /// A task as if another thread had spawned it, and its id as that one knows it.
-    fn from_elsewhere(side: &LoopSide, origin: Origin) -> (Enrolled, TaskId) {
-        let mailbox = side.mailbox();
-        let task = NewTask::new(pending::<()>(), (), origin, mailbox.clone(), Kind::Task);
-        let id = task.push(mailbox).expect("the loop is open").id();
+    fn from_elsewhere(side: &LoopSide, origin: Origin) -> (OwnedTask, TaskId) {
+        let run_queues = side.run_queues();
+        let task = NewTask::new(pending::<()>(), (), origin, run_queues.clone(), Kind::Task);
+        let id = task.push(run_queues).expect("the loop is open").id();
         let _ = side.look(Lane::New, usize::MAX);
         (side.take_in_new().expect("it was pushed"), id)
     }
@@ -221,21 +221,21 @@ mod tests {
                 id
             });
         }
-        assert_eq!(registry.remote.len(), 2, "those of other threads");
         let mut all = Vec::new();
+        assert_eq!(registry.remote.len(), 2, "those of other threads");
         assert!(!registry.list(&mut all) && all.is_empty(), "there is no room");
         all.reserve(4);
         assert!(registry.list(&mut all));
         assert_eq!((registry.len(), all), (4, [1, 0, 2, 3].map(|at| ids[at]).to_vec()));
-        assert!(registry.get_lent(Lent::to(TaskId::new(9, 0))).is_none(), "another had this key");
+        assert!(registry.get_by_key(TaskKey::to(TaskId::new(9, 0))).is_none(), "of another");
         for (at, id) in ids.into_iter().enumerate() {
             let task = &registry.get(id).expect("it has not ended").task;
-            let lent = registry.get_lent(Lent::to(task.id()));
+            let lent = registry.get_by_key(TaskKey::to(task.id()));
             assert_eq!(lent.map(|entry| entry.since), Some(id.as_u64()));
             let (ending, _) = side.end(task, JoinError::Cancelled);
             let retired = (at < 2).then(|| registry.retire(&ending)).flatten();
-            let entry = retired.map(|(entry, _)| entry).or_else(|| registry.remove(id));
-            let entry = entry.expect("it was there");
+            let retired = retired.map(|(entry, _)| entry).or_else(|| registry.remove(id));
+            let entry = retired.expect("it was there");
             assert_eq!((entry.since, registry.len()), (id.as_u64(), 3 - at));
             assert!(registry.get(id).is_none());
             assert_eq!(registry.remote.len(), [1, 1, 0, 0][at]);
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn an_entry_takes_16_bytes_and_its_place_adds_none() {
-        assert_eq!(size_of::<Entry>(), 16);
-        assert_eq!(size_of::<Option<Entry>>(), 16);
+        assert_eq!(size_of::<TaskEntry>(), 16);
+        assert_eq!(size_of::<Option<TaskEntry>>(), 16);
     }
 }

@@ -1,8 +1,8 @@
 //! The scheduler's timers: armed by futures, fired by turns.
 
-use super::alarm::{Alarm, Lent};
 use super::arena;
-use super::wheel::{Step, TimerKey, Wheel};
+use super::timer_target::{TaskKey, TimerTarget};
+use super::wheel::{TimerKey, Wheel, WheelStep};
 use super::{Done, Host, Scheduler};
 use crate::error::{contain, discard, forget_payload};
 use crate::task::cell::Origin;
@@ -37,31 +37,31 @@ impl Scheduler {
                 self.tidy_timers();
             }
             match step {
-                Step::Fired(alarm) => {
+                WheelStep::Fired(timer_target) => {
                     done.fired += 1;
-                    self.side.tally().timers_fired.add(1);
-                    self.sound(alarm, host);
+                    self.side.counters().timers_fired.add(1);
+                    self.fire(timer_target, host);
                 }
-                Step::More => {
+                WheelStep::More => {
                     done.more_timers = true;
                     return;
                 }
-                Step::Idle => return,
+                WheelStep::Idle => return,
             }
         }
     }
 
     /// Wakes whom an alarm names. Inside the loop's run.
     #[inline]
-    pub(crate) fn sound(&self, alarm: Alarm, host: &impl Host) {
-        match alarm {
-            Alarm::Lent(lent) if lent.is_of_host() => host.wake_main(),
-            Alarm::Lent(lent) => {
-                if let Some(entry) = self.registry.borrow().get_lent(lent) {
+    pub(crate) fn fire(&self, timer_target: TimerTarget, host: &impl Host) {
+        match timer_target {
+            TimerTarget::TaskKey(lent) if lent.is_of_host() => host.wake_main(),
+            TimerTarget::TaskKey(lent) => {
+                if let Some(entry) = self.registry.borrow().get_by_key(lent) {
                     self.side.wake(&entry.task);
                 }
             }
-            Alarm::Waker(waker) => {
+            TimerTarget::Waker(waker) => {
                 if let Err(payload) = contain(|| waker.wake()) {
                     forget_payload(payload);
                 }
@@ -74,31 +74,31 @@ impl Scheduler {
     pub(crate) fn disarm_all(&self) {
         for _ in 0..ROUNDS {
             let Some(mut all) = self.take_timers() else { return };
-            while let Step::Fired(alarm) = all.step(NEVER, &mut usize::MAX.clone()) {
-                discard(alarm);
+            while let WheelStep::Fired(timer_target) = all.step(NEVER, &mut usize::MAX.clone()) {
+                discard(timer_target);
             }
         }
         mem::forget(self.take_timers());
     }
 
     /// A wheel is large: a loop that ends without timers allocates none, which a small machine may lack.
-    fn take_timers(&self) -> Option<Wheel<Alarm>> {
+    fn take_timers(&self) -> Option<Wheel<TimerTarget>> {
         if self.timers.borrow().is_empty() {
             return None;
         }
-        let fresh = Wheel::new(0);
-        Some(self.timers.borrow_mut().replace(fresh))
+        let unfiled = Wheel::new(0);
+        Some(self.timers.borrow_mut().replace(unfiled))
     }
 
     /// Arms a timer that wakes `waker`.
     pub(crate) fn arm(&self, deadline: Tick, waker: &Waker) -> TimerKey {
-        let mut alarm = self.alarm(waker);
-        self.side.tally().timers_armed.add(1);
+        let mut timer_target = self.timer_target(waker);
+        self.side.counters().timers_armed.add(1);
         loop {
-            let armed = self.timers.borrow_mut().arm(deadline, alarm);
+            let armed = self.timers.borrow_mut().arm(deadline, timer_target);
             match armed {
                 Ok(key) => return key,
-                Err(back) => alarm = back,
+                Err(back) => timer_target = back,
             }
             // An allocator is user code: it may come back here, and take the room.
             arena::widen(&self.timers, Wheel::arena);
@@ -109,9 +109,9 @@ impl Scheduler {
     /// and there is room.
     #[inline(always)]
     pub(crate) fn arm_lent(&self, deadline: Tick, waker: &Waker) -> Option<TimerKey> {
-        let alarm = Alarm::Lent(self.lent(waker)?);
-        let key = self.timers.borrow_mut().arm(deadline, alarm).ok()?;
-        self.side.tally().timers_armed.add(1);
+        let timer_target = TimerTarget::TaskKey(self.lent(waker)?);
+        let key = self.timers.borrow_mut().arm(deadline, timer_target).ok()?;
+        self.side.counters().timers_armed.add(1);
         Some(key)
     }
 
@@ -123,30 +123,30 @@ impl Scheduler {
 
     /// What wakes `waker`. A clone is user code: outside of every borrow.
     #[inline]
-    pub(crate) fn alarm(&self, waker: &Waker) -> Alarm {
-        self.lent(waker).map_or_else(|| Alarm::Waker(waker.clone()), Alarm::Lent)
+    pub(crate) fn timer_target(&self, waker: &Waker) -> TimerTarget {
+        self.lent(waker).map_or_else(|| TimerTarget::Waker(waker.clone()), TimerTarget::TaskKey)
     }
 
     /// Whose waker this is, if it is that of the future which is being polled.
     #[inline]
-    fn lent(&self, waker: &Waker) -> Option<Lent> {
-        self.side.lent_to(waker).map(Lent::to).or_else(|| self.host_waker.lent(waker))
+    fn lent(&self, waker: &Waker) -> Option<TaskKey> {
+        self.side.lent_to(waker).map(TaskKey::to).or_else(|| self.host_waker.lent(waker))
     }
 
     /// Whether an alarm wakes `waker`.
     #[cfg(all(feature = "io", unix))]
-    pub(crate) fn is_of(&self, alarm: &Alarm, waker: &Waker) -> bool {
-        alarm.is(waker, || self.lent(waker))
+    pub(crate) fn is_of(&self, timer_target: &TimerTarget, waker: &Waker) -> bool {
+        timer_target.is(waker, || self.lent(waker))
     }
 
     /// Whether an alarm can still wake somebody, as far as it is known.
     #[cfg(all(feature = "io", unix))]
-    pub(crate) fn lives(&self, alarm: &Alarm) -> bool {
-        match alarm {
-            Alarm::Lent(lent) if !lent.is_of_host() => {
-                self.registry.borrow().get_lent(*lent).is_some()
+    pub(crate) fn lives(&self, timer_target: &TimerTarget) -> bool {
+        match timer_target {
+            TimerTarget::TaskKey(lent) if !lent.is_of_host() => {
+                self.registry.borrow().get_by_key(*lent).is_some()
             }
-            Alarm::Lent(_) | Alarm::Waker(_) => true,
+            TimerTarget::TaskKey(_) | TimerTarget::Waker(_) => true,
         }
     }
 
@@ -163,14 +163,14 @@ impl Scheduler {
         let key = self.arm(deadline, Waker::noop()); // nobody's, until there is a task
         let origin = Origin { serial: self.draw_serial(), location };
         let (task, join) = if at_once {
-            self.side.adopt(self.side.vacant((), origin).fill(make(key)))
+            self.side.register_local(self.side.vacant((), origin).fill(make(key)))
         } else {
             self.side.spawn_idle(make(key), (), origin)
         };
-        self.side.tally().spawned.add(1);
+        self.side.counters().spawned.add(1);
         self.enroll(task, since);
-        if let Some(alarm) = self.timers.borrow_mut().payload_mut(key) {
-            *alarm = Alarm::Lent(Lent::to(join.id()));
+        if let Some(timer_target) = self.timers.borrow_mut().payload_mut(key) {
+            *timer_target = TimerTarget::TaskKey(TaskKey::to(join.id()));
         }
         join
     }
@@ -180,7 +180,7 @@ impl Scheduler {
         if self.timers.borrow_mut().payload_mut(key)?.is(waker, || self.lent(waker)) {
             return Some(());
         }
-        let mut other = self.alarm(waker);
+        let mut other = self.timer_target(waker);
         mem::swap(self.timers.borrow_mut().payload_mut(key)?, &mut other);
         discard(other);
         Some(())
@@ -189,7 +189,7 @@ impl Scheduler {
     /// Moves a timer. `false`: it has fired, or was cancelled.
     pub(crate) fn rearm(&self, key: TimerKey, deadline: Tick) -> bool {
         let armed = self.timers.borrow_mut().rearm(key, deadline);
-        self.side.tally().timers_armed.add(armed.into());
+        self.side.counters().timers_armed.add(armed.into());
         armed
     }
 
@@ -201,18 +201,18 @@ impl Scheduler {
     /// Cancels a timer, if it has not fired. No user code: to drop the alarm is the caller's, and so is to
     /// [tidy up](Self::tidy_timers) if that is to be done.
     #[inline(always)]
-    pub(crate) fn cancel_timer(&self, key: TimerKey) -> (Option<Alarm>, bool) {
+    pub(crate) fn cancel_timer(&self, key: TimerKey) -> (Option<TimerTarget>, bool) {
         let mut timers = self.timers.borrow_mut();
         (timers.cancel(key), timers.is_untidy())
     }
 
     /// Cancels a timer, if it has not fired.
     pub(crate) fn disarm(&self, key: TimerKey) {
-        let (alarm, is_untidy) = self.cancel_timer(key);
+        let (timer_target, is_untidy) = self.cancel_timer(key);
         if is_untidy {
             self.tidy_timers();
         }
-        discard(alarm);
+        discard(timer_target);
     }
 
     /// The next deadline, exactly. `Err`: there are timers to be put in order first, and it is no earlier

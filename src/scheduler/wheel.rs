@@ -10,7 +10,7 @@
 //! bound, and from there each of its entries belongs on a finer level. On level 0 a slot is one
 //! nanosecond, so a list there can be out of order by arming only. A short list is not refiled but
 //! sorted where it is, which spares its entries the finer levels. What the lists cannot keep in
-//! order, an ordered tree of entries ([`strays`]) does: deadlines before base (a past deadline, a clock
+//! order, an ordered tree of entries ([`out_of_order`]) does: deadlines before base (a past deadline, a clock
 //! that stepped back) and equal deadlines that reach level 0 in the wrong order. So no list is ever
 //! searched for a place.
 //!
@@ -24,20 +24,20 @@
 //!   these deadlines, unless the slot is marked stale.
 //! - **sorted**: a slot that is not marked unsorted lists its entries by (deadline, arming), and is
 //!   not stale. All slots of level 0 are sorted; one with a single entry always is.
-//! - **soonest**: no deadline is before `soonest`, which spares most steps a look at the slots.
-//! - **rival**: no timer outside of the list `run` is due before `rival`, so what is due before that is
+//! - **earliest**: no deadline is before `earliest_bound`, which spares most steps a look at the slots.
+//! - **others**: no timer outside of the list `run` is due before `others_bound`, so what is due before that is
 //!   taken from this list without a look at the others.
-//! - **accounted**: an entry of the arena is in exactly one list, or in the tree of strays, or fresh; the
+//! - **accounted**: an entry of the arena is in exactly one list, or in the tree of those out of order, or unfiled; the
 //!   maps of occupied slots and of levels in use say where the lists are.
-//! - **fresh**: at most one entry is in no place, the one armed last. It is filed when another is
+//! - **unfiled**: at most one entry is in no place, the one armed last. It is filed when another is
 //!   armed, or when somebody looks for the least deadline. So a timer that is cancelled or re-armed
 //!   soon, as most time limits are, touches no list.
 //!
-//! Arming, cancelling and firing take constant time (and a logarithm for strays); an entry is
+//! Arming, cancelling and firing take constant time (and a logarithm for timers out of order); an entry is
 //! refiled at most once per level, or sorted with a few others. The least deadline is known but for a list
 //! that is unsorted and lost its least entry to a cancel. Such a list is put in order like one that is due,
 //! by [`Wheel::next_deadline`]: within a budget, after which it goes on in a later call. Base is then ahead
-//! of the time, but not of any timer that is filed; one that is armed for the time between is a stray.
+//! of the time, but not of any timer that is filed; one that is armed for the time between is a timer out of order.
 //!
 //! Nothing here allocates or frees: see the [arena](super::arena).
 //!
@@ -55,7 +55,7 @@ mod invariants;
 mod level;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod oracle;
-mod strays;
+mod out_of_order;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -70,11 +70,11 @@ use super::arena::Arena;
 /// so that both are done often.
 const SHORT: usize = if cfg!(any(test, fuzzing)) { 12 } else { 256 };
 
-/// The level of entries that are in no list but in `strays`.
-const STRAY: u8 = LEVELS as u8;
+/// The level of entries that are in no list but in `out_of_order`.
+const OUT_OF_ORDER: u8 = LEVELS as u8;
 
 /// The level of the entry that is not filed yet.
-const FRESH: u8 = STRAY + 1;
+const UNFILED: u8 = OUT_OF_ORDER + 1;
 
 /// Timers with payloads of type `T`, fired in order of (deadline, arming).
 #[derive(Debug)]
@@ -82,7 +82,7 @@ pub(crate) struct Wheel<T> {
     /// What distances are measured from. Never goes back while there are timers in lists.
     base: u64,
     /// No timer is due before it. A step leaves it exact or nearly so; a cancel leaves it as it is.
-    soonest: u64,
+    earliest_bound: u64,
     /// How many times a timer was armed. At one per nanosecond, a `u64` lasts 584 years.
     armings: u64,
     /// The serial of the entry armed last.
@@ -91,14 +91,14 @@ pub(crate) struct Wheel<T> {
     in_use: u32,
     levels: Box<[Level; LEVELS]>,
     /// The root of the tree of those that are in no list; else [`NONE`].
-    strays: u32,
+    out_of_order: u32,
     /// The entry armed last, while it is in no place; else [`NONE`].
-    fresh: u32,
+    unfiled: u32,
     /// The list that the last timer was taken from.
     run: Place,
     /// No deadline elsewhere is before it, so that what is may be taken from `run`, if that is sorted.
-    rival: u64,
-    entries: Arena<Entry<T>>,
+    others_bound: u64,
+    entries: Arena<TimerEntry<T>>,
 }
 
 /// Names an armed timer. Once that has fired or was cancelled the key is stale, and names nothing
@@ -112,7 +112,7 @@ pub(crate) struct TimerKey {
 /// What one [`Wheel::step`] came to.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step<T> {
+pub(crate) enum WheelStep<T> {
     /// The next timer that is due; it is no longer armed.
     Fired(T),
     /// The budget is used up and more is due.
@@ -122,12 +122,12 @@ pub(crate) enum Step<T> {
 }
 
 #[derive(Debug)]
-struct Entry<T> {
+struct TimerEntry<T> {
     payload: T,
     deadline: u64,
     /// The number of this arming, the second half of the firing order. Counts from 1.
     arming: u64,
-    /// The neighbours in a list, or the branches of the tree of strays.
+    /// The neighbours in a list, or the branches of the tree of those out of order.
     prev: u32,
     next: u32,
     /// Not zero, so that it costs no space to tell a free place.
@@ -135,14 +135,14 @@ struct Entry<T> {
     place: Place,
 }
 
-impl<T> Entry<T> {
+impl<T> TimerEntry<T> {
     /// What the firing order compares.
     fn due(&self) -> (u64, u64) {
         (self.deadline, self.arming)
     }
 }
 
-/// Which list an entry is in; `slot` means nothing for strays and for the one that is not filed.
+/// Which list an entry is in; `slot` means nothing for timers out of order and for the one that is not filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     level: u8,
@@ -150,8 +150,8 @@ struct Place {
 }
 
 impl Place {
-    const STRAY: Self = Self { level: STRAY, slot: 0 };
-    const FRESH: Self = Self { level: FRESH, slot: 0 };
+    const OUT_OF_ORDER: Self = Self { level: OUT_OF_ORDER, slot: 0 };
+    const UNFILED: Self = Self { level: UNFILED, slot: 0 };
 }
 
 impl<T> Wheel<T> {
@@ -159,15 +159,15 @@ impl<T> Wheel<T> {
     pub(crate) fn new(start: u64) -> Self {
         Self {
             base: start,
-            soonest: u64::MAX,
+            earliest_bound: u64::MAX,
             armings: 0,
             serial: NonZeroU32::MAX,
             in_use: 0,
             levels: Box::new([const { Level::EMPTY }; LEVELS]),
-            strays: NONE,
-            fresh: NONE,
-            run: Place::STRAY,
-            rival: 0,
+            out_of_order: NONE,
+            unfiled: NONE,
+            run: Place::OUT_OF_ORDER,
+            others_bound: 0,
             entries: Arena::new(),
         }
     }
@@ -193,25 +193,25 @@ impl<T> Wheel<T> {
     }
 
     /// Takes all timers out, in exchange for a wheel that has had none. Keys are stale from here on.
-    pub(crate) fn replace(&mut self, mut fresh: Self) -> Self {
-        (fresh.serial, fresh.armings, fresh.base) = (self.serial, self.armings, self.base);
-        core::mem::replace(self, fresh)
+    pub(crate) fn replace(&mut self, mut unfiled: Self) -> Self {
+        (unfiled.serial, unfiled.armings, unfiled.base) = (self.serial, self.armings, self.base);
+        core::mem::replace(self, unfiled)
     }
 
     /// Arms a new timer. Any deadline will do, a past one and `u64::MAX` included. The payload comes back
     /// where the [arena](Self::arena) lacks a place.
     #[inline(always)]
     pub(crate) fn arm(&mut self, deadline: u64, payload: T) -> Result<TimerKey, T> {
-        self.file_fresh();
+        self.file_last_armed();
         let serial = self.serial.checked_add(1).unwrap_or(NonZeroU32::MIN);
-        let (arming, prev, next, place) = (self.armings + 1, NONE, NONE, Place::FRESH);
-        let entry = Entry { payload, deadline, arming, prev, next, serial, place };
+        let (arming, prev, next, place) = (self.armings + 1, NONE, NONE, Place::UNFILED);
+        let entry = TimerEntry { payload, deadline, arming, prev, next, serial, place };
         let id = self.entries.insert(entry).map_err(|entry| entry.payload)?;
         self.serial = serial;
         self.count_arming(deadline);
         let id = id as u32; // fits, and is not `NONE`: an arena gets no larger
-        // INVARIANT: fresh.
-        self.fresh = id;
+        // INVARIANT: unfiled.
+        self.unfiled = id;
         Ok(TimerKey { slot: id, serial: serial.get() })
     }
 
@@ -221,15 +221,15 @@ impl<T> Wheel<T> {
         if self.entry(key).is_none() {
             return false;
         }
-        if self.fresh != key.slot {
-            self.file_fresh();
+        if self.unfiled != key.slot {
+            self.file_last_armed();
             self.unfile(key.slot);
-            // INVARIANT: fresh.
-            self.fresh = key.slot;
+            // INVARIANT: unfiled.
+            self.unfiled = key.slot;
         }
         let arming = self.count_arming(deadline);
         let entry = &mut self.entries[key.slot as usize];
-        (entry.deadline, entry.arming, entry.place) = (deadline, arming, Place::FRESH);
+        (entry.deadline, entry.arming, entry.place) = (deadline, arming, Place::UNFILED);
         true
     }
 
@@ -237,11 +237,11 @@ impl<T> Wheel<T> {
     /// stale.
     #[inline(always)]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<T> {
-        if self.fresh != key.slot {
+        if self.unfiled != key.slot {
             return self.cancel_filed(key);
         }
         let entry = self.remove(key)?;
-        self.fresh = NONE;
+        self.unfiled = NONE;
         Some(entry.payload)
     }
 
@@ -259,7 +259,7 @@ impl<T> Wheel<T> {
     ///
     /// An entry that has to be moved or sorted for it costs one unit of `budget`, as in [`Self::step`].
     pub(crate) fn next_deadline(&mut self, budget: &mut usize) -> Result<Option<u64>, u64> {
-        self.file_fresh();
+        self.file_last_armed();
         loop {
             let Some(front) = self.front() else { return Ok(None) };
             // A list that is half refiled is stale, and its least may have been refiled: it is elsewhere.
@@ -279,10 +279,10 @@ impl<T> Wheel<T> {
     /// sorted as a whole, which may use it up and more. Between two calls
     /// anything may be armed, re-armed and cancelled, and `now` may be any time, an earlier one
     /// too.
-    pub(crate) fn step(&mut self, now: u64, budget: &mut usize) -> Step<T> {
-        if now < self.soonest {
+    pub(crate) fn step(&mut self, now: u64, budget: &mut usize) -> WheelStep<T> {
+        if now < self.earliest_bound {
             self.catch_up(now);
-            return Step::Idle;
+            return WheelStep::Idle;
         }
         match self.next_of_run(now) {
             Some(id) if *budget > 0 => self.fire(id, now, budget),
@@ -290,35 +290,35 @@ impl<T> Wheel<T> {
         }
     }
 
-    fn look(&mut self, now: u64, budget: &mut usize) -> Step<T> {
-        self.file_fresh();
+    fn look(&mut self, now: u64, budget: &mut usize) -> WheelStep<T> {
+        self.file_last_armed();
         loop {
             let front = self.front();
-            self.soonest = front.map_or(u64::MAX, |front| front.bound);
+            self.earliest_bound = front.map_or(u64::MAX, |front| front.bound);
             let Some(front) = front.filter(|front| front.bound <= now) else { break };
             if *budget == 0 {
-                return Step::More;
+                return WheelStep::More;
             }
             let Some(id) = self.head_in_order(front.place) else {
                 self.refile(front, budget);
                 continue;
             };
-            if front.place.level != STRAY {
-                // INVARIANT: rival.
-                let rival = front.rival.min(self.bound_behind(front.place));
-                (self.run, self.rival) = (front.place, rival);
+            if front.place.level != OUT_OF_ORDER {
+                // INVARIANT: others.
+                let others_bound = front.others_bound.min(self.bound_behind(front.place));
+                (self.run, self.others_bound) = (front.place, others_bound);
             }
             return self.fire(id, now, budget);
         }
         self.catch_up(now);
-        Step::Idle
+        WheelStep::Idle
     }
 
     /// Files the entry that was armed last, if it still waits for that.
     #[inline]
-    fn file_fresh(&mut self) {
-        if self.fresh != NONE {
-            let id = core::mem::replace(&mut self.fresh, NONE);
+    fn file_last_armed(&mut self) {
+        if self.unfiled != NONE {
+            let id = core::mem::replace(&mut self.unfiled, NONE);
             self.file(id);
         }
     }
@@ -326,15 +326,15 @@ impl<T> Wheel<T> {
     /// Counts an arming for `deadline`.
     #[inline]
     fn count_arming(&mut self, deadline: u64) -> u64 {
-        self.soonest = self.soonest.min(deadline);
-        // INVARIANT: rival. Who is armed now comes after its equals.
-        self.rival = self.rival.min(deadline);
+        self.earliest_bound = self.earliest_bound.min(deadline);
+        // INVARIANT: others. Who is armed now comes after its equals.
+        self.others_bound = self.others_bound.min(deadline);
         self.armings += 1;
         self.armings
     }
 
     #[inline]
-    fn entry(&self, key: TimerKey) -> Option<&Entry<T>> {
+    fn entry(&self, key: TimerKey) -> Option<&TimerEntry<T>> {
         self.entries.get(key.slot as usize).filter(|entry| entry.serial.get() == key.serial)
     }
 
@@ -342,16 +342,16 @@ impl<T> Wheel<T> {
         &self.levels[usize::from(place.level)]
     }
 
-    fn fire(&mut self, id: u32, now: u64, budget: &mut usize) -> Step<T> {
+    fn fire(&mut self, id: u32, now: u64, budget: &mut usize) -> WheelStep<T> {
         debug_assert!(self.entries[id as usize].deadline <= now, "it would fire early, at {now}");
         *budget -= 1;
         let payload = self.take(id);
         if self.is_empty() {
             // The caller need not come back to learn that.
-            (self.soonest, self.rival) = (u64::MAX, 0);
+            (self.earliest_bound, self.others_bound) = (u64::MAX, 0);
             self.catch_up(now);
         }
-        Step::Fired(payload)
+        WheelStep::Fired(payload)
     }
 
     /// Puts an unsorted list in order if it is short, else moves its entries to finer levels as far as
@@ -367,14 +367,17 @@ impl<T> Wheel<T> {
         // INVARIANT: window and bound. The bound is the least of all. It lies in the stretch of the
         // slot, so the distance of each entry is below 8^k: less than 8 slots of the level below.
         self.base = bound;
-        // INVARIANT: rival. What leaves the list is elsewhere.
-        self.rival = 0;
+        // INVARIANT: others. What leaves the list is elsewhere.
+        self.others_bound = 0;
         while *budget > 0 && !self.level(place).is_sorted(slot) {
             let id = self.level(place).slots[slot].head;
             self.unfile(id);
             self.file(id);
             let to = self.entries[id as usize].place;
-            debug_assert!(to.level < place.level || to.level == STRAY, "{place:?} to {to:?}");
+            debug_assert!(
+                to.level < place.level || to.level == OUT_OF_ORDER,
+                "{place:?} to {to:?}"
+            );
             *budget -= 1;
         }
     }

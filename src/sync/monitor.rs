@@ -2,19 +2,19 @@
 
 use std::time::Instant;
 
-use super::{Bell, Mutex};
+use super::{Condvar, Mutex};
 
 /// A place where threads wait, and what they wait for, if that lies under the lock. If it is elsewhere
 /// it is the caller's: they look again after every wake-up.
 #[derive(Debug, Default)]
 pub(crate) struct Monitor<T = ()> {
     state: Mutex<T>,
-    bell: Bell,
+    bell: Condvar,
 }
 
 impl<T> Monitor<T> {
     pub(crate) fn new(state: T) -> Self {
-        Self { state: Mutex::new(state), bell: Bell::default() }
+        Self { state: Mutex::new(state), bell: Condvar::default() }
     }
 
     /// Waits while `asleep()`, at most until `deadline`: `false` if that came first. `asleep` is called

@@ -8,7 +8,7 @@ use core::ptr::{self, NonNull};
 
 use super::cell::Header;
 use super::loop_side::LoopSide;
-use super::run::Popped;
+use super::run::Runnable;
 
 /// What is left of a batch. What is left when it is dropped goes back to where it came from.
 #[must_use]
@@ -30,7 +30,7 @@ impl<'a> Batch<'a> {
 
     /// The next task of the batch: an urgent one, else the oldest ready one.
     #[inline(always)]
-    pub(crate) fn next(&mut self) -> Option<Popped<'a>> {
+    pub(crate) fn next(&mut self) -> Option<Runnable<'a>> {
         let side = self.side;
         side.queues(|queues| {
             if let Some(task) = queues.pop_urgent() {
@@ -48,10 +48,10 @@ impl<'a> Batch<'a> {
             // SAFETY: I4: the loop's thread.
             self.rest = header.next_ready.with(|next| unsafe { *next });
             queues.popped();
-            header.notes.unready();
+            header.loop_flags.unready();
             Some(task)
         })
-        .map(|task| Popped(task, side))
+        .map(|task| Runnable(task, side))
     }
 }
 

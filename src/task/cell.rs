@@ -8,9 +8,9 @@ use core::panic::Location;
 use core::ptr::{self, NonNull};
 use core::task::Context;
 
-use super::blocks;
-use super::mailbox::Mailbox;
-use super::notes::Notes;
+use super::block_cache;
+use super::loop_flags::LoopFlags;
+use super::run_queues::RunQueues;
 use super::state::State;
 use super::waker::Packed;
 use crate::error::{JoinError, PanicPayload};
@@ -19,7 +19,7 @@ use crate::sync::{Arc, AtomicU32, Ordering, UnsafeCell};
 
 mod room;
 mod stage;
-pub(super) use room::{Room, unmake_header};
+pub(super) use room::{CellMemory, unmake_header};
 use stage::Stage;
 
 /// What every task has, whatever its future: 72 bytes.
@@ -30,10 +30,10 @@ pub(crate) struct Header {
     /// The next cell of the ready queue (I4).
     pub(super) next_ready: UnsafeCell<*const Header>,
     vtable: &'static VTable,
-    /// The loop's mailbox, for wakes; taken out when the block is used again, or given up.
-    owner: ManuallyDrop<Arc<Mailbox>>,
+    /// The loop's run queues, for wakes; taken out when the block is used again, or given up.
+    owner: ManuallyDrop<Arc<RunQueues>>,
     /// What the loop alone knows (I4).
-    pub(super) notes: Notes,
+    pub(super) loop_flags: LoopFlags,
     /// The place in the registry. Written by the loop, read as a hint by anybody.
     key: AtomicU32,
     serial: u64,
@@ -53,13 +53,13 @@ pub(crate) struct Origin {
 
 /// What there is to say of a task, for its whole life.
 #[derive(Debug, Clone)]
-pub(crate) struct Subject {
+pub(crate) struct TaskMeta {
     pub(crate) id: TaskId,
     pub(crate) name: Option<Shared<str>>,
     pub(crate) location: &'static Location<'static>,
 }
 
-impl Subject {
+impl TaskMeta {
     /// # Safety
     ///
     /// `task` is alive.
@@ -145,17 +145,17 @@ impl Header {
         self.location
     }
 
-    pub(super) fn owner(&self) -> &Arc<Mailbox> {
+    pub(super) fn owner(&self) -> &Arc<RunQueues> {
         &self.owner
     }
 
-    /// Takes the reference to the mailbox out.
+    /// Takes the reference to the run queues out.
     ///
     /// # Safety
     ///
     /// It is there, and is not used again.
     #[inline]
-    pub(super) unsafe fn take_owner(&self) -> Arc<Mailbox> {
+    pub(super) unsafe fn take_owner(&self) -> Arc<RunQueues> {
         // SAFETY: the caller's promise.
         unsafe { ptr::read(&raw const *self.owner) }
     }
@@ -190,20 +190,20 @@ impl<F: Future, L: Label> Cell<F, L> {
     pub(super) fn allocate(
         label: L,
         origin: Origin,
-        room: Room,
+        room: CellMemory,
         state: State,
-        notes: Notes,
+        loop_flags: LoopFlags,
     ) -> NonNull<Header> {
         let (cell, owner) = match room {
-            Room::Fresh(owner) => (blocks::fresh(Self::LAYOUT).cast(), owner),
-            Room::Kept(kept) => kept.open(),
+            CellMemory::Fresh(owner) => (block_cache::fresh(Self::LAYOUT).cast(), owner),
+            CellMemory::CachedBlock(kept) => kept.open(),
         };
         let header = Header {
             state,
             next_ready: UnsafeCell::new(ptr::null()),
             vtable: &Self::VTABLE,
             owner: ManuallyDrop::new(owner),
-            notes,
+            loop_flags,
             key: AtomicU32::new(NO_KEY),
             serial: origin.serial,
             slot: UnsafeCell::new(Packed::EMPTY),
@@ -248,7 +248,7 @@ impl<F: Future, L: Label> Cell<F, L> {
         // SAFETY: the label is not used again. The stage is a union, of which nothing is dropped here.
         unsafe { ptr::drop_in_place(&raw mut cell.label) };
         // SAFETY: the block has the cell's layout, and what is left in it is the header.
-        unsafe { Mailbox::take_back(task, Self::LAYOUT) };
+        unsafe { RunQueues::take_back(task, Self::LAYOUT) };
     }
 
     /// # Safety

@@ -68,7 +68,7 @@ impl Stack {
             let link = unsafe { &task.as_ref().link };
             // SAFETY: by I6 the link is this thread's until the exchange below succeeds.
             link.with_mut(|link| unsafe { *link = head });
-            // ORDERING: SeqCst, paired with the look of `Mailbox::park` after it has declared the loop
+            // ORDERING: SeqCst, paired with the look of `RunQueues::park` after it has declared the loop
             // asleep: either that look sees this push, or the load of the sleep word that follows this
             // push sees the declaration (T6). It includes the Release that is paired with the Acquire in
             // `take`: the loop sees the link and the cell behind it. Acquire on failure: as for the load.

@@ -7,12 +7,12 @@ use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use core::task::{Context, Poll, Waker};
 
-use super::cell::{Header, Subject};
-use super::courier::send_home;
-use super::mailbox::{Mailbox, Releasing, release};
+use super::cell::{Header, TaskMeta};
 #[cfg(feature = "std")]
-use super::notes::EXPEDITED;
-use super::state::{CancelRequest, Detached, Request, Route, Then};
+use super::loop_flags::EXPEDITED;
+use super::remote_drop::drop_on_loop;
+use super::run_queues::{Releasing, RunQueues, release};
+use super::state::{CancelRequest, Detached, Request, Route, ScheduleAction};
 use super::urgent;
 use super::waker::Packed;
 use crate::error::{JoinError, discard};
@@ -23,7 +23,7 @@ use crate::sync::Arc;
 pub(crate) struct TaskRef(NonNull<Header>);
 
 // SAFETY: everything a `TaskRef` does works from any thread: it reads what is never written after
-// creation, goes through the atomic state word, or through the owner's mailbox. The future is
+// creation, goes through the atomic state word, or through the owner's run queues. The future is
 // dropped by the loop and the outcome by its owner, never by a reference that ends (I2, I5).
 unsafe impl Send for TaskRef {}
 // SAFETY: as above.
@@ -48,9 +48,9 @@ impl TaskRef {
         self.header().id()
     }
 
-    pub(crate) fn subject(&self) -> Subject {
+    pub(crate) fn subject(&self) -> TaskMeta {
         // SAFETY: this owns a reference.
-        unsafe { Subject::of(self.0) }
+        unsafe { TaskMeta::of(self.0) }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -64,7 +64,7 @@ impl TaskRef {
     }
 
     #[cfg(feature = "std")]
-    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+    pub(crate) fn run_queues(&self) -> &Arc<RunQueues> {
         self.header().owner()
     }
 
@@ -86,26 +86,26 @@ impl TaskRef {
         self.header().state.guard();
     }
 
-    /// The task's last guard is gone, from any thread. The result is for [`TaskRef::hurry`].
+    /// The task's last guard is gone, from any thread. The result is for [`TaskRef::expedite`].
     #[cfg(feature = "std")]
-    pub(crate) fn unguard(&self) -> Then {
-        let local = Mailbox::is_current(self.mailbox());
+    pub(crate) fn unguard(&self) -> ScheduleAction {
+        let local = RunQueues::is_current(self.run_queues());
         self.header().state.unguard(if local { Route::Local } else { Route::Remote })
     }
 
     /// Has the loop look at a task that is to end after all. Runs the loop's hook.
     #[cfg(feature = "std")]
-    pub(crate) fn hurry(&self, then: Then) {
+    pub(crate) fn expedite(&self, then: ScheduleAction) {
         // SAFETY: this owns a reference; `Push` says that `QUEUED` was set for this call (I6).
-        unsafe { hurry(self.0, then) }
+        unsafe { expedite(self.0, then) }
     }
 
     /// Forgets a pending cancel, for a guard. From any thread.
     #[cfg(feature = "std")]
     pub(crate) fn refuse(&self) -> bool {
         let refused = self.header().state.refuse();
-        if refused && Mailbox::is_current(self.mailbox()) {
-            self.header().notes.clear(EXPEDITED); // the next request goes ahead again
+        if refused && RunQueues::is_current(self.run_queues()) {
+            self.header().loop_flags.clear(EXPEDITED); // the next request goes ahead again
         }
         refused
     }
@@ -145,12 +145,12 @@ impl fmt::Debug for TaskRef {
 pub(super) unsafe fn request(task: NonNull<Header>, what: Request) -> CancelRequest {
     // SAFETY: the caller's promise.
     let header = unsafe { task.as_ref() };
-    let local = Mailbox::is_current(header.owner());
+    let local = RunQueues::is_current(header.owner());
     let route = if local { Route::Local } else { Route::Remote };
     let (answer, then) = header.state.request(what, route);
-    // SAFETY: the caller's promise; `Push` says that `QUEUED` was set for this call (I6), and `Urge` that this
+    // SAFETY: the caller's promise; `Push` says that `QUEUED` was set for this call (I6), and `EnqueueUrgent` that this
     // is the loop's thread.
-    unsafe { hurry(task, then) };
+    unsafe { expedite(task, then) };
     answer
 }
 
@@ -159,18 +159,18 @@ pub(super) unsafe fn request(task: NonNull<Header>, what: Request) -> CancelRequ
 ///
 /// # Safety
 ///
-/// The caller keeps the task alive by a reference, and with `Push` has set its `QUEUED`; with `Urge` this is the
+/// The caller keeps the task alive by a reference, and with `Push` has set its `QUEUED`; with `EnqueueUrgent` this is the
 /// thread of its loop, inside the run.
 #[inline]
-unsafe fn hurry(task: NonNull<Header>, then: Then) {
+unsafe fn expedite(task: NonNull<Header>, then: ScheduleAction) {
     // SAFETY: the caller's promise.
     let header = unsafe { task.as_ref() };
     match then {
         // SAFETY: the caller's promise.
-        Then::Push => unsafe { Mailbox::push_or_settle(header.owner(), task) },
+        ScheduleAction::Push => unsafe { RunQueues::push_or_settle(header.owner(), task) },
         // SAFETY: the caller's promise.
-        Then::Urge => unsafe { urgent::urge(header.owner(), task) },
-        Then::Nothing => {}
+        ScheduleAction::EnqueueUrgent => unsafe { urgent::enqueue_urgent(header.owner(), task) },
+        ScheduleAction::Nothing => {}
     }
 }
 
@@ -225,7 +225,7 @@ impl<T> Join<T> {
         self.taken
     }
 
-    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+    pub(crate) fn run_queues(&self) -> &Arc<RunQueues> {
         self.header().owner()
     }
 
@@ -369,7 +369,7 @@ impl<T> Join<T> {
         } else {
             // SAFETY: outcome and reference are the handle's, and given up here. If the outcome is not
             // `Send` neither is the handle, so this is the loop's thread, whether or not the loop runs.
-            unsafe { send_home(self.task) };
+            unsafe { drop_on_loop(self.task) };
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The loop's own side of its mailbox: tasks taken in, run, ended and let go.
+//! The loop's own side of its run queues: tasks taken in, run, ended and let go.
 //!
 //! A [`LoopSide`] is made on the loop's thread and cannot leave it, so whoever has one is there
-//! (I4). What it hands out says by its type what may be done next: an [`Enrolled`] task is known
-//! to the registry and owns the loop's reference; a [`Popped`] one is to be run; an [`Ending`](super::run::Ending) one
+//! (I4). What it hands out says by its type what may be done next: an [`OwnedTask`] task is known
+//! to the registry and owns the loop's reference; a [`Runnable`] one is to be run; an [`Ending`](super::run::Ending) one
 //! has its outcome in place and waits for the registry to let it go.
 
 use alloc::vec::Vec;
@@ -13,25 +13,25 @@ use core::ptr::NonNull;
 use core::task::Waker;
 
 use super::batch::Batch;
-use super::blocks::Blocks;
-use super::cell::{Header, Subject};
-use super::enrolled::Enrolled;
+use super::block_cache::BlockCache;
+use super::cell::{Header, TaskMeta};
+use super::counters::Counters;
 use super::join::TaskRef;
-use super::mailbox::{Mailbox, Parked, Unpark, release};
-use super::notes::LEFT;
-use super::queues::{self, Queues};
-use super::run::Popped;
+use super::local_queues::{self, LocalQueues};
+use super::loop_flags::RELEASE_PENDING;
+use super::owned_task::OwnedTask;
+use super::run::Runnable;
+use super::run_queues::{Parked, RunQueues, Unpark, release};
 use super::shuffle::Shuffle;
-use super::tally::Tally;
 use super::waker::is_of;
 use crate::error::PanicPayload;
 use crate::id::{NO_KEY, TaskId, TaskIdentity};
 use crate::sync::{self, Arc};
 
-/// The loop's side. Neither `Send` nor `Sync`; there is one for each mailbox.
+/// The loop's side. Neither `Send` nor `Sync`; there is one for each loop.
 #[derive(Debug)]
 pub(crate) struct LoopSide {
-    mailbox: Arc<Mailbox>,
+    run_queues: Arc<RunQueues>,
     /// How often the run has been entered and not left.
     depth: Cell<u32>,
     _on_its_thread: PhantomData<*const ()>,
@@ -53,31 +53,31 @@ impl Drop for Entered<'_> {
 
 /// A panic that no handle will report.
 #[derive(Debug)]
-pub(crate) struct Lost {
-    pub(crate) subject: Subject,
+pub(crate) struct UnobservedPanic {
+    pub(crate) subject: TaskMeta,
     pub(crate) payload: PanicPayload,
 }
 
-impl From<Subject> for TaskIdentity {
-    fn from(Subject { id, name, location }: Subject) -> Self {
+impl From<TaskMeta> for TaskIdentity {
+    fn from(TaskMeta { id, name, location }: TaskMeta) -> Self {
         Self::new(id, name, location)
     }
 }
 
 impl LoopSide {
     pub(crate) fn new(unpark: Unpark) -> Self {
-        let mailbox = Arc::new(Mailbox::new(unpark));
-        Self { mailbox, depth: Cell::new(0), _on_its_thread: PhantomData }
+        let run_queues = Arc::new(RunQueues::new(unpark));
+        Self { run_queues, depth: Cell::new(0), _on_its_thread: PhantomData }
     }
 
     #[inline]
-    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
-        &self.mailbox
+    pub(crate) fn run_queues(&self) -> &Arc<RunQueues> {
+        &self.run_queues
     }
 
     /// Enters the loop's run on this thread: wakes and requests of its tasks are local from here on.
     pub(crate) fn enter(&self) -> Entered<'_> {
-        let previous = sync::replace_current(Mailbox::address(&self.mailbox));
+        let previous = sync::replace_current(RunQueues::address(&self.run_queues));
         self.depth.set(self.depth.get() + 1);
         Entered { previous, side: self }
     }
@@ -89,8 +89,8 @@ impl LoopSide {
 
     /// Borrows the queues. `f` runs no user code.
     #[inline]
-    pub(super) fn queues<R>(&self, f: impl FnOnce(&mut Queues) -> R) -> R {
-        self.mailbox.queues.with_mut(|queues| {
+    pub(super) fn queues<R>(&self, f: impl FnOnce(&mut LocalQueues) -> R) -> R {
+        self.run_queues.queues.with_mut(|queues| {
             // SAFETY: I4: the holder of this side is on the loop's thread, and `f` calls nothing
             // that could come back here.
             f(unsafe { &mut *queues })
@@ -100,13 +100,13 @@ impl LoopSide {
     /// Counts so many polls, and the wakes since the last time.
     #[inline]
     pub(crate) fn count(&self, polls: u32) {
-        self.tally().polls.add(polls);
-        self.tally().local_wakes.add(self.queues(Queues::take_wakes));
+        self.counters().polls.add(polls);
+        self.counters().local_wakes.add(self.queues(LocalQueues::take_wakes));
     }
 
     #[inline]
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.mailbox.tally
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.run_queues.counters
     }
 
     /// How many tasks wait to be run.
@@ -116,9 +116,9 @@ impl LoopSide {
     }
 
     /// Whether the task is being run, and whether it waits for that.
-    pub(crate) fn activity(&self, task: &Enrolled) -> (bool, bool) {
+    pub(crate) fn activity(&self, task: &OwnedTask) -> (bool, bool) {
         let running = self.queues(|queues| queues.running()) == Some(task.0);
-        (running, task.header().notes.is_queued())
+        (running, task.header().loop_flags.is_queued())
     }
 
     /// Begins a batch of at most `polls` polls.
@@ -144,7 +144,7 @@ impl LoopSide {
     /// Whether nothing is ready to be run.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.queues(Queues::is_idle)
+        self.queues(LocalQueues::is_idle)
     }
 
     /// What tells the poll that is being made from those before it and after: the task's serial, and the
@@ -153,7 +153,7 @@ impl LoopSide {
         let task = self.queues(|queues| queues.running())?;
         // SAFETY: a task that is being run is alive (I3).
         let header = unsafe { task.as_ref() };
-        Some((header.id().as_u64(), header.notes.polls()))
+        Some((header.id().as_u64(), header.loop_flags.polls()))
     }
 
     /// The task that is being polled, or whose future or output is being dropped.
@@ -171,9 +171,9 @@ impl LoopSide {
     }
 
     /// Wakes a task that the loop knows, from inside its run.
-    pub(crate) fn wake(&self, task: &Enrolled) {
+    pub(crate) fn wake(&self, task: &OwnedTask) {
         // SAFETY: on the loop's thread, and the loop's reference keeps the task alive.
-        unsafe { queues::wake(&self.mailbox, task.0) };
+        unsafe { local_queues::wake(&self.run_queues, task.0) };
     }
 
     /// A reference to the same.
@@ -184,25 +184,25 @@ impl LoopSide {
     }
 
     /// How often the task was polled.
-    pub(crate) fn polls(&self, task: &Enrolled) -> u64 {
+    pub(crate) fn polls(&self, task: &OwnedTask) -> u64 {
         self.queues(|queues| queues.polls(task.header()))
     }
 
-    /// See [`Mailbox`]: the loop is awake.
+    /// See [`RunQueues`]: the loop is awake.
     #[inline]
     pub(crate) fn resume(&self) {
-        self.mailbox.resume();
-        self.queues(Queues::begin_turn);
+        self.run_queues.resume();
+        self.queues(LocalQueues::begin_turn);
     }
 
-    /// See [`Mailbox`]: the loop is about to sleep.
+    /// See [`RunQueues`]: the loop is about to sleep.
     pub(crate) fn park(&self) -> Parked {
-        self.mailbox.park()
+        self.run_queues.park()
     }
 
     /// A task to be run or ended at once, whatever queue it is in.
-    pub(crate) fn out_of_turn(&self, task: &Enrolled) -> Popped<'_> {
-        Popped(task.0, self)
+    pub(crate) fn out_of_turn(&self, task: &OwnedTask) -> Runnable<'_> {
+        Runnable(task.0, self)
     }
 
     /// Gives the loop's reference to a finished task back, or leaves it to the entry in the injection
@@ -214,23 +214,23 @@ impl LoopSide {
     pub(super) unsafe fn settle(&self, task: NonNull<Header>) {
         // SAFETY: the caller's promise.
         let header = unsafe { task.as_ref() };
-        if header.notes.flags() & LEFT == 0 || header.notes.is_queued() {
+        if header.loop_flags.flags() & RELEASE_PENDING == 0 || header.loop_flags.is_queued() {
             return;
         }
-        header.notes.clear(LEFT);
-        if !header.state.bequeath() {
-            // SAFETY: `LEFT` said that the reference is still to be given back.
+        header.loop_flags.clear(RELEASE_PENDING);
+        if !header.state.transfer_ref() {
+            // SAFETY: `RELEASE_PENDING` said that the reference is still to be given back.
             unsafe { release(task) };
         }
     }
 }
 
 impl Drop for LoopSide {
-    /// Lets go of the memory that is kept: its references would keep the mailbox alive for ever.
+    /// Lets go of the memory that is kept: its references would keep the run queues alive for ever.
     fn drop(&mut self) {
         // Else a block could be kept after this (I9).
         debug_assert!(!self.is_entered(), "the loop goes inside of its run"); // cleared outside of the borrow
-        self.queues(|queues| mem::replace(&mut queues.blocks, Blocks::new())).clear();
+        self.queues(|queues| mem::replace(&mut queues.block_cache, BlockCache::new())).clear();
     }
 }
 
@@ -239,11 +239,11 @@ impl Drop for LoopSide {
 /// # Safety
 ///
 /// On the loop's thread, which owns the outcome (I5) and a reference.
-pub(super) unsafe fn lose(task: NonNull<Header>) -> Option<Lost> {
+pub(super) unsafe fn lose(task: NonNull<Header>) -> Option<UnobservedPanic> {
     // SAFETY: the caller's reference.
     let header = unsafe { task.as_ref() };
     // SAFETY: the caller owns the outcome.
     let payload = unsafe { (header.vtable().drop_outcome)(task) }?;
     // SAFETY: the caller's reference.
-    Some(Lost { subject: unsafe { Subject::of(task) }, payload })
+    Some(UnobservedPanic { subject: unsafe { TaskMeta::of(task) }, payload })
 }

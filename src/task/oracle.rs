@@ -17,17 +17,17 @@ use super::state::{CancelRequest, Request};
 
 /// What is on one of the ways in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(super) enum QueueEntry {
     Task(usize),
     /// Brings home the output of this task.
-    Courier(usize),
+    RemoteDrop(usize),
 }
 
 /// What was taken of a stack.
 #[derive(Debug, Default)]
 struct Hand {
     /// In the order in which they were pushed.
-    cells: VecDeque<Entry>,
+    cells: VecDeque<QueueEntry>,
     /// How many of the newest were reversed.
     reversed: usize,
 }
@@ -59,7 +59,7 @@ struct Task {
     woken: bool,
     cancel: bool,
     abort: bool,
-    adopted: bool,
+    registered: bool,
     ready: bool,
     urgent: bool,
     done: bool,
@@ -74,7 +74,7 @@ struct Task {
     /// How many wakers of it there are, and how many of these its own future keeps.
     wakers: usize,
     kept: usize,
-    couriers: usize,
+    remote_drops: usize,
     polls: u64,
 }
 
@@ -86,7 +86,7 @@ impl Task {
     /// Whether anybody has a reference to it.
     fn is_held(&self) -> bool {
         let by_loop = !self.done || self.ready || self.urgent || self.stacked;
-        by_loop || self.joined || self.wakers + self.couriers > 0
+        by_loop || self.joined || self.wakers + self.remote_drops > 0
     }
 }
 
@@ -95,7 +95,7 @@ impl Task {
 pub(super) struct Oracle {
     tasks: Vec<Task>,
     /// By lane, in the order in which they were pushed.
-    stacks: [VecDeque<Entry>; 3],
+    stacks: [VecDeque<QueueEntry>; 3],
     hands: [Hand; 3],
     closed: bool,
     word: Word,
@@ -141,7 +141,7 @@ impl Oracle {
     /// A task from another thread: `false` if it is refused, and then there is none.
     fn push_new(&mut self, is_control: bool) -> bool {
         let lane = if is_control { Lane::Control } else { Lane::New };
-        let accepted = self.push(Entry::Task(self.tasks.len()), lane);
+        let accepted = self.push(QueueEntry::Task(self.tasks.len()), lane);
         if accepted {
             let (stacked, woken, holds, joined) = (true, true, true, true);
             self.tasks.push(Task { is_control, stacked, woken, holds, joined, ..Task::default() });
@@ -153,11 +153,11 @@ impl Oracle {
     fn spawn(&mut self) {
         self.left = self.left.min(self.ready.len());
         self.ready.push_back(self.tasks.len());
-        let (adopted, ready, holds, joined) = (true, true, true, true);
-        self.tasks.push(Task { adopted, ready, holds, joined, ..Task::default() });
+        let (registered, ready, holds, joined) = (true, true, true, true);
+        self.tasks.push(Task { registered, ready, holds, joined, ..Task::default() });
     }
 
-    fn push(&mut self, entry: Entry, lane: Lane) -> bool {
+    fn push(&mut self, entry: QueueEntry, lane: Lane) -> bool {
         if self.closed {
             return false;
         }
@@ -199,7 +199,7 @@ impl Oracle {
     /// Has the task in the stack, once.
     fn send(&mut self, at: usize) {
         if !self.tasks[at].stacked {
-            let accepted = self.push(Entry::Task(at), Lane::Known);
+            let accepted = self.push(QueueEntry::Task(at), Lane::Known);
             self.tasks[at].stacked = accepted;
             self.tasks[at].woken &= accepted;
         }
@@ -217,7 +217,7 @@ impl Oracle {
             Request::Cancel => task.cancel |= is_news,
         }
         match is_news {
-            true if self.inside => self.urge(at),
+            true if self.inside => self.enqueue_urgent(at),
             true => self.send(at),
             false => {}
         }
@@ -232,9 +232,9 @@ impl Oracle {
         }
     }
 
-    fn urge(&mut self, at: usize) {
+    fn enqueue_urgent(&mut self, at: usize) {
         let task = &mut self.tasks[at];
-        if task.adopted && !task.urgent && !task.done {
+        if task.registered && !task.urgent && !task.done {
             task.urgent = true;
             self.urgent.push_back(at);
         }
@@ -250,17 +250,17 @@ impl Oracle {
         let before = hand.reversed;
         hand.reversed = hand.cells.len().min(before.saturating_add(most));
         let seen = hand.cells.iter().rev().take(hand.reversed).skip(before);
-        let seen: Vec<Entry> = seen.filter(|_| lane == Lane::Known).copied().collect();
+        let seen: Vec<QueueEntry> = seen.filter(|_| lane == Lane::Known).copied().collect();
         for entry in seen {
-            if matches!(entry, Entry::Task(at) if self.tasks[at].is_requested()) {
-                let (Entry::Task(at) | Entry::Courier(at)) = entry;
-                self.urge(at);
+            if matches!(entry, QueueEntry::Task(at) if self.tasks[at].is_requested()) {
+                let (QueueEntry::Task(at) | QueueEntry::RemoteDrop(at)) = entry;
+                self.enqueue_urgent(at);
             }
         }
     }
 
     /// The oldest in hand, once all have been reversed.
-    fn next(&mut self, lane: Lane) -> Option<Entry> {
+    fn next(&mut self, lane: Lane) -> Option<QueueEntry> {
         let hand = &mut self.hands[lane as usize];
         if hand.reversed < hand.cells.len() {
             return None;
@@ -272,14 +272,14 @@ impl Oracle {
     /// The loop takes it in.
     fn take_in(&mut self, at: usize) {
         let task = &mut self.tasks[at];
-        let (woken, is_new) = (task.woken, !task.adopted);
+        let (woken, is_new) = (task.woken, !task.registered);
         let is_last = task.done && !task.ready && !task.urgent;
-        (task.stacked, task.woken, task.adopted) = (false, false, !task.is_control);
+        (task.stacked, task.woken, task.registered) = (false, false, !task.is_control);
         if is_last || task.is_control {
             return;
         }
         if task.is_requested() {
-            self.urge(at);
+            self.enqueue_urgent(at);
         } else if woken {
             self.enqueue(at);
         }
@@ -351,8 +351,8 @@ impl Oracle {
             self.tasks[waiter].wakers -= 1;
         }
         if has_output {
-            let sent = self.push(Entry::Courier(at), Lane::Control);
-            self.tasks[at].couriers += usize::from(sent);
+            let sent = self.push(QueueEntry::RemoteDrop(at), Lane::Control);
+            self.tasks[at].remote_drops += usize::from(sent);
             self.tasks[at].holds = sent;
         }
     }
@@ -372,9 +372,9 @@ impl Oracle {
         None
     }
 
-    /// The courier is there.
+    /// The remote drop is there.
     fn deliver(&mut self, at: usize) {
-        self.tasks[at].couriers -= 1;
+        self.tasks[at].remote_drops -= 1;
         self.tasks[at].holds = false;
     }
 
@@ -386,6 +386,6 @@ impl Oracle {
     /// How many cells are not freed.
     fn cells(&self) -> usize {
         let tasks = self.tasks.iter();
-        tasks.map(|task| usize::from(task.is_held()) + task.couriers).sum()
+        tasks.map(|task| usize::from(task.is_held()) + task.remote_drops).sum()
     }
 }

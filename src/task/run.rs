@@ -8,13 +8,13 @@ use core::mem;
 use core::ptr::NonNull;
 use core::task::Context;
 
-use super::cell::{End, Header, Subject};
-use super::enrolled::Enrolled;
+use super::cell::{End, Header, TaskMeta};
 use super::join;
-use super::loop_side::{LoopSide, Lost, lose};
-use super::mailbox::Mailbox;
-use super::notes::{EXPEDITED, LEFT};
-use super::queues::Queues;
+use super::local_queues::LocalQueues;
+use super::loop_flags::{EXPEDITED, RELEASE_PENDING};
+use super::loop_side::{LoopSide, UnobservedPanic, lose};
+use super::owned_task::OwnedTask;
+use super::run_queues::RunQueues;
 use super::state::{Last, Request};
 use super::waker;
 use crate::error::{JoinError, PanicPayload, contain, forget_payload};
@@ -23,7 +23,7 @@ use crate::id::TaskId;
 /// A task taken from its queue, to be run.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Popped<'a>(pub(super) NonNull<Header>, pub(super) &'a LoopSide);
+pub(crate) struct Runnable<'a>(pub(super) NonNull<Header>, pub(super) &'a LoopSide);
 
 /// A task that was asked to end and has the say over that: to be told, and polled.
 #[must_use]
@@ -80,7 +80,7 @@ struct Running<'a>(&'a LoopSide);
 impl Drop for Running<'_> {
     #[inline(always)] // so that it lies in a register
     fn drop(&mut self) {
-        self.0.queues(Queues::unwound);
+        self.0.queues(LocalQueues::unwound);
     }
 }
 
@@ -96,11 +96,11 @@ impl Parting {
     pub(super) unsafe fn begin(task: NonNull<Header>) -> Self {
         // SAFETY: the caller's promise.
         let owner = unsafe { task.as_ref() }.owner();
-        Self(task, Mailbox::is_current(owner).then(|| Self::replace(owner, Some(task))))
+        Self(task, RunQueues::is_current(owner).then(|| Self::replace(owner, Some(task))))
     }
 
     /// On the loop's thread, inside its run.
-    fn replace(owner: &Mailbox, task: Option<NonNull<Header>>) -> Option<NonNull<Header>> {
+    fn replace(owner: &RunQueues, task: Option<NonNull<Header>>) -> Option<NonNull<Header>> {
         owner.queues.with_mut(|queues| {
             // SAFETY: I4: the loop's thread, inside its run, and no other borrow is open.
             unsafe { &mut *queues }.replace_running(task)
@@ -123,7 +123,7 @@ struct Settling<'a>(NonNull<Header>, &'a LoopSide);
 impl Drop for Settling<'_> {
     fn drop(&mut self) {
         // SAFETY: the loop's reference keeps it alive until now.
-        unsafe { self.0.as_ref() }.notes.set(LEFT);
+        unsafe { self.0.as_ref() }.loop_flags.set(RELEASE_PENDING);
         // SAFETY: on the loop's thread; not used again.
         unsafe { self.1.settle(self.0) };
     }
@@ -133,16 +133,16 @@ impl Drop for Settling<'_> {
 struct Control<'a>(NonNull<Header>, &'a LoopSide);
 
 impl Control<'_> {
-    fn complete(self) -> Option<Lost> {
+    fn complete(self) -> Option<UnobservedPanic> {
         let Self(task, side) = self;
         mem::forget(self);
         // SAFETY: a request is alive until it is completed, here.
         let header = unsafe { task.as_ref() };
-        if !header.notes.has_ended() {
+        if !header.loop_flags.has_ended() {
             // SAFETY: it has not ended, and is on its loop's thread.
             let _ = unsafe { (header.vtable().end)(task, JoinError::Cancelled) };
         }
-        Ending(task, PhantomData).complete(Enrolled(task), side)
+        Ending(task, PhantomData).complete(OwnedTask(task), side)
     }
 }
 
@@ -155,26 +155,26 @@ impl Drop for Control<'_> {
     }
 }
 
-impl<'a> Popped<'a> {
+impl<'a> Runnable<'a> {
     /// What there is to say of the task.
-    pub(crate) fn subject(&self) -> Subject {
+    pub(crate) fn subject(&self) -> TaskMeta {
         // SAFETY: as in `run`.
-        unsafe { Subject::of(self.0) }
+        unsafe { TaskMeta::of(self.0) }
     }
 
     /// The task is about to run, or to end: it gives its place at the gate up. `false`: it has none.
     pub(crate) fn give_place_up(&self) -> bool {
         // SAFETY: as in `run`.
-        unsafe { self.0.as_ref() }.notes.give_place_up()
+        unsafe { self.0.as_ref() }.loop_flags.give_place_up()
     }
 
     /// Polls the task, or drops its future if it is to end. Runs user code, and contains it.
     #[inline(always)]
     pub(crate) fn run(self) -> Ran<'a> {
         let Self(task, side) = self;
-        // SAFETY: the cell was in a queue until just now, or is enrolled: it is alive (I3).
+        // SAFETY: the cell was in a queue until just now, or is registered: it is alive (I3).
         let header = unsafe { task.as_ref() };
-        let is_quiet = !header.notes.is_over() && header.state.load().is_quiet();
+        let is_quiet = !header.loop_flags.is_over() && header.state.load().is_quiet();
         if is_quiet { side.poll(task, header).of(task) } else { self.run_other().of(task) }
     }
 
@@ -185,12 +185,12 @@ impl<'a> Popped<'a> {
         let Self(task, side) = self;
         // SAFETY: as in `run`.
         let header = unsafe { task.as_ref() };
-        if header.notes.is_over() {
+        if header.loop_flags.is_over() {
             return self.leave();
         }
         let now = header.state.begin_poll();
         if !now.is_requested() {
-            header.notes.clear(EXPEDITED); // the request was refused on another thread
+            header.loop_flags.clear(EXPEDITED); // the request was refused on another thread
             return side.poll(task, header);
         }
         if !now.is_ending() {
@@ -203,7 +203,7 @@ impl<'a> Popped<'a> {
     fn leave(self) -> How {
         let Self(task, side) = self;
         // SAFETY: as in `run`.
-        if unsafe { task.as_ref() }.notes.is_broken() {
+        if unsafe { task.as_ref() }.loop_flags.is_broken() {
             return How::Dropped(self.end(JoinError::Closed).1);
         }
         // SAFETY: on the loop's thread; not used again.
@@ -231,18 +231,18 @@ impl<'a> Popped<'a> {
         let Self(task, side) = self;
         // SAFETY: as in `run`.
         let header = unsafe { task.as_ref() };
-        let broken = header.notes.is_broken();
+        let broken = header.loop_flags.is_broken();
         // PANICS: it cannot: only a task that has not ended gets here, or that has not been told so.
         // Dropping a future twice would be unsound, so this is checked at all times.
-        assert!(broken || !header.notes.has_ended(), "a task was ended twice");
-        header.notes.mend();
+        assert!(broken || !header.loop_flags.has_ended(), "a task was ended twice");
+        header.loop_flags.mend();
         let reason = if broken { JoinError::Panicked(PanicPayload::uncaught()) } else { reason };
         side.queues(|queues| queues.begin(task));
         let running = Running(side);
         // SAFETY: as in `run`.
         let end = unsafe { (header.vtable().end)(task, reason) };
         mem::forget(running);
-        side.queues(Queues::finish);
+        side.queues(LocalQueues::finish);
         (Ending(task, PhantomData), end)
     }
 }
@@ -268,8 +268,8 @@ impl<'a> Asked<'a> {
 
 impl LoopSide {
     /// Runs a task that has just come in at once, after `register` has put it where it is found.
-    pub(crate) fn run_first(&self, task: Enrolled, register: impl FnOnce(Enrolled)) -> Ran<'_> {
-        let popped = Popped(task.0, self);
+    pub(crate) fn run_first(&self, task: OwnedTask, register: impl FnOnce(OwnedTask)) -> Ran<'_> {
+        let popped = Runnable(task.0, self);
         // It is alive until it is completed, which takes both an `Ending` and what is registered.
         register(task);
         popped.run()
@@ -280,10 +280,10 @@ impl LoopSide {
     fn poll(&self, task: NonNull<Header>, header: &Header) -> How {
         let runs_over = self.queues(|queues| {
             queues.begin(task);
-            header.notes.count_poll()
+            header.loop_flags.count_poll()
         });
         if runs_over {
-            self.carry(header);
+            self.count_overflow(header);
         }
         let running = Running(self);
         // SAFETY: only a task that has ended is let go, so this one lives until the poll is over (I3).
@@ -292,7 +292,7 @@ impl LoopSide {
         // SAFETY: the task is of the vtable's type, not done, and on its loop's thread.
         let end = unsafe { (header.vtable().poll)(task, &mut cx) };
         mem::forget(running);
-        self.queues(Queues::finish);
+        self.queues(LocalQueues::finish);
         match end {
             Some(end) => How::Ended(end),
             // What was asked of it meanwhile takes effect before any other task is polled (C1).
@@ -305,9 +305,9 @@ impl LoopSide {
     /// it says by `may_wait`, and is to be run again.
     pub(crate) fn run_control(
         &self,
-        request: Enrolled,
+        request: OwnedTask,
         may_wait: impl FnOnce() -> bool,
-    ) -> Result<Option<Lost>, Enrolled> {
+    ) -> Result<Option<UnobservedPanic>, OwnedTask> {
         let task = request.0;
         let control = Control(task, self);
         // SAFETY: a request is alive until it is completed, below.
@@ -327,7 +327,7 @@ impl LoopSide {
 
     #[cold]
     fn end_suspended(&self, task: NonNull<Header>) -> How {
-        How::Ended(Popped(task, self).end(JoinError::Cancelled).1)
+        How::Ended(Runnable(task, self).end(JoinError::Cancelled).1)
     }
 }
 
@@ -335,14 +335,14 @@ impl Ending<'_> {
     /// The task's id, by which the registry finds what has to be given to [`Ending::complete`].
     #[inline]
     pub(crate) fn id(&self) -> TaskId {
-        // SAFETY: the loop's reference is still enrolled.
+        // SAFETY: the loop's reference is still registered.
         unsafe { self.0.as_ref() }.id()
     }
 
     /// Whether it is that of this task.
     #[inline]
-    pub(crate) fn is_of(&self, enrolled: &Enrolled) -> bool {
-        self.0 == enrolled.0
+    pub(crate) fn is_of(&self, owned_task: &OwnedTask) -> bool {
+        self.0 == owned_task.0
     }
 
     /// What was asked of a task that ended in this way, and had to do with it.
@@ -356,15 +356,19 @@ impl Ending<'_> {
     /// Announces the end: sets `DONE`, wakes the joiner, drops what nobody wants, and gives the
     /// loop's reference back as soon as the cell is in no queue. Runs user code, and contains it.
     #[inline]
-    pub(crate) fn complete(self, enrolled: Enrolled, side: &LoopSide) -> Option<Lost> {
+    pub(crate) fn complete(
+        self,
+        owned_task: OwnedTask,
+        side: &LoopSide,
+    ) -> Option<UnobservedPanic> {
         let task = self.0;
         // PANICS: it cannot: the registry compares them too. The wrong reference given back would
         // be unsound, so this is checked at all times.
-        assert!(self.is_of(&enrolled), "the registry gave another task");
+        assert!(self.is_of(&owned_task), "the registry gave another task");
         // SAFETY: the loop's reference is this function's now.
         let header = unsafe { task.as_ref() };
         side.forget(header);
-        let keep = header.notes.is_queued();
+        let keep = header.loop_flags.is_queued();
         let free = header.vtable().free;
         let completed = match header.state.complete(keep) {
             Err(Last(last)) => {

@@ -6,12 +6,12 @@ use core::mem;
 use core::ptr::{self, NonNull};
 use core::task::{Context, Waker};
 
-use super::cell::{Cell, Header, Label, Origin, Room, unmake};
-use super::deferred::{Called, Deferred};
+use super::cell::{Cell, CellMemory, Header, Label, Origin, unmake};
 use super::injection::Lane;
 use super::join::Join;
-use super::mailbox::{Mailbox, release};
-use super::notes::{CONTROL, FOREIGN, Notes};
+use super::loop_flags::{CONTROL, LoopFlags, REMOTE};
+use super::run_queues::{RunQueues, release};
+use super::spawn_with::{Called, SpawnWith};
 use super::state::State;
 use crate::error::{JoinError, contain, forget_payload};
 use crate::sync::Arc;
@@ -54,17 +54,23 @@ where
     L: Label,
 {
     /// A cell for a future that is handed to its loop from any thread.
-    pub(crate) fn new(label: L, origin: Origin, owner: Arc<Mailbox>, kind: Kind) -> Self {
+    pub(crate) fn new(label: L, origin: Origin, owner: Arc<RunQueues>, kind: Kind) -> Self {
         let flags = match kind {
-            Kind::Task => FOREIGN,
-            Kind::Timed => FOREIGN | CONTROL,
+            Kind::Task => REMOTE,
+            Kind::Timed => REMOTE | CONTROL,
             Kind::Control => CONTROL,
         };
-        Self::allocate(label, origin, Room::Fresh(owner), State::new(true), Notes::new(0, flags))
+        Self::allocate(
+            label,
+            origin,
+            CellMemory::Fresh(owner),
+            State::new(true),
+            LoopFlags::new(0, flags),
+        )
     }
 }
 
-impl<C, F, L> Vacant<Deferred<C, F>, L>
+impl<C, F, L> Vacant<SpawnWith<C, F>, L>
 where
     C: FnOnce() -> F + Send + 'static,
     F: Future + 'static,
@@ -72,18 +78,24 @@ where
     L: Label,
 {
     /// The same for a future that a closure is to make on the loop's thread.
-    pub(crate) fn deferred(label: L, origin: Origin, owner: Arc<Mailbox>) -> Self {
+    pub(crate) fn spawn_with(label: L, origin: Origin, owner: Arc<RunQueues>) -> Self {
         // Until its first poll the future holds the closure alone, which is `Send`.
-        let (state, notes) = (State::new(true), Notes::new(0, FOREIGN));
-        Self::allocate(label, origin, Room::Fresh(owner), state, notes)
+        let (state, loop_flags) = (State::new(true), LoopFlags::new(0, REMOTE));
+        Self::allocate(label, origin, CellMemory::Fresh(owner), state, loop_flags)
     }
 }
 
 impl<F: Future, L: Label> Vacant<F, L> {
     /// A cell for a future that the loop does not take, and which may not leave its thread: it is good
     /// for [`NewTask::end`] alone.
-    pub(crate) fn refused(label: L, origin: Origin, owner: Arc<Mailbox>) -> Self {
-        Self::allocate(label, origin, Room::Fresh(owner), State::new(true), Notes::new(0, 0))
+    pub(crate) fn refused(label: L, origin: Origin, owner: Arc<RunQueues>) -> Self {
+        Self::allocate(
+            label,
+            origin,
+            CellMemory::Fresh(owner),
+            State::new(true),
+            LoopFlags::new(0, 0),
+        )
     }
 
     /// For the makers above, and for those on the loop's side.
@@ -91,11 +103,14 @@ impl<F: Future, L: Label> Vacant<F, L> {
     pub(super) fn allocate(
         label: L,
         origin: Origin,
-        room: Room,
+        room: CellMemory,
         state: State,
-        notes: Notes,
+        loop_flags: LoopFlags,
     ) -> Self {
-        Self { task: Cell::<F, L>::allocate(label, origin, room, state, notes), _type: PhantomData }
+        Self {
+            task: Cell::<F, L>::allocate(label, origin, room, state, loop_flags),
+            _type: PhantomData,
+        }
     }
 
     /// Writes the future where it stays.
@@ -116,7 +131,7 @@ impl<F: Future, L: Label> Vacant<F, L> {
     }
 }
 
-impl<C, F, L> Vacant<Deferred<C, F>, L>
+impl<C, F, L> Vacant<SpawnWith<C, F>, L>
 where
     C: FnOnce() -> F,
     F: Future,
@@ -124,12 +139,12 @@ where
 {
     /// Writes the closure where its future will be.
     #[inline]
-    pub(crate) fn plant(self, make: C) -> NewTask<Deferred<C, F>, L> {
+    pub(crate) fn plant(self, make: C) -> NewTask<SpawnWith<C, F>, L> {
         let task = self.into_task();
         // SAFETY: as in `fill`.
-        let place = unsafe { Cell::<Deferred<C, F>, L>::place(task) };
+        let place = unsafe { Cell::<SpawnWith<C, F>, L>::place(task) };
         // SAFETY: as in `fill`.
-        let place = unsafe { Deferred::begin(place) };
+        let place = unsafe { SpawnWith::begin(place) };
         // SAFETY: as in `fill`.
         unsafe { ptr::write(place, make) };
         NewTask { task, _type: PhantomData }
@@ -174,7 +189,7 @@ where
         future: F,
         label: L,
         origin: Origin,
-        owner: Arc<Mailbox>,
+        owner: Arc<RunQueues>,
         kind: Kind,
     ) -> Self {
         Vacant::new(label, origin, owner, kind).fill(future)
@@ -184,9 +199,9 @@ where
 impl<F: Future, L: Label> NewTask<F, L> {
     /// A request to the loop that nobody waits for. What the future holds must be fit for the loop's
     /// thread, and for this one where the loop has ended.
-    pub(super) fn request(future: F, label: L, origin: Origin, owner: Arc<Mailbox>) -> Self {
-        let (state, notes) = (State::unobserved(), Notes::new(0, CONTROL));
-        Vacant::allocate(label, origin, Room::Fresh(owner), state, notes).fill(future)
+    pub(super) fn request(future: F, label: L, origin: Origin, owner: Arc<RunQueues>) -> Self {
+        let (state, loop_flags) = (State::unobserved(), LoopFlags::new(0, CONTROL));
+        Vacant::allocate(label, origin, CellMemory::Fresh(owner), state, loop_flags).fill(future)
     }
 
     /// The task itself, with its references: for the loop's side.
@@ -205,8 +220,8 @@ impl<F: Future, L: Label> NewTask<F, L> {
         self
     }
 
-    /// Hands the task to its loop, whose mailbox the caller keeps alive; gives it back if the loop has ended.
-    pub(crate) fn push(self, mailbox: &Arc<Mailbox>) -> Result<Join<F::Output>, Self>
+    /// Hands the task to its loop, whose run queues the caller keeps alive; gives it back if the loop has ended.
+    pub(crate) fn push(self, run_queues: &Arc<RunQueues>) -> Result<Join<F::Output>, Self>
     where
         F::Output: Send,
     {
@@ -215,7 +230,7 @@ impl<F: Future, L: Label> NewTask<F, L> {
         // pushed, for the loop's hook may panic.
         let join = unsafe { Join::new(task) };
         // SAFETY: the task is the maker's, which has both references.
-        if unsafe { Self::hand_over(task, mailbox) } {
+        if unsafe { Self::hand_over(task, run_queues) } {
             return Ok(join);
         }
         mem::forget(join); // the reference is the task's again
@@ -223,10 +238,10 @@ impl<F: Future, L: Label> NewTask<F, L> {
     }
 
     /// Hands a [request](Self::request) to the loop; gives it back if the loop has ended.
-    pub(super) fn post(self, mailbox: &Arc<Mailbox>) -> Result<(), Self> {
+    pub(super) fn post(self, run_queues: &Arc<RunQueues>) -> Result<(), Self> {
         let task = self.into_task();
         // SAFETY: as in `push`. Nothing of the task is touched after: its one reference is the loop's.
-        if unsafe { Self::hand_over(task, mailbox) } {
+        if unsafe { Self::hand_over(task, run_queues) } {
             Ok(())
         } else {
             Err(Self { task, _type: PhantomData })
@@ -237,16 +252,16 @@ impl<F: Future, L: Label> NewTask<F, L> {
     #[cfg(all(test, loom))]
     pub(crate) fn push_stopped(
         self,
-        mailbox: &Arc<Mailbox>,
+        run_queues: &Arc<RunQueues>,
         stop: impl FnOnce(),
     ) -> Join<F::Output> {
         let task = self.into_task();
         // SAFETY: as in `push`.
         let join = unsafe { Join::new(task) };
         // SAFETY: as in `hand_over`.
-        let pushed = unsafe { mailbox.stack(Lane::New).push(task) };
+        let pushed = unsafe { run_queues.stack(Lane::New).push(task) };
         stop();
-        assert!(mailbox.ring(pushed), "the loop is open");
+        assert!(run_queues.ring(pushed), "the loop is open");
         join
     }
 
@@ -255,14 +270,16 @@ impl<F: Future, L: Label> NewTask<F, L> {
     /// # Safety
     ///
     /// The caller owns the task, and gives the loop's reference up.
-    unsafe fn hand_over(task: NonNull<Header>, mailbox: &Arc<Mailbox>) -> bool {
+    unsafe fn hand_over(task: NonNull<Header>, run_queues: &Arc<RunQueues>) -> bool {
         // SAFETY: the caller's promise.
-        let flags = unsafe { task.as_ref() }.notes.flags();
+        let flags = unsafe { task.as_ref() }.loop_flags.flags();
         // PANICS: it cannot: nobody pushes what was made for another way. A task whose future may not leave
         // its thread would be unsound there, so this is checked at all times.
-        assert!(flags & (FOREIGN | CONTROL) != 0, "a task of this thread was pushed");
+        assert!(flags & (REMOTE | CONTROL) != 0, "a task of this thread was pushed");
         // SAFETY: the task was made with `QUEUED` set, as its notes say, and has not been published (I6).
-        unsafe { mailbox.push(task, if flags & CONTROL != 0 { Lane::Control } else { Lane::New }) }
+        unsafe {
+            run_queues.push(task, if flags & CONTROL != 0 { Lane::Control } else { Lane::New })
+        }
     }
 
     /// The future, as it was given.
@@ -334,7 +351,7 @@ impl<F: Future> Drop for Unannounced<F> {
     /// Only where its code panicked, and nothing was caught: a future that is left is dropped after all.
     #[cold]
     fn drop(&mut self) {
-        if !self.header().notes.has_ended() {
+        if !self.header().loop_flags.has_ended() {
             // SAFETY: as in `announce`.
             let _ = unsafe { (self.header().vtable().end)(self.0, JoinError::Closed) };
         }

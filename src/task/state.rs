@@ -9,7 +9,7 @@
 //! | `DONE`   | the loop                  | never                 | future dropped, outcome stored; terminal                       |
 //! | `JOIN`   | creation                  | the handle's drop     | a join handle wants the outcome                                |
 //! | `WAKER`  | the handle                | the handle, before `DONE` | the join waker's slot is lent to whoever sets `DONE`        |
-//! | `HEIR`   | the loop, after `DONE` | with `QUEUED`           | the loop's reference belongs to the entry in the injection stack |
+//! | `QUEUE_OWNS_REF`   | the loop, after `DONE` | with `QUEUED`           | the loop's reference belongs to the entry in the injection stack |
 //!
 //! Two bits more say what a request may do to the task:
 //!
@@ -30,7 +30,7 @@
 //! | detached  |   0    |   0    |    0    | (there is none)             | nobody, and it is empty   |
 //! | finished  |   1    |   1    |    0    | the handle                  | the handle                |
 //! | to wake   |   1    |   1    |    1    | the handle                  | the loop, which empties it |
-//! | dropped   |   1    |   0    |   any   | the loop (at completion), or a courier | as above         |
+//! | dropped   |   1    |   0    |   any   | the loop (at completion), or a remote drop | as above         |
 //!
 //! Each transition is a pure function from a [`Snapshot`] to the next one and what its caller has
 //! to do, applied by one read-modify-write. Only the loop sets `DONE`; only the handle touches
@@ -47,7 +47,7 @@ const ABORT: usize = 1 << 2;
 const DONE: usize = 1 << 3;
 const JOIN: usize = 1 << 4;
 const WAKER: usize = 1 << 5;
-const HEIR: usize = 1 << 6;
+const QUEUE_OWNS_REF: usize = 1 << 6;
 const WOKEN: usize = 1 << 7;
 const GUARDED: usize = 1 << 8;
 const DECIDED: usize = 2 << 8;
@@ -109,11 +109,11 @@ pub(crate) enum Route {
 /// What the caller of a transition owes the loop's queues.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Then {
+pub(crate) enum ScheduleAction {
     /// Push the cell: this transition set `QUEUED`.
     Push,
     /// On the loop's thread: put the cell into the urgent queue.
-    Urge,
+    EnqueueUrgent,
     /// Nothing: the cell is in the stack, or has no need to be.
     Nothing,
 }
@@ -191,15 +191,15 @@ impl State {
     ///
     /// An exchange even where `QUEUED` is set already and stays as it is: a load that returned
     /// early would publish nothing, and the poll could miss what the second waker's thread wrote.
-    pub(crate) fn wake(&self) -> Then {
+    pub(crate) fn wake(&self) -> ScheduleAction {
         self.update(|now| match now.wake() {
             Some((next, then)) => (Some(next), then),
-            None => (None, Then::Nothing),
+            None => (None, ScheduleAction::Nothing),
         })
     }
 
     /// Asks the task to end.
-    pub(crate) fn request(&self, what: Request, route: Route) -> (CancelRequest, Then) {
+    pub(crate) fn request(&self, what: Request, route: Route) -> (CancelRequest, ScheduleAction) {
         self.update(|now| {
             let (next, answer, then) = now.request(what, route);
             (next, (answer, then))
@@ -212,7 +212,7 @@ impl State {
     }
 
     /// The task's last guard is gone.
-    pub(crate) fn unguard(&self, route: Route) -> Then {
+    pub(crate) fn unguard(&self, route: Route) -> ScheduleAction {
         self.update(|now| now.unguard(route))
     }
 
@@ -240,15 +240,19 @@ impl State {
         // before it: what they published is seen by the poll that follows. Release: the link was
         // read before the flag is given back, and the next pusher, which acquires the flag's
         // clearing in `update`, may overwrite it.
-        Snapshot(self.0.fetch_and(!(QUEUED | WOKEN | HEIR), Ordering::AcqRel))
+        Snapshot(self.0.fetch_and(!(QUEUED | WOKEN | QUEUE_OWNS_REF), Ordering::AcqRel))
     }
 
     /// A finished task has left its plain queues. `true`: there is an entry in the injection stack, or
     /// about to be, and the loop's reference is its from here on. `false`: it is still the loop's.
-    pub(crate) fn bequeath(&self) -> bool {
+    pub(crate) fn transfer_ref(&self) -> bool {
         self.update(|now| {
-            debug_assert!(now.is_done(), "bequeathed alive: {now:?}");
-            if now.is_queued() { (Some(Snapshot(now.0 | HEIR)), true) } else { (None, false) }
+            debug_assert!(now.is_done(), "transferred alive: {now:?}");
+            if now.is_queued() {
+                (Some(Snapshot(now.0 | QUEUE_OWNS_REF)), true)
+            } else {
+                (None, false)
+            }
         })
     }
 

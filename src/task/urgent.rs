@@ -10,9 +10,9 @@ use core::mem;
 use core::ptr::NonNull;
 
 use super::cell::Header;
+use super::local_queues::LocalQueues;
 use super::loop_side::LoopSide;
-use super::mailbox::Mailbox;
-use super::queues::Queues;
+use super::run_queues::RunQueues;
 
 /// So much room is kept.
 const FEW: usize = 64;
@@ -88,7 +88,7 @@ impl Urgent {
 /// Makes room for so many tasks, or gives back what is much more. On the loop's thread, outside of every
 /// borrow.
 #[cold]
-pub(super) fn provide(owner: &Mailbox, tasks: usize) {
+pub(super) fn provide(owner: &RunQueues, tasks: usize) {
     if let Some(wanted) = borrow(owner, |queues| queues.urgent.wanted(tasks)) {
         let room = VecDeque::with_capacity(wanted);
         let left = borrow(owner, |queues| queues.urgent.exchange(room));
@@ -102,9 +102,9 @@ pub(super) fn provide(owner: &Mailbox, tasks: usize) {
 ///
 /// On the thread of the task's loop; `task` is alive.
 #[inline]
-pub(super) unsafe fn urge(owner: &Mailbox, task: NonNull<Header>) {
+pub(super) unsafe fn enqueue_urgent(owner: &RunQueues, task: NonNull<Header>) {
     // SAFETY: the caller's promise.
-    while !borrow(owner, |queues| unsafe { queues.urge(task) }) {
+    while !borrow(owner, |queues| unsafe { queues.enqueue_urgent(task) }) {
         provide(owner, borrow(owner, |queues| queues.urgent.len()) + 1);
     }
 }
@@ -118,12 +118,12 @@ impl LoopSide {
 
     /// Has the urgent queue have room for so many tasks, and not much more.
     pub(crate) fn provide_for(&self, tasks: usize) {
-        provide(self.mailbox(), tasks);
+        provide(self.run_queues(), tasks);
     }
 }
 
 #[inline]
-fn borrow<R>(owner: &Mailbox, f: impl FnOnce(&mut Queues) -> R) -> R {
+fn borrow<R>(owner: &RunQueues, f: impl FnOnce(&mut LocalQueues) -> R) -> R {
     owner.queues.with_mut(|queues| {
         // SAFETY: I4: the callers are on the loop's thread, and `f` calls nothing that could come back here.
         f(unsafe { &mut *queues })

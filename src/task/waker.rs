@@ -13,9 +13,9 @@ use core::ptr::{self, NonNull};
 use core::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::cell::Header;
-use super::mailbox::{Mailbox, Releasing};
-use super::queues;
-use super::state::Then;
+use super::local_queues;
+use super::run_queues::{Releasing, RunQueues};
+use super::state::ScheduleAction;
 use crate::sync;
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
@@ -79,13 +79,13 @@ unsafe fn wake_by_ref(data: *const ()) {
     // from the reference, which may not reach the rest of the cell.
     let task = unsafe { pointer(data) };
     let current = sync::current();
-    if ptr::eq(current, Mailbox::address(header.owner())) {
+    if ptr::eq(current, RunQueues::address(header.owner())) {
         // By the address that is known already: that of the task has to be loaded from its cell.
-        // SAFETY: the address was taken from a reference to a mailbox (I8), which is the one that the task
+        // SAFETY: the address was taken from a reference to run queues (I8), which are those that the task
         // holds, and so it is alive.
-        let mailbox = unsafe { &*current.cast::<Mailbox>() };
+        let run_queues = unsafe { &*current.cast::<RunQueues>() };
         // SAFETY: the current loop is the task's, so this is its thread (I4), and the task is alive.
-        unsafe { queues::wake(mailbox, task) };
+        unsafe { local_queues::wake(run_queues, task) };
     } else {
         // SAFETY: the caller's promise.
         unsafe { wake_elsewhere(task) };
@@ -101,9 +101,9 @@ unsafe fn wake_by_ref(data: *const ()) {
 unsafe fn wake_elsewhere(task: NonNull<Header>) {
     // SAFETY: the caller's promise.
     let header = unsafe { task.as_ref() };
-    if header.state.wake() == Then::Push {
+    if header.state.wake() == ScheduleAction::Push {
         // SAFETY: this call set `QUEUED` (I6), and the waker's reference outlives it.
-        unsafe { Mailbox::push_or_settle(header.owner(), task) };
+        unsafe { RunQueues::push_or_settle(header.owner(), task) };
     }
 }
 

@@ -9,23 +9,23 @@ use std::task::{Wake, Waker};
 
 use parking_lot::Mutex;
 
-use super::sleep::Entry;
+use super::sleep::Armed;
 use crate::error::{contain, discard, forget_payload};
 use crate::runtime::clock::Moment;
-use crate::runtime::context::Number;
+use crate::runtime::context::LoopNumber;
 use crate::runtime::local::Local;
 use crate::scheduler::wheel::TimerKey;
 
 /// The timer, for who waits.
 #[derive(Debug)]
 pub(super) struct Away {
-    home: Number,
-    inner: Mutex<Inner>,
+    home: LoopNumber,
+    inner: Mutex<AwayInner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    state: State,
+struct AwayInner {
+    state: AwayState,
     /// Whom to wake; none once nobody waits any more.
     waker: Option<Waker>,
     /// Its place in the wheel, once it is armed.
@@ -34,7 +34,7 @@ struct Inner {
 
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum AwayState {
     Waiting,
     Fired,
     /// The loop has ended before.
@@ -43,10 +43,10 @@ pub(super) enum State {
 
 impl Away {
     /// Asks the loop of this number to arm a timer.
-    pub(super) fn arm(home: Number, deadline: Moment, waker: Waker) -> Arc<Self> {
-        let inner = Inner { state: State::Waiting, waker: Some(waker), key: None };
+    pub(super) fn arm(home: LoopNumber, deadline: Moment, waker: Waker) -> Arc<Self> {
+        let inner = AwayInner { state: AwayState::Waiting, waker: Some(waker), key: None };
         let away = Arc::new(Self { home, inner: Mutex::new(inner) });
-        let bell = Bell(away.clone());
+        let bell = AwayWaker(away.clone());
         match home.find() {
             // If the loop takes no request the bell is dropped with it.
             Some(shared) => drop(shared.control(move |local| bell.arm(local, deadline))),
@@ -55,21 +55,21 @@ impl Away {
         away
     }
 
-    pub(super) fn home(&self) -> Number {
+    pub(super) fn home(&self) -> LoopNumber {
         self.home
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> AwayState {
         self.inner.lock().state
     }
 
     /// Leaves a waker, and says what became of the timer.
-    pub(super) fn poll(&self, waker: &Waker) -> State {
+    pub(super) fn poll(&self, waker: &Waker) -> AwayState {
         let known = self.inner.lock().waker.as_ref().is_some_and(|own| own.will_wake(waker));
         let mut other = (!known).then(|| waker.clone());
         let state = {
             let mut inner = self.inner.lock();
-            if other.is_some() && inner.state == State::Waiting {
+            if other.is_some() && inner.state == AwayState::Waiting {
                 std::mem::swap(&mut inner.waker, &mut other);
             }
             inner.state
@@ -79,22 +79,22 @@ impl Away {
     }
 
     /// Nobody waits any more: the timer is taken out of its wheel. Gives the waker back.
-    pub(super) fn abandon(&self) -> (Number, Option<Waker>) {
+    pub(super) fn abandon(&self) -> (LoopNumber, Option<Waker>) {
         let (waker, key) = {
             let mut inner = self.inner.lock();
             (inner.waker.take(), inner.key.take())
         };
         if let Some(key) = key {
-            Entry { key, home: self.home }.disarm();
+            Armed { key, home: self.home }.disarm();
         }
         (self.home, waker)
     }
 
     /// The timer has fired, or never will. The first to say so counts.
-    fn end(&self, state: State) {
+    fn end(&self, state: AwayState) {
         let waker = {
             let mut inner = self.inner.lock();
-            if inner.state != State::Waiting {
+            if inner.state != AwayState::Waiting {
                 return;
             }
             inner.state = state;
@@ -109,9 +109,9 @@ impl Away {
 
 /// What the loop's wheel has of it.
 #[derive(Debug)]
-struct Bell(Arc<Away>);
+struct AwayWaker(Arc<Away>);
 
-impl Bell {
+impl AwayWaker {
     /// On the loop's thread.
     fn arm(self, local: &Local, deadline: Moment) {
         let away = self.0.clone();
@@ -131,18 +131,18 @@ impl Bell {
     }
 }
 
-impl Wake for Bell {
+impl Wake for AwayWaker {
     fn wake(self: Arc<Self>) {
-        self.0.end(State::Fired);
+        self.0.end(AwayState::Fired);
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.end(State::Fired);
+        self.0.end(AwayState::Fired);
     }
 }
 
-impl Drop for Bell {
+impl Drop for AwayWaker {
     fn drop(&mut self) {
-        self.0.end(State::Stopped);
+        self.0.end(AwayState::Stopped);
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::interval::Interval;
-use super::sleep::{Entry, Sleep};
+use super::sleep::{Armed, Sleep};
 use crate::error::ZeroPeriod;
 use crate::handle::Handle;
 use crate::join::JoinHandle;
@@ -156,7 +156,7 @@ impl Handle {
         let home = self.shared().number;
         let make = |key: Option<TimerKey>| {
             make(match key {
-                Some(key) => Sleep::armed(deadline, Entry { key, home }),
+                Some(key) => Sleep::armed(deadline, Armed { key, home }),
                 None => Sleep::at(at),
             })
         };

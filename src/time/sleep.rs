@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::away::{Away, State};
+use super::away::{Away, AwayState};
 use crate::error::discard;
 use crate::runtime::clock::{Moment, system};
-use crate::runtime::context::{self, Number};
+use crate::runtime::context::{self, LoopNumber};
 use crate::runtime::local::Local;
-use crate::scheduler::Alarm;
+use crate::scheduler::TimerTarget;
 use crate::scheduler::wheel::TimerKey;
 
 /// What stands for "never" where an `Instant` has to be named: a century from now.
@@ -99,25 +99,25 @@ pub struct Sleep {
 #[derive(Debug)]
 enum Place {
     /// There is none. It is armed on the loop of that number, or on whichever polls it.
-    Nowhere(Option<Number>),
+    Nowhere(Option<LoopNumber>),
     /// In the wheel of the loop that polled it last.
-    Here { entry: Entry, bound: bool },
+    Here { entry: Armed, bound: bool },
     /// In the wheel of the loop whose time it counts, and polled elsewhere.
     Away(Arc<Away>),
     /// It was told that it has ended.
-    Elapsed(Option<Number>),
+    Elapsed(Option<LoopNumber>),
     /// The loop whose time it counts has ended first.
-    Stopped(Number),
+    Stopped(LoopNumber),
 }
 
 /// The timer, in the wheel of some loop.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct Armed {
     pub(super) key: TimerKey,
-    pub(super) home: Number,
+    pub(super) home: LoopNumber,
 }
 
-impl Entry {
+impl Armed {
     /// Whether it is in the wheel of `local`.
     #[inline]
     fn is_of(&self, local: &Local) -> bool {
@@ -140,18 +140,18 @@ impl Entry {
     }
 
     /// The two apart, which are passed in registers.
-    fn disarm_at(home: Number, key: TimerKey) {
+    fn disarm_at(home: LoopNumber, key: TimerKey) {
         let entry = Self { key, home };
         let cancelled = context::with_current(|local| {
             entry.is_of(local).then(|| local.scheduler.cancel_timer(key))
         });
-        let Some((alarm, is_untidy)) = cancelled else {
+        let Some((timer_target, is_untidy)) = cancelled else {
             return entry.change_from_outside(|local, key| local.scheduler.disarm(key));
         };
         if is_untidy {
             tidy_timers();
         }
-        if let Some(Alarm::Waker(waker)) = alarm {
+        if let Some(TimerTarget::Waker(waker)) = timer_target {
             discard(waker);
         }
     }
@@ -160,7 +160,7 @@ impl Entry {
     fn change_from_outside(self, change: impl FnOnce(&Local, TimerKey) + Send + 'static) {
         let Some(shared) = self.home.find() else { return };
         let key = self.key;
-        match context::home(&shared.mailbox) {
+        match context::home(&shared.run_queues) {
             Some(local) => local.visit(|local| change(local, key)),
             None => drop(shared.control(move |local| change(local, key))),
         }
@@ -175,12 +175,12 @@ impl Sleep {
     }
 
     /// Waits by the clock of one loop, wherever it is polled.
-    pub(super) fn of_loop(home: Number, deadline: Moment) -> Self {
+    pub(super) fn of_loop(home: LoopNumber, deadline: Moment) -> Self {
         Self { deadline, place: Place::Nowhere(Some(home)) }
     }
 
     /// One whose timer was armed for the task that it will be in.
-    pub(super) fn armed(deadline: Moment, entry: Entry) -> Self {
+    pub(super) fn armed(deadline: Moment, entry: Armed) -> Self {
         Self { deadline, place: Place::Here { entry, bound: false } }
     }
 
@@ -200,13 +200,13 @@ impl Sleep {
         match &self.place {
             Place::Elapsed(_) => true,
             Place::Here { entry, .. } => self.has_fired(*entry),
-            Place::Away(away) => away.state() == State::Fired,
+            Place::Away(away) => away.state() == AwayState::Fired,
             Place::Nowhere(_) | Place::Stopped(_) => false,
         }
     }
 
     #[cold]
-    fn has_fired(&self, entry: Entry) -> bool {
+    fn has_fired(&self, entry: Armed) -> bool {
         let here = context::current().or_else(|| context::numbered(entry.home));
         let Some(local) = here.filter(|local| entry.is_of(local)) else { return false };
         !local.scheduler.is_armed(entry.key) && self.has_come(&local)
@@ -281,7 +281,7 @@ impl Sleep {
     /// Polls one that waits for no other loop, and may have been polled before.
     fn poll_here(&mut self, local: &Local, waker: &Waker, bound: bool) -> Poll<()> {
         let key = local.scheduler.arm(self.deadline.on(&local.shared.clock), waker);
-        self.place = Place::Here { entry: Entry { key, home: local.shared.number }, bound };
+        self.place = Place::Here { entry: Armed { key, home: local.shared.number }, bound };
         Poll::Pending
     }
 
@@ -303,7 +303,7 @@ impl Sleep {
         let entry = context::with_current(|local| {
             let deadline = self.deadline.on(&local.shared.clock);
             let key = local.scheduler.arm_lent(deadline, waker)?;
-            Some(Entry { key, home: local.shared.number })
+            Some(Armed { key, home: local.shared.number })
         });
         let Some(entry) = entry else { return false };
         self.place = Place::Here { entry, bound: false };
@@ -311,7 +311,7 @@ impl Sleep {
     }
 
     /// Polls one whose timer is in the wheel of a loop that polled it.
-    fn poll_armed(&mut self, entry: Entry, bound: bool, waker: &Waker) -> Poll<()> {
+    fn poll_armed(&mut self, entry: Armed, bound: bool, waker: &Waker) -> Poll<()> {
         let current = context::current();
         let Some(local) = current.as_ref().filter(|local| entry.is_of(local)) else {
             self.disarm();
@@ -328,7 +328,7 @@ impl Sleep {
     }
 
     /// Polls one that has no timer, and waits by the clock of one loop.
-    fn poll_bound(&mut self, home: Number, waker: &Waker) -> Poll<()> {
+    fn poll_bound(&mut self, home: LoopNumber, waker: &Waker) -> Poll<()> {
         match context::current().filter(|local| local.shared.number == home) {
             Some(local) if local.has_ended() => {
                 self.place = Place::Stopped(home);
@@ -345,9 +345,9 @@ impl Sleep {
     fn poll_away(&mut self, waker: &Waker) -> Poll<()> {
         let Place::Away(away) = &self.place else { return Poll::Pending };
         match away.poll(waker) {
-            State::Waiting => return Poll::Pending,
-            State::Fired => self.place = Place::Elapsed(Some(away.home())),
-            State::Stopped => self.place = Place::Stopped(away.home()),
+            AwayState::Waiting => return Poll::Pending,
+            AwayState::Fired => self.place = Place::Elapsed(Some(away.home())),
+            AwayState::Stopped => self.place = Place::Stopped(away.home()),
         }
         Poll::Ready(())
     }

@@ -45,11 +45,11 @@ fn two_wakers_against_a_loop_that_moves() {
         let model = Model::with_bells(bells.clone());
         let sent = Arc::new(AtomicUsize::new(0));
         let waker = || {
-            let (mailbox, sent) = (model.mailbox(), sent.clone());
+            let (run_queues, sent) = (model.run_queues(), sent.clone());
             thread::spawn(move || {
                 // ORDERING: Relaxed: it is the notification that has to publish it.
                 sent.fetch_add(1, Ordering::Relaxed);
-                mailbox.notify();
+                run_queues.notify();
             })
         };
         let wakers = [waker(), waker()];
@@ -70,7 +70,7 @@ fn two_wakers_against_a_loop_that_moves() {
         for waker in wakers {
             waker.join().expect("ends");
         }
-        let parks = usize::try_from(model.side.tally().parks.get()).expect("a few");
+        let parks = usize::try_from(model.side.counters().parks.get()).expect("a few");
         assert!(model.unparks() <= parks, "{} rings for {parks} sleeps", model.unparks());
         assert!(rings <= model.unparks(), "a bell rang by itself");
         model.close();

@@ -12,12 +12,12 @@ use crate::task::state::Request;
 
 /// P6: a cancel of a task that came in at the very end, and the drop of its handle.
 ///
-/// Faults: `heir_decided_by_done`.
+/// Faults: `queue_reference_decided_by_done`.
 #[test]
 fn cancel_of_a_task_taken_in_at_the_end() {
     loom::model(|| {
         let model = Model::new();
-        let join = spawn_remote(&model.mailbox(), pending::<()>());
+        let join = spawn_remote(&model.run_queues(), pending::<()>());
         let other = thread::spawn(move || {
             let _ = join.request(Request::Cancel);
             drop(join);
@@ -30,7 +30,7 @@ fn cancel_of_a_task_taken_in_at_the_end() {
 /// W6, J5: an output that is not `Send` stays on the loop's thread, whatever wakes are on their way when
 /// its handle is dropped there.
 ///
-/// Faults: `heir_takes_the_outcome`.
+/// Faults: `queue_reference_takes_the_outcome`.
 #[test]
 fn output_of_a_local_task_stays_home() {
     loom::model(|| {
@@ -64,7 +64,7 @@ fn output_of_a_local_task_stays_home() {
 
 /// P6: the handle of a task that the end aborted is dropped elsewhere while the loop closes.
 ///
-/// Faults: `courier_forgotten`.
+/// Faults: `remote_drop_forgotten`.
 #[test]
 fn handle_dropped_while_the_loop_closes() {
     for finished in [false, true] {

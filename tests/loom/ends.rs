@@ -6,7 +6,7 @@ use loom::thread;
 
 use crate::error::JoinError;
 use crate::support::{Drops, Model, Until, spawn_remote};
-use crate::task::mailbox::Parked;
+use crate::task::run_queues::Parked;
 
 /// W4, W6: the last waker is dropped on another thread while the task completes: the future was
 /// dropped by the loop, and the cell is freed once.
@@ -43,9 +43,9 @@ fn spawn_against_the_end() {
     loom::model(|| {
         let model = Model::new();
         let drops = Drops::new();
-        let (mailbox, token) = (model.mailbox(), drops.token());
+        let (run_queues, token) = (model.run_queues(), drops.token());
         let spawner = thread::spawn(move || {
-            spawn_remote(&mailbox, async move {
+            spawn_remote(&run_queues, async move {
                 let _token = token;
                 std::future::pending::<()>().await;
             })
@@ -63,7 +63,7 @@ fn spawn_against_the_end() {
 
 /// W4: a wake against the end of the loop does nothing, and the cell is freed once.
 ///
-/// Faults: `heir_ignored`, `settle_bequeaths_nothing`.
+/// Faults: `queue_reference_ignored`, `settle_transfers_nothing`.
 #[test]
 fn wake_against_the_end() {
     loom::model(|| {
@@ -105,7 +105,7 @@ fn wake_after_completion() {
         while model.side.park() != Parked::Asleep {}
         let before = model.unparks();
         thread::spawn(move || late.wake()).join().expect("ends");
-        assert!(model.unparks() == before && !model.mailbox().has_any(), "it was pushed");
+        assert!(model.unparks() == before && !model.run_queues().has_any(), "it was pushed");
         drop((waker, join));
         model.turn();
         model.close();
@@ -114,7 +114,7 @@ fn wake_after_completion() {
 
 /// J5: a handle with its output untaken is dropped while the loop ends: the output is dropped once.
 ///
-/// Faults: `refused_courier_leaks`.
+/// Faults: `refused_remote_drop_leaks`.
 #[test]
 fn drop_of_a_finished_handle_against_the_end() {
     for woken in [false, true] {

@@ -4,17 +4,17 @@ use std::task::Poll;
 
 use loom::thread;
 
-use crate::runtime::event::Event;
+use crate::runtime::latch::Latch;
 use crate::support::thread_waker;
 use crate::sync::Arc;
 
 /// Blocks until it has happened.
-fn wait(event: &Event) {
+fn wait(latch: &Latch) {
     let (mut waiter, waker) = (None, thread_waker());
-    while event.poll(&mut waiter, &waker) == Poll::Pending {
+    while latch.poll(&mut waiter, &waker) == Poll::Pending {
         thread::park();
     }
-    event.leave(&mut waiter);
+    latch.leave(&mut waiter);
 }
 
 /// H7: who begins to wait while it happens hears of it, though another one waits, and one leaves.
@@ -23,15 +23,15 @@ fn wait(event: &Event) {
 #[test]
 fn wait_against_the_event() {
     loom::model(|| {
-        let event = Arc::new(Event::new());
-        let (one, other) = (event.clone(), event.clone());
+        let latch = Arc::new(Latch::new());
+        let (one, other) = (latch.clone(), latch.clone());
         let waiter = thread::spawn(move || wait(&one));
         let happens = thread::spawn(move || other.happen());
         let (mut left, waker) = (None, thread_waker());
-        let _ = event.poll(&mut left, &waker);
-        event.leave(&mut left);
-        wait(&event);
-        assert!(event.has_happened());
+        let _ = latch.poll(&mut left, &waker);
+        latch.leave(&mut left);
+        wait(&latch);
+        assert!(latch.has_happened());
         waiter.join().expect("ends");
         happens.join().expect("ends");
     });

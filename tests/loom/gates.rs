@@ -6,17 +6,17 @@ use std::task::Waker;
 use loom::thread;
 
 use crate::error::JoinError;
-use crate::runtime::closing::EndRequest;
-use crate::runtime::gate::{Closed, Gate, Waiting};
+use crate::runtime::gate::{Gate, GateClosed, GateWaiter};
+use crate::runtime::shutdown_request::ShutdownRequest;
 use crate::support::{Drops, Model, spawn_remote, wait_for};
 use crate::sync::{Arc, AtomicUsize, Ordering};
 
 /// Waits for a place, as a thread that blocks does.
-fn enter(gate: &StdArc<Gate>) -> Result<(), Closed> {
+fn enter(gate: &StdArc<Gate>) -> Result<(), GateClosed> {
     if gate.try_enter() {
         return Ok(());
     }
-    let mut waiting = Waiting::new(StdArc::clone(gate));
+    let mut waiting = GateWaiter::new(StdArc::clone(gate));
     wait_for(std::future::poll_fn(|cx| waiting.poll(cx.waker())))
 }
 
@@ -75,9 +75,9 @@ fn a_waiter_that_gives_up_against_room() {
     loom::model(|| {
         let gate = StdArc::new(Gate::new(1));
         assert!(gate.try_enter());
-        let mut first = Waiting::new(gate.clone());
+        let mut first = GateWaiter::new(gate.clone());
         assert!(first.poll(Waker::noop()).is_pending());
-        let mut second = Waiting::new(gate.clone());
+        let mut second = GateWaiter::new(gate.clone());
         let leaving = gate.clone();
         let leaver = thread::spawn(move || leaving.leave());
         let giving_up = thread::spawn(move || drop(first));
@@ -119,22 +119,25 @@ fn a_blocked_spawner_against_the_end() {
 fn shutdown_against_spawn() {
     loom::model(|| {
         let model = Model::new();
-        let closing = Arc::new(EndRequest::new());
-        let (drops, mailbox) = (Drops::new(), model.mailbox());
-        let (seen, token) = (closing.clone(), drops.token());
+        let shutdown_request = Arc::new(ShutdownRequest::new());
+        let (drops, run_queues) = (Drops::new(), model.run_queues());
+        let (seen, token) = (shutdown_request.clone(), drops.token());
         let spawner = thread::spawn(move || {
             (!seen.is_made()).then(|| {
-                spawn_remote(&mailbox, async move {
+                spawn_remote(&run_queues, async move {
                     let _token = token;
                     std::future::pending::<()>().await;
                 })
             })
         });
-        let (asked, mailbox) = (closing.clone(), model.mailbox());
-        let stopper = thread::spawn(move || asked.make(7, |_, plan| plan, &mailbox));
+        let (asked, run_queues) = (shutdown_request.clone(), model.run_queues());
+        let stopper = thread::spawn(move || asked.make(7, |_, plan| plan, &run_queues));
         model.run_until(|| {
-            let plan = closing.plan();
-            assert!(!closing.is_made() || closing.plan() == Some(7), "closed without a plan");
+            let plan = shutdown_request.plan();
+            assert!(
+                !shutdown_request.is_made() || shutdown_request.plan() == Some(7),
+                "closed without a plan"
+            );
             plan.is_some()
         });
         model.close();

@@ -15,7 +15,7 @@ use crate::task::join::Join;
 fn group_of(count: u8) -> (StdArc<Members<u8>>, Vec<Waker>) {
     let (members, mut enders) = (Members::new(), Vec::new());
     for member in 0..count {
-        members.adopt(member, |_, waker| {
+        members.add(member, |_, waker| {
             enders.push(waker.clone());
             true
         });
@@ -87,10 +87,10 @@ fn a_waiter_that_leaves_against_an_end() {
 fn member_made_against_its_end() {
     loom::model(|| {
         let model = Model::new();
-        let join = spawn_remote(&model.mailbox(), async { 7 });
+        let join = spawn_remote(&model.run_queues(), async { 7 });
         let waiter = thread::spawn(move || {
             let members = Members::new();
-            members.adopt(join, Join::register);
+            members.add(join, Join::register);
             let mut member = wait_for(members.next()).expect("one member");
             assert!(matches!(member.try_take(), Some(Ok(7))));
             assert!(wait_for(members.next()).is_none());

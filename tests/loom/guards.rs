@@ -40,7 +40,7 @@ fn cancel_against_guard() {
                 return Poll::Pending;
             }
             let then = task.unguard();
-            task.hurry(then);
+            task.expedite(then);
             Poll::Ready(7)
         }));
         *task.lock().expect("plain") = Some(join.task());
@@ -82,7 +82,7 @@ fn cancel_against_the_last_guards_drop() {
         let (guard, canceller) = (join.task(), join.task());
         let dropper = thread::spawn(move || {
             let then = guard.unguard();
-            guard.hurry(then);
+            guard.expedite(then);
         });
         let other = thread::spawn(move || canceller.request(Request::Cancel));
         model.run_until(|| join.is_done());
@@ -127,7 +127,7 @@ fn refusal_against_an_abort() {
 fn blocking_join_against_complete_against_cancel() {
     loom::model(|| {
         let model = Model::new();
-        let mut join = crate::support::spawn_remote(&model.mailbox(), async { 7 });
+        let mut join = crate::support::spawn_remote(&model.run_queues(), async { 7 });
         let canceller = join.task();
         let joiner = thread::spawn(move || block_on(&mut join, false));
         let other = thread::spawn(move || canceller.request(Request::Cancel));

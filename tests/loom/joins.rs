@@ -19,7 +19,7 @@ use crate::task::state::{CancelRequest, Request};
 fn completion_against_registration() {
     loom::model(|| {
         let model = Model::new();
-        let mut join = spawn_remote(&model.mailbox(), async { 7 });
+        let mut join = spawn_remote(&model.run_queues(), async { 7 });
         let joiner = thread::spawn(move || block_on(&mut join, false).expect("a value"));
         model.turn();
         assert_eq!(joiner.join().expect("ends"), 7);
@@ -34,7 +34,7 @@ fn completion_against_registration() {
 fn completion_against_replaced_wakers() {
     loom::model(|| {
         let model = Model::new();
-        let mut join = spawn_remote(&model.mailbox(), async { 7 });
+        let mut join = spawn_remote(&model.run_queues(), async { 7 });
         let joiner = thread::spawn(move || block_on(&mut join, true).expect("a value"));
         model.turn();
         assert_eq!(joiner.join().expect("ends"), 7);
@@ -53,7 +53,7 @@ fn completion_against_drop_of_the_handle() {
             let model = Model::new();
             let drops = Drops::new();
             let token = drops.token();
-            let mut join = spawn_remote(&model.mailbox(), async move { token });
+            let mut join = spawn_remote(&model.run_queues(), async move { token });
             let dropper = thread::spawn(move || {
                 let waker = thread_waker();
                 registered && join.poll(&mut Context::from_waker(&waker)).is_ready()
@@ -77,7 +77,7 @@ fn cancel_against_completion() {
         let model = Model::new();
         let drops = Drops::new();
         let token = drops.token();
-        let mut join = spawn_remote(&model.mailbox(), async move {
+        let mut join = spawn_remote(&model.run_queues(), async move {
             drop(token);
             7
         });

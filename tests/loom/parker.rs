@@ -8,22 +8,26 @@ use crate::sync::{Arc, AtomicUsize, Ordering};
 
 /// A thread that spawns a task which counts that it ran.
 fn producer(model: &Model, ran: &Arc<AtomicUsize>) -> thread::JoinHandle<()> {
-    let (mailbox, ran) = (model.mailbox(), ran.clone());
+    let (run_queues, ran) = (model.run_queues(), ran.clone());
     thread::spawn(move || {
         let task = async move {
             // ORDERING: Relaxed: only counted, on the loop's thread.
             ran.fetch_add(1, Ordering::Relaxed);
         };
-        drop(spawn_remote(&mailbox, task));
+        drop(spawn_remote(&run_queues, task));
     })
 }
 
 /// Each sleep of the loop was ended by a ring, and each ring has ended one.
 fn assert_rung_for(model: &Model) {
-    let tally = model.side.tally();
+    let counters = model.side.counters();
     let rings = u64::try_from(model.unparks()).expect("a few");
-    let ended = (tally.unparks.get(), rings);
-    assert_eq!(ended, (tally.parks.get(), tally.parks.get()), "ended, and rung for, of all sleeps");
+    let ended = (counters.unparks.get(), rings);
+    assert_eq!(
+        ended,
+        (counters.parks.get(), counters.parks.get()),
+        "ended, and rung for, of all sleeps"
+    );
 }
 
 /// W2: a producer that comes between the loop's last look and its sleep ends that sleep.
@@ -53,11 +57,11 @@ fn two_producers_ring_once() {
         let model = Model::with_parker();
         let sent = Arc::new(AtomicUsize::new(0));
         let producer = || {
-            let (mailbox, sent) = (model.mailbox(), sent.clone());
+            let (run_queues, sent) = (model.run_queues(), sent.clone());
             thread::spawn(move || {
                 // ORDERING: Relaxed: it is the notification that has to publish it.
                 sent.fetch_add(1, Ordering::Relaxed);
-                mailbox.notify();
+                run_queues.notify();
             })
         };
         let producers = [producer(), producer()];
@@ -88,8 +92,11 @@ fn push_against_the_end_of_a_run() {
         model.turn();
         rest_at_last(&model.side);
         thread.join().expect("ends");
-        let mailbox = model.mailbox();
-        assert!(!(mailbox.is_parked() && mailbox.has_any()), "it sleeps, and nobody was told");
+        let run_queues = model.run_queues();
+        assert!(
+            !(run_queues.is_parked() && run_queues.has_any()),
+            "it sleeps, and nobody was told"
+        );
         assert!(model.unparks() <= 1, "told {} times of one task", model.unparks());
         model.turn();
         // ORDERING: Relaxed: as above.

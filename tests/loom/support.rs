@@ -18,12 +18,12 @@ use crate::runtime::parker::Parker;
 use crate::runtime::thread_waker::ThreadWaker;
 use crate::sync::Arc;
 use crate::task::cell::Origin;
-use crate::task::enrolled::Enrolled;
 use crate::task::injection::Lane;
 use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
-use crate::task::mailbox::{Mailbox, Parked};
+use crate::task::owned_task::OwnedTask;
 use crate::task::run::{Ending, Ran};
+use crate::task::run_queues::{Parked, RunQueues};
 use crate::task::spawn::{Kind, NewTask};
 
 pub(crate) fn origin() -> Origin {
@@ -41,7 +41,7 @@ pub(crate) fn within(preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
 /// The loop, on the thread of the model that made it.
 pub(crate) struct Model {
     pub(crate) side: LoopSide,
-    live: RefCell<Vec<Enrolled>>,
+    live: RefCell<Vec<OwnedTask>>,
     unparks: StdArc<std::sync::atomic::AtomicUsize>,
     /// Where it sleeps, if not in loom's `park`.
     parker: Option<Parker>,
@@ -78,8 +78,8 @@ impl Model {
         Self { side, live: RefCell::default(), unparks, parker, record: RefCell::default() }
     }
 
-    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
-        self.side.mailbox().clone()
+    pub(crate) fn run_queues(&self) -> Arc<RunQueues> {
+        self.side.run_queues().clone()
     }
 
     /// How often a producer ended a sleep.
@@ -174,7 +174,7 @@ impl Model {
         if let Some(parker) = &self.parker {
             parker.sleep(&self.side, None);
         } else if self.side.park() == Parked::Asleep {
-            while self.side.mailbox().is_parked() {
+            while self.side.run_queues().is_parked() {
                 thread::park();
             }
         }
@@ -208,13 +208,13 @@ impl Model {
 }
 
 /// Spawns from another thread.
-pub(crate) fn spawn_remote<F>(mailbox: &Arc<Mailbox>, future: F) -> Join<F::Output>
+pub(crate) fn spawn_remote<F>(run_queues: &Arc<RunQueues>, future: F) -> Join<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let task = NewTask::new(future, (), origin(), mailbox.clone(), Kind::Task);
-    task.push(mailbox).unwrap_or_else(|task| task.end(JoinError::Closed))
+    let task = NewTask::new(future, (), origin(), run_queues.clone(), Kind::Task);
+    task.push(run_queues).unwrap_or_else(|task| task.end(JoinError::Closed))
 }
 
 /// A future that leaves its waker behind and is ready once `ready` says so.

@@ -6,7 +6,7 @@ use std::task::Waker;
 use loom::thread;
 
 use crate::error::JoinError;
-use crate::scheduler::wheel::{Step, TimerKey, Wheel};
+use crate::scheduler::wheel::{TimerKey, Wheel, WheelStep};
 use crate::support::{Model, Until, origin};
 use crate::task::spawn::{Kind, NewTask};
 
@@ -49,19 +49,19 @@ fn key_dropped_elsewhere() {
         let (first, waker) = sleeper(&model);
         let (second, later) = sleeper(&model);
         let key = arm(&wheel, 10, waker);
-        let (mailbox, there) = (model.mailbox(), StdArc::clone(&wheel));
+        let (run_queues, there) = (model.run_queues(), StdArc::clone(&wheel));
         let dropper = thread::spawn(move || {
             let cancel = async move {
                 let waker = there.lock().expect("plain").cancel(key);
                 drop(waker);
             };
-            let request = NewTask::new(cancel, (), origin(), mailbox.clone(), Kind::Control);
-            let pushed = request.push(&mailbox);
+            let request = NewTask::new(cancel, (), origin(), run_queues.clone(), Kind::Control);
+            let pushed = request.push(&run_queues);
             drop(pushed.unwrap_or_else(|request| request.end(JoinError::Closed)));
         });
         let fire = |now| {
             let step = wheel.lock().expect("plain").step(now, &mut 8);
-            if let Step::Fired(waker) = step {
+            if let WheelStep::Fired(waker) = step {
                 let _entered = model.side.enter();
                 waker.wake();
                 return true;

@@ -7,7 +7,7 @@ use loom::thread;
 
 use crate::support::{Model, Until, origin, spawn_remote, within};
 use crate::sync::Arc;
-use crate::task::mailbox::Parked;
+use crate::task::run_queues::Parked;
 use crate::task::spawn::{Kind, NewTask};
 
 /// A task that is ready when both counters are 1, polled once already; and its waker.
@@ -114,11 +114,11 @@ fn push_against_take_all() {
         let producers: Vec<_> = [2, 1]
             .into_iter()
             .map(|pushes| {
-                let (mailbox, order) = (model.mailbox(), order.clone());
+                let (run_queues, order) = (model.run_queues(), order.clone());
                 thread::spawn(move || {
                     let push = |n| {
                         let order = order.clone();
-                        spawn_remote(&mailbox, async move {
+                        spawn_remote(&run_queues, async move {
                             order.lock().expect("plain").push((pushes, n))
                         })
                     };
@@ -149,12 +149,12 @@ fn two_wakers_one_park() {
         let ran = Arc::new(AtomicUsize::new(0));
         let producers: Vec<_> = (0..2)
             .map(|_| {
-                let (mailbox, ran) = (model.mailbox(), ran.clone());
+                let (run_queues, ran) = (model.run_queues(), ran.clone());
                 thread::spawn(move || {
                     let task = async move {
                         ran.fetch_add(1, Ordering::Relaxed);
                     };
-                    drop(spawn_remote(&mailbox, task));
+                    drop(spawn_remote(&run_queues, task));
                 })
             })
             .collect();
@@ -167,7 +167,7 @@ fn two_wakers_one_park() {
             if model.side.is_idle() {
                 let parked = model.side.park();
                 sleeps += usize::from(parked != Parked::Awake);
-                while parked == Parked::Asleep && model.side.mailbox().is_parked() {
+                while parked == Parked::Asleep && model.side.run_queues().is_parked() {
                     thread::park();
                 }
             }
@@ -189,22 +189,22 @@ fn a_producer_stopped_in_its_push_delays_nobody_else() {
     loom::model(|| {
         let model = Model::new();
         let ran = Arc::new(AtomicUsize::new(0));
-        let (mailbox, waits) = (model.mailbox(), ran.clone());
+        let (run_queues, waits) = (model.run_queues(), ran.clone());
         let stopped = thread::spawn(move || {
-            let task = NewTask::new(async {}, (), origin(), mailbox.clone(), Kind::Task);
-            drop(task.push_stopped(&mailbox, || {
+            let task = NewTask::new(async {}, (), origin(), run_queues.clone(), Kind::Task);
+            drop(task.push_stopped(&run_queues, || {
                 while waits.load(Ordering::Acquire) == 0 {
                     thread::park();
                 }
             }));
         });
-        let (mailbox, done, go_on) = (model.mailbox(), ran.clone(), stopped.thread().clone());
+        let (run_queues, done, go_on) = (model.run_queues(), ran.clone(), stopped.thread().clone());
         let other = thread::spawn(move || {
             let task = async move {
                 done.store(1, Ordering::Release);
                 go_on.unpark();
             };
-            drop(spawn_remote(&mailbox, task));
+            drop(spawn_remote(&run_queues, task));
         });
         model.run_until(|| ran.load(Ordering::Acquire) == 1);
         other.join().expect("ends");

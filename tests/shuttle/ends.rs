@@ -43,7 +43,7 @@ fn submit(remote: &Remote, ledger: &Mutex<Vec<Arc<Record>>>, home: ThreadId) {
 /// thread and joins as cancelled or with its value; what it did not is dropped where it was spawned, and
 /// joins as closed; late requests, wakes and drops do no harm.
 ///
-/// Faults: `close_drops_the_rest`, `heir_ignored`, `push_after_close`.
+/// Faults: `close_drops_the_rest`, `queue_reference_ignored`, `push_after_close`.
 #[test]
 fn an_end_in_the_middle_loses_nothing() {
     explore(|| {

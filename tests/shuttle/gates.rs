@@ -6,7 +6,7 @@ use std::task::{Poll, Waker};
 
 use shuttle::thread;
 
-use crate::floor::gate::{Gate, Waiting};
+use crate::floor::gate::{Gate, GateWaiter};
 use crate::floor::thread_waker::ThreadWaker;
 use crate::support::{below, explore};
 
@@ -16,7 +16,7 @@ const ROOM: usize = 2;
 
 /// Waits for room, or gives it up after a poll or two.
 fn wait(gate: &Arc<Gate>) -> bool {
-    let mut waiting = Waiting::new(gate.clone());
+    let mut waiting = GateWaiter::new(gate.clone());
     let thread = Arc::new(ThreadWaker::default());
     let waker = Waker::from(thread.clone());
     for _ in 0..if below(4) == 0 { 2 } else { usize::MAX } {

@@ -106,11 +106,11 @@ impl Driven {
         self.bare = None;
     }
 
-    /// When all handles, wakers and producers are gone: has the last cell let go of the mailbox?
+    /// When all handles, wakers and producers are gone: has the last cell let go of the run queues?
     pub(crate) fn demand_nothing_left(self) {
         let Self { bare, unparks, .. } = self;
         drop(bare);
-        assert_eq!(Arc::strong_count(&unparks), 1, "a cell or the mailbox was leaked");
+        assert_eq!(Arc::strong_count(&unparks), 1, "a cell or the run queues were leaked");
     }
 }
 

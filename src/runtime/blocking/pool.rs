@@ -20,7 +20,7 @@ use super::Run;
 use crate::sync::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use crate::sync::{Arc as Owner, AtomicUsize, Mutex, Ordering, Thread, start_thread};
 use crate::task::join::TaskRef;
-use crate::task::mailbox::Mailbox;
+use crate::task::run_queues::RunQueues;
 
 /// How long a worker waits for its next job before it ends.
 const IDLE: Duration = Duration::from_secs(5);
@@ -43,12 +43,12 @@ struct Worker {
 pub(crate) struct Pool {
     most: usize,
     claims: Receiver<()>,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     /// Under virtual time: how many jobs wait or run, and the loop that waits for them.
-    awaited: Option<(AtomicUsize, Owner<Mailbox>)>,
+    awaited: Option<(AtomicUsize, Owner<RunQueues>)>,
 }
 
-struct State {
+struct PoolState {
     /// `None`: the loop has ended.
     claim: Option<Sender<()>>,
     waiting: BTreeMap<u64, Work>,
@@ -66,9 +66,9 @@ std::thread_local! {
 
 impl Pool {
     /// `awaiting` is a loop that waits for its jobs before its clock jumps.
-    pub(crate) fn new(most: usize, awaiting: Option<Owner<Mailbox>>) -> Arc<Self> {
+    pub(crate) fn new(most: usize, awaiting: Option<Owner<RunQueues>>) -> Arc<Self> {
         let (claim, claims) = unbounded();
-        let state = State {
+        let state = PoolState {
             claim: Some(claim),
             waiting: BTreeMap::new(),
             next: 0,
@@ -76,7 +76,7 @@ impl Pool {
             idle: 0,
             last: None,
         };
-        let awaited = awaiting.map(|mailbox| (AtomicUsize::new(0), mailbox));
+        let awaited = awaiting.map(|run_queues| (AtomicUsize::new(0), run_queues));
         Arc::new(Self { most: most.max(1), claims, state: Mutex::new(state), awaited })
     }
 
@@ -90,11 +90,11 @@ impl Pool {
 
     /// A job is over, and whoever waits for it has been told.
     pub(super) fn finish(&self) {
-        if let Some((jobs, mailbox)) = &self.awaited {
+        if let Some((jobs, run_queues)) = &self.awaited {
             // ORDERING: Release, paired with the Acquire in `is_awaited`: a loop that sees no job any more sees
             // what the last one has sent.
             jobs.fetch_sub(1, Ordering::Release);
-            mailbox.notify();
+            run_queues.notify();
         }
     }
 
@@ -144,7 +144,7 @@ impl Pool {
         }
     }
 
-    fn hire(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
+    fn hire(self: &Arc<Self>, state: &mut PoolState) -> std::io::Result<()> {
         let key = state.workers.insert(Worker { thread: None, job: None });
         let pool = self.clone();
         match start_thread("sideloop-blocking", move || pool.work(key)) {

@@ -48,7 +48,7 @@ impl Executor {
 
     fn look_for_io(&self) -> bool {
         let _entered = self.local.scheduler.side.enter();
-        self.local.look_for_io() || self.local.shared.mailbox.has_news()
+        self.local.look_for_io() || self.local.shared.run_queues.has_news()
     }
 
     #[inline(never)]

@@ -15,11 +15,11 @@ use crate::task::join::TaskRef;
 #[derive(Debug)]
 pub(crate) struct Record {
     task: TaskRef,
-    inner: Mutex<Inner>,
+    inner: Mutex<RecordState>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct RecordState {
     guards: usize,
     /// The task is let go: nothing will be requested of it any more.
     ended: bool,
@@ -55,7 +55,7 @@ impl Record {
             }
             self.task.unguard()
         };
-        self.task.hurry(then);
+        self.task.expedite(then);
     }
 
     /// Leaves a waker, to be woken at the next request. `true`: there is one, or there will be none, and
@@ -113,7 +113,7 @@ mod tests {
     fn numbers_of_those_who_wait_come_round_and_each_is_woken() {
         let side = LoopSide::new(Box::new(|| ()));
         let origin = Origin { serial: crate::id::draw(), location: Location::caller() };
-        let task = NewTask::new(async {}, (), origin, side.mailbox().clone(), Kind::Task);
+        let task = NewTask::new(async {}, (), origin, side.run_queues().clone(), Kind::Task);
         let record = Record::new(task.end(JoinError::Closed).task());
         record.inner.lock().waiting.last = u64::MAX - 1;
         let waiters = [(); 3].map(|()| Arc::new(ThreadWaker::default()));

@@ -6,10 +6,10 @@ use crate::error::{contain, forget_payload};
 use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::TaskPanic;
-use crate::scheduler::{Ended, Host, Subject};
+use crate::scheduler::{Ended, Host, TaskMeta};
 use crate::shutdown::Phase;
 use crate::task::cell::End;
-use crate::task::loop_side::Lost;
+use crate::task::loop_side::UnobservedPanic;
 use crate::task::state::Request;
 use crate::tick::Tick;
 
@@ -26,7 +26,7 @@ impl Host for Local {
         now
     }
 
-    fn lost(&self, lost: Lost) {
+    fn lost(&self, lost: UnobservedPanic) {
         let hook = self.on_panic.borrow().clone();
         if let Some(hook) = hook {
             let panic = TaskPanic::new(&lost);
@@ -79,7 +79,7 @@ impl Host for Local {
         self.watchdog.is_some()
     }
 
-    fn begins(&self, subject: Subject) {
+    fn begins(&self, subject: TaskMeta) {
         if let Some(watchdog) = &self.watchdog {
             watchdog.begin(subject);
         }

@@ -15,11 +15,11 @@ use super::Local;
 use crate::error::{StartError, contain, discard, forget_payload};
 use crate::id::TaskId;
 use crate::runtime::bells::Bells;
-use crate::runtime::context::Number;
+use crate::runtime::context::LoopNumber;
 use crate::runtime::driver::{Direction, Event, Made, Make, Sleeper};
 use crate::runtime::objects::{Objects, Source, Waiter};
 use crate::runtime::parker::fall_asleep;
-use crate::scheduler::Alarm;
+use crate::scheduler::TimerTarget;
 
 /// A busy loop looks for readiness after so many turns, or after so long.
 const TURNS: u32 = 61;
@@ -53,7 +53,7 @@ pub(crate) struct Io {
 }
 
 /// A future that waits on some loop: which loop, and its number there.
-pub(crate) type Ticket = Option<(Number, u64)>;
+pub(crate) type IoTicket = Option<(LoopNumber, u64)>;
 
 impl Io {
     pub(super) fn new(bells: Bells) -> Self {
@@ -179,7 +179,7 @@ impl Local {
     pub(crate) fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
         if self.io.list.get().is_none() {
             // The host may have been told that nothing is to be done: what comes in from here on rings another bell.
-            self.shared.mailbox.notify();
+            self.shared.run_queues.notify();
             self.scheduler.side.resume();
             self.need_driver()?;
             self.io.bells.ring_driver();
@@ -204,7 +204,7 @@ impl Local {
         }
         let mut outcome = Ok(());
         fall_asleep(&self.scheduler.side, || {
-            self.scheduler.side.tally().io_waits.add(1);
+            self.scheduler.side.counters().io_waits.add(1);
             outcome = io.ask(|driver| driver.wait(deadline));
         });
         self.take_events(outcome);
@@ -283,7 +283,7 @@ impl Local {
         let Some(waiters) = self.io.objects.borrow_mut().take_event(event, is_one_shot) else {
             return;
         };
-        self.scheduler.side.tally().io_events.add(1);
+        self.scheduler.side.counters().io_events.add(1);
         for (direction, mut list) in Direction::BOTH.into_iter().zip(waiters) {
             self.wake_all(list.drain(..));
             self.io.objects.borrow_mut().keep(event.key.place, direction, list);
@@ -291,7 +291,7 @@ impl Local {
     }
 
     pub(super) fn wake_all(&self, waiters: impl IntoIterator<Item = Waiter>) {
-        waiters.into_iter().for_each(|waiter| self.scheduler.sound(waiter.alarm, self));
+        waiters.into_iter().for_each(|waiter| self.scheduler.fire(waiter.timer_target, self));
     }
 
     /// The driver has failed: who waits for I/O learns it, and the next sleep is elsewhere.
@@ -331,7 +331,7 @@ impl Local {
         object: BorrowedFd<'_>,
         direction: Direction,
         waker: &Waker,
-        ticket: Option<&mut Ticket>,
+        ticket: Option<&mut IoTicket>,
     ) -> io::Result<()> {
         self.owed_failure(source, direction)?;
         let place = self.register(source, object, direction)?;
@@ -355,15 +355,15 @@ impl Local {
 
     fn put(&self, place: usize, direction: Direction, ticket: u64, waker: &Waker) {
         let objects = &self.io.objects;
-        let is = |alarm: &Alarm| self.scheduler.is_of(alarm, waker);
+        let is = |timer_target: &TimerTarget| self.scheduler.is_of(timer_target, waker);
         if objects.borrow().is_waiting(place, direction, ticket, is) {
             return;
         }
-        let waiter = Waiter { ticket, alarm: self.scheduler.alarm(waker) };
-        let lives = |alarm: &Alarm| self.scheduler.lives(alarm);
+        let waiter = Waiter { ticket, timer_target: self.scheduler.timer_target(waker) };
+        let lives = |timer_target: &TimerTarget| self.scheduler.lives(timer_target);
         let other = objects.borrow_mut().wait(place, direction, waiter, lives);
         match other {
-            Some(Waiter { ticket: 0, alarm }) => self.scheduler.sound(alarm, self),
+            Some(Waiter { ticket: 0, timer_target }) => self.scheduler.fire(timer_target, self),
             Some(replaced) => discard(replaced),
             None => {}
         }

@@ -33,13 +33,13 @@ pub(crate) struct Pace {
     last: Cell<Tick>,
     /// How often the future of a `block_on` was polled.
     main: Cell<u64>,
-    poll: Cell<Poll>,
+    poll: Cell<PacedPoll>,
 }
 
 /// The poll in which the last call was made.
 #[derive(Debug, Clone, Copy)]
-struct Poll {
-    number: Number,
+struct PacedPoll {
+    number: PollNumber,
     /// It did not begin before this.
     since: Tick,
     stride: u32,
@@ -52,7 +52,7 @@ struct Poll {
 /// Tells one poll from the others: by the task's serial and its count of polls, both zero for the future
 /// of a `block_on`, and by the count of that future's polls. Numbers come round; two polls taken for one
 /// yield once too often.
-type Number = (u64, u16, u64);
+type PollNumber = (u64, u16, u64);
 
 impl Pace {
     pub(crate) fn new(budget: Duration) -> Self {
@@ -61,7 +61,7 @@ impl Pace {
             in_use: Cell::new(false),
             last: Cell::new(0),
             main: Cell::new(0),
-            poll: Cell::new(Poll {
+            poll: Cell::new(PacedPoll {
                 number: (0, 0, u64::MAX),
                 since: 0,
                 stride: 1,
@@ -116,17 +116,17 @@ impl Local {
         }
     }
 
-    fn poll_since(&self, number: Number, since: Tick) -> Poll {
+    fn poll_since(&self, number: PollNumber, since: Tick) -> PacedPoll {
         let stride = if self.shared.clock.is_virtual() { VIRTUAL } else { 1 };
-        Poll { number, since, stride, left: stride, due: false }
+        PacedPoll { number, since, stride, left: stride, due: false }
     }
 
-    fn poll_number(&self) -> Number {
+    fn poll_number(&self) -> PollNumber {
         let (serial, polls) = self.scheduler.side.poll_number().unwrap_or_default();
         (serial, polls, if serial == 0 { self.pace.main.get() } else { 0 })
     }
 
-    fn measure(&self, poll: &mut Poll) {
+    fn measure(&self, poll: &mut PacedPoll) {
         let (pace, clock) = (&self.pace, &self.shared.clock);
         if clock.is_virtual() {
             poll.due = true;

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::Local;
 use crate::runtime::clock::{Clock, system};
 use crate::runtime::parker::rest_at_last;
-use crate::runtime::patience::look;
 use crate::runtime::shared::Shared;
+use crate::runtime::spin::spin_until;
 use crate::tick::{NEVER, Tick};
 
 /// The time of a turn: read at most once in it, and only if somebody asks.
@@ -89,16 +89,16 @@ impl Local {
             return self.look_if_due();
         }
         let deadline = deadline.and_then(|tick| self.shared.clock.instant(tick));
-        if self.patience.is_none() {
+        if self.spin.is_none() {
             return self.sleep(deadline);
         }
         let begun = Instant::now();
-        let news = || (self.shared.mailbox.has_news() || self.look_for_io()).then_some(());
-        let found = look(begun, self.patience.now(), deadline, news).is_some();
+        let news = || (self.shared.run_queues.has_news() || self.look_for_io()).then_some(());
+        let found = spin_until(begun, self.spin.now(), deadline, news).is_some();
         if !found && deadline.is_none_or(|at| at > Instant::now()) {
             self.sleep(deadline);
         }
-        self.patience.learn(begun.elapsed());
+        self.spin.learn(begun.elapsed());
     }
 
     fn sleep(&self, deadline: Option<Instant>) {
@@ -109,13 +109,13 @@ impl Local {
 
     /// Whether there is no sleeping until `tick`: it has come, or time is virtual and jumps there.
     fn has_come(&self, tick: Tick) -> bool {
-        let Shared { clock, mailbox, .. } = &*self.shared;
+        let Shared { clock, run_queues, .. } = &*self.shared;
         if !clock.is_virtual() {
             return tick <= clock.now();
         }
         // What came in meanwhile, or is ready, is older than the jump: the next turn is for that. What was
         // sent before this look, as far as any thread can tell, is seen by it.
-        if !self.look_for_io() && !mailbox.has_news() {
+        if !self.look_for_io() && !run_queues.has_news() {
             clock.jump(tick);
         }
         true

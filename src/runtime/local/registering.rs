@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::{Arc, Weak};
 
 use super::Local;
-use super::io::Ticket;
+use super::io::IoTicket;
 use crate::error::discard;
 use crate::runtime::context;
 use crate::runtime::control::tell;
@@ -97,12 +97,12 @@ impl Local {
 }
 
 /// A future waits no more, on whichever loop it has waited, and wherever this is.
-pub(crate) fn forget(at: At, direction: Direction, ticket: Ticket) {
+pub(crate) fn forget(at: At, direction: Direction, ticket: IoTicket) {
     let Some((home, ticket)) = ticket else { return };
     if let Some(local) = context::current().filter(|local| local.shared.number == home) {
         return local.forget_waiter(at, direction, ticket);
     }
     if let Some(shared) = home.find() {
-        tell(&shared.mailbox, move |local| local.forget_waiter(at, direction, ticket));
+        tell(&shared.run_queues, move |local| local.forget_waiter(at, direction, ticket));
     }
 }

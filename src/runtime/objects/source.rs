@@ -85,7 +85,7 @@ impl Post {
     /// Tells the loop, if there still is one, that it has been taken away.
     fn dismiss(self: Arc<Self>) {
         if let Some(home) = self.home.upgrade() {
-            tell(&home.mailbox, move |local| local.drop_object(&self));
+            tell(&home.run_queues, move |local| local.drop_object(&self));
         }
     }
 }

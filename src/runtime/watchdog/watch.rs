@@ -16,10 +16,10 @@ use crate::sync::Monitor;
 
 /// The subject is what the hook is told of a poll.
 #[derive(Debug)]
-pub(crate) struct Watch<S>(Monitor<State<S>>);
+pub(crate) struct Watch<S>(Monitor<WatchState<S>>);
 
 #[derive(Debug)]
-struct State<S> {
+struct WatchState<S> {
     current: Option<Current<S>>,
     busy: Duration,
     rest: Rest,
@@ -45,7 +45,7 @@ enum Rest {
 
 /// What the watchdog does next.
 #[derive(Debug)]
-enum Next<S> {
+enum NextCheck<S> {
     Tell(S, Duration),
     /// For as long as its rest is this, at most until then.
     Sleep(Rest, Option<Instant>),
@@ -54,7 +54,7 @@ enum Next<S> {
 
 impl<S> Default for Watch<S> {
     fn default() -> Self {
-        Self(Monitor::new(State::new()))
+        Self(Monitor::new(WatchState::new()))
     }
 }
 
@@ -68,7 +68,7 @@ impl<S: Clone> Watch<S> {
 
     /// It came back.
     pub(crate) fn end(&self) {
-        self.0.with(State::end);
+        self.0.with(WatchState::end);
     }
 
     /// The loop has ended: the watchdog ends after what it is at.
@@ -86,23 +86,23 @@ impl<S: Clone> Watch<S> {
     pub(crate) fn run(&self, limit: Duration, tell: impl Fn(S, Duration)) {
         loop {
             match self.0.with(|state| state.next(limit)) {
-                Next::Tell(subject, elapsed) => tell(subject, elapsed),
-                Next::Sleep(rest, until) => {
+                NextCheck::Tell(subject, elapsed) => tell(subject, elapsed),
+                NextCheck::Sleep(rest, until) => {
                     self.0.wait_while(|state| state.rest == rest && !state.stopped, until);
                 }
-                Next::End => return,
+                NextCheck::End => return,
             }
         }
     }
 }
 
-impl<S> State<S> {
+impl<S> WatchState<S> {
     fn new() -> Self {
         Self { current: None, busy: Duration::ZERO, rest: Rest::No, stopped: false }
     }
 }
 
-impl<S: Clone> State<S> {
+impl<S: Clone> WatchState<S> {
     /// Whether the watchdog is to be rung for.
     #[must_use]
     fn begin(&mut self, subject: S) -> bool {
@@ -119,17 +119,17 @@ impl<S: Clone> State<S> {
         self.current.as_ref().map_or(Duration::ZERO, |current| current.since.elapsed())
     }
 
-    fn next(&mut self, limit: Duration) -> Next<S> {
+    fn next(&mut self, limit: Duration) -> NextCheck<S> {
         if self.stopped {
-            return Next::End;
+            return NextCheck::End;
         }
         if let Some(current) = self.current.as_mut().filter(|current| !current.told) {
             let elapsed = current.since.elapsed();
             if elapsed < limit {
-                return Next::Sleep(Rest::No, current.since.checked_add(limit));
+                return NextCheck::Sleep(Rest::No, current.since.checked_add(limit));
             }
             current.told = true;
-            return Next::Tell(current.subject.clone(), elapsed);
+            return NextCheck::Tell(current.subject.clone(), elapsed);
         }
         // At least a millisecond, lest a limit of zero makes the thread spin.
         let (rest, until) = match self.rest {
@@ -139,7 +139,7 @@ impl<S: Clone> State<S> {
             Rest::Short | Rest::Long => (Rest::Long, None),
         };
         self.rest = rest;
-        Next::Sleep(rest, until)
+        NextCheck::Sleep(rest, until)
     }
 }
 
@@ -151,18 +151,18 @@ mod tests {
 
     /// What is next is `Sleep`, with this rest, and with a deadline or without.
     #[track_caller]
-    fn sleeps(state: &mut State<u8>, limit: Duration, rest: Rest, has_deadline: bool) {
+    fn sleeps(state: &mut WatchState<u8>, limit: Duration, rest: Rest, has_deadline: bool) {
         match state.next(limit) {
-            Next::Sleep(of, until) => assert_eq!((of, until.is_some()), (rest, has_deadline)),
+            NextCheck::Sleep(of, until) => assert_eq!((of, until.is_some()), (rest, has_deadline)),
             next => panic!("{next:?}"),
         }
     }
 
     #[test]
     fn a_poll_is_told_once_and_not_after_its_end() {
-        let mut state = State::new();
+        let mut state = WatchState::new();
         let _ = state.begin(1);
-        assert!(matches!(state.next(Duration::ZERO), Next::Tell(1, _)));
+        assert!(matches!(state.next(Duration::ZERO), NextCheck::Tell(1, _)));
         sleeps(&mut state, Duration::ZERO, Rest::Short, true);
         state.end();
         let _ = state.begin(2);
@@ -172,17 +172,17 @@ mod tests {
 
     #[test]
     fn a_poll_is_watched_for_as_long_as_its_limit_lasts() {
-        let mut state = State::new();
+        let mut state = WatchState::new();
         let _ = state.begin(1);
         sleeps(&mut state, HOUR, Rest::No, true);
         sleeps(&mut state, Duration::MAX, Rest::No, false);
         state.stopped = true;
-        assert!(matches!(state.next(HOUR), Next::End));
+        assert!(matches!(state.next(HOUR), NextCheck::End));
     }
 
     #[test]
     fn a_watchdog_rests_for_a_while_and_then_until_it_is_rung_for() {
-        let mut state = State::new();
+        let mut state = WatchState::new();
         assert!(!state.begin(1), "it does not rest");
         state.end();
         sleeps(&mut state, HOUR, Rest::Short, true);
@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn only_the_time_of_polls_is_busy() {
-        let (mut state, before, ago) = (State::new(), Instant::now(), Duration::from_millis(10));
+        let (mut state, before, ago) =
+            (WatchState::new(), Instant::now(), Duration::from_millis(10));
         let _ = state.begin(1);
         state.current.as_mut().expect("it began").since -= ago;
         let current = state.current_for();

@@ -1,6 +1,6 @@
 //! What tests do with an arena that lies in no cell.
 
-use super::{Arena, Lack, Room};
+use super::{Arena, Lack, SpareMemory};
 
 impl<T> Arena<T> {
     /// Puts a value in, with whatever is lacking for it.
@@ -19,8 +19,8 @@ impl<T> Arena<T> {
     /// Adds what is lacking, as [`super::widen`] does.
     pub(crate) fn widen(&mut self) {
         let lack = self.lack().expect("something is lacking");
-        let left = self.add(Room::make(lack));
-        assert!(!matches!(left, Some(Room::Page(_))), "no page was lacking");
+        let left = self.add(SpareMemory::make(lack));
+        assert!(!matches!(left, Some(SpareMemory::Page(_))), "no page was lacking");
     }
 
     /// Frees what is not needed, as [`super::tidy`] does.
@@ -28,7 +28,7 @@ impl<T> Arena<T> {
         self.spare = None;
         if let Some(lack) = self.excess() {
             assert_ne!(lack, Lack::Page);
-            self.add(Room::make(lack));
+            self.add(SpareMemory::make(lack));
         }
     }
 

@@ -167,14 +167,14 @@ fn what_comes_and_goes_at_the_edge_of_a_page_makes_none_each_time() {
 fn room_that_is_not_needed_is_given_back() {
     let mut arena = Arena::<usize>::new();
     assert_eq!(arena.lack(), Some(Lack::Directory(1)));
-    assert!(arena.add(Room::make(Lack::Directory(1))).is_some_and(|old| match old {
-        Room::Directory(old) => old.len() == 0,
-        Room::Page(_) => false,
+    assert!(arena.add(SpareMemory::make(Lack::Directory(1))).is_some_and(|old| match old {
+        SpareMemory::Directory(old) => old.len() == 0,
+        SpareMemory::Page(_) => false,
     }));
-    assert!(arena.add(Room::make(Lack::Directory(1))).is_some());
+    assert!(arena.add(SpareMemory::make(Lack::Directory(1))).is_some());
     assert_eq!((arena.insert(1), arena.lack()), (Err(1), Some(Lack::Page)));
-    assert!(arena.add(Room::make(Lack::Page)).is_none());
-    assert!(arena.add(Room::make(Lack::Page)).is_some());
+    assert!(arena.add(SpareMemory::make(Lack::Page)).is_none());
+    assert!(arena.add(SpareMemory::make(Lack::Page)).is_some());
     assert_eq!(arena.insert(1), Ok(0));
     let cell = RefCell::new(arena);
     for n in 1..=KEPT * BITS {

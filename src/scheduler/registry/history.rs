@@ -11,14 +11,14 @@ use core::iter;
 use core::panic::Location;
 
 use super::super::mix::unmix;
-use super::{Lent, Registry, make_room, tidy};
+use super::{Registry, TaskKey, make_room, tidy};
 use crate::error::JoinError;
 use crate::id::{NO_KEY, TaskId};
 use crate::task::cell::Origin;
 use crate::task::choices::{self, Choose};
-use crate::task::enrolled::Enrolled;
 use crate::task::injection::Lane;
 use crate::task::loop_side::LoopSide;
+use crate::task::owned_task::OwnedTask;
 use crate::task::run::{Ending, Ran};
 use crate::task::spawn::{Kind, NewTask};
 
@@ -289,10 +289,10 @@ impl<'a> Pair<'a> {
                 let found = self.registry.get(TaskId::new(*serial, key));
                 assert!(found.is_none(), "{serial} has gone, and is found by key {key}");
             }
-            let lent = Lent::to(TaskId::new(*serial, *key));
+            let lent = TaskKey::to(TaskId::new(*serial, *key));
             let now = self.tasks.iter().find(|(_, known)| known.key == *key);
             let same = now.filter(|(now, _)| **now << 32 == serial << 32);
-            let found = self.registry.get_lent(lent).map(|entry| entry.since);
+            let found = self.registry.get_by_key(lent).map(|entry| entry.since);
             assert_eq!(found, same.map(|(_, known)| known.since), "{serial} has gone");
         }
     }
@@ -304,14 +304,14 @@ impl<'a> Pair<'a> {
         for other in [NO_KEY, key.wrapping_add(1), 0].into_iter().filter(|other| *other != key) {
             assert_eq!(since_of(other), (!is_local).then_some(since), "{serial} by {other}");
         }
-        let lent = self.registry.get_lent(Lent::to(TaskId::new(serial, key)));
+        let lent = self.registry.get_by_key(TaskKey::to(TaskId::new(serial, key)));
         assert_eq!(lent.map(|entry| entry.since), Some(since), "{serial} by its timer");
     }
 }
 
 impl Registry {
     /// Adds a task, with whatever is lacking for it.
-    pub(crate) fn put(&mut self, task: Enrolled, since: u64) {
+    pub(crate) fn put(&mut self, task: OwnedTask, since: u64) {
         let registry = RefCell::new(core::mem::take(self));
         let mut task = task;
         loop {
@@ -341,15 +341,15 @@ fn from_elsewhere(
     side: &LoopSide,
     future: impl Future<Output = ()> + Send + 'static,
     origin: Origin,
-) -> Enrolled {
-    let mailbox = side.mailbox();
-    let task = NewTask::new(future, (), origin, mailbox.clone(), Kind::Task);
-    assert!(task.push(mailbox).is_ok(), "the loop is open");
+) -> OwnedTask {
+    let run_queues = side.run_queues();
+    let task = NewTask::new(future, (), origin, run_queues.clone(), Kind::Task);
+    assert!(task.push(run_queues).is_ok(), "the loop is open");
     let _ = side.look(Lane::New, usize::MAX);
     side.take_in_new().expect("it was pushed")
 }
 
-fn complete(ending: Ending<'_>, task: Enrolled, side: &LoopSide) {
+fn complete(ending: Ending<'_>, task: OwnedTask, side: &LoopSide) {
     assert!(ending.complete(task, side).is_none(), "a panic");
 }
 

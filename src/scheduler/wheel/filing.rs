@@ -4,9 +4,9 @@
 //! an entry's place follows from its deadline, the base, and the last entry of the list it goes to.
 
 use super::level::{NONE, Slot, level_for, slot_of};
-use super::{Entry, Place, SHORT, STRAY, TimerKey, Wheel};
+use super::{OUT_OF_ORDER, Place, SHORT, TimerEntry, TimerKey, Wheel};
 
-/// The end of a list that an entry is to be put to, or the strays.
+/// The end of a list that an entry is to be put to, or the timers out of order.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spot {
     pub(super) place: Place,
@@ -17,21 +17,22 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    pub(super) const STRAY: Self = Self { place: Place::STRAY, tail: NONE, in_order: true };
+    pub(super) const OUT_OF_ORDER: Self =
+        Self { place: Place::OUT_OF_ORDER, tail: NONE, in_order: true };
 }
 
 impl<T> Wheel<T> {
     /// Where an entry belongs that is due at (deadline, arming).
     pub(super) fn spot_for(&self, due: (u64, u64)) -> Spot {
         let Some(delta) = due.0.checked_sub(self.base) else {
-            return Spot::STRAY;
+            return Spot::OUT_OF_ORDER;
         };
         let level = level_for(delta);
         let slot = slot_of(due.0, level);
         let tail = self.levels[level].slots[slot].tail;
         let in_order = tail == NONE || self.entries[tail as usize].due() < due;
         if level == 0 && !in_order {
-            return Spot::STRAY;
+            return Spot::OUT_OF_ORDER;
         }
         Spot { place: Place { level: level as u8, slot: slot as u8 }, tail, in_order }
     }
@@ -97,7 +98,7 @@ impl<T> Wheel<T> {
 
     /// Makes the place of an entry, which knows its spot already, know the entry.
     pub(super) fn link(&mut self, id: u32, due: (u64, u64), spot: Spot) {
-        if spot.place.level == STRAY {
+        if spot.place.level == OUT_OF_ORDER {
             return self.insert_stray(id);
         }
         let (level, slot) = (usize::from(spot.place.level), usize::from(spot.place.slot));
@@ -137,8 +138,8 @@ impl<T> Wheel<T> {
 
     /// Takes an entry out of the arena alone.
     #[inline(always)]
-    pub(super) fn remove(&mut self, key: TimerKey) -> Option<Entry<T>> {
-        let is_it = |entry: &Entry<T>| entry.serial.get() == key.serial;
+    pub(super) fn remove(&mut self, key: TimerKey) -> Option<TimerEntry<T>> {
+        let is_it = |entry: &TimerEntry<T>| entry.serial.get() == key.serial;
         self.entries.remove_if(key.slot as usize, is_it)
     }
 
@@ -151,7 +152,7 @@ impl<T> Wheel<T> {
         entry.payload
     }
 
-    /// Takes an entry out of its list, or out of the strays.
+    /// Takes an entry out of its list, or out of the timers out of order.
     pub(super) fn unfile(&mut self, id: u32) {
         let entry = &self.entries[id as usize];
         let (due, links, place) = (entry.due(), (entry.prev, entry.next), entry.place);
@@ -161,7 +162,7 @@ impl<T> Wheel<T> {
     /// Makes the place of an entry forget it. All that is to be known of that is said: it may be gone.
     #[inline(always)]
     pub(super) fn unlink(&mut self, id: u32, due: (u64, u64), links: (u32, u32), place: Place) {
-        if place.level == STRAY {
+        if place.level == OUT_OF_ORDER {
             return self.remove_stray(id, due, links);
         }
         let (deadline, (prev, next)) = (due.0, links);

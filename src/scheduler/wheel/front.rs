@@ -1,7 +1,7 @@
 //! Which place of the [wheel](super) to look at first.
 
 use super::level::{LEVELS, NONE, Slot, first_from, slot_of};
-use super::{Place, STRAY, Wheel};
+use super::{OUT_OF_ORDER, Place, Wheel};
 
 /// A place that may hold the next timer, and the bound on its deadlines.
 #[derive(Debug, Clone, Copy)]
@@ -9,18 +9,18 @@ pub(super) struct Front {
     pub(super) bound: u64,
     pub(super) place: Place,
     /// The least bound of all other places, once they have been looked at.
-    pub(super) rival: u64,
+    pub(super) others_bound: u64,
 }
 
 impl<T> Wheel<T> {
     /// The first of the list that the last timer was taken from, if that is due before all others.
     #[inline]
     pub(super) fn next_of_run(&self, now: u64) -> Option<u32> {
-        if self.rival == 0 || !self.level(self.run).is_sorted(self.run.slot.into()) {
+        if self.others_bound == 0 || !self.level(self.run).is_sorted(self.run.slot.into()) {
             return None;
         }
         let Slot { bound, head, .. } = self.level(self.run).slots[usize::from(self.run.slot)];
-        (head != NONE && bound < self.rival && bound <= now).then_some(head)
+        (head != NONE && bound < self.others_bound && bound <= now).then_some(head)
     }
 
     /// The place to look at first: the one with the least bound, and among equals an unsorted list
@@ -32,10 +32,10 @@ impl<T> Wheel<T> {
             let mut front = self.front_of_level(rest.trailing_zeros() as usize);
             if let Some(so_far) = &mut best {
                 if self.precedes(front, *so_far) {
-                    front.rival = so_far.bound.min(so_far.rival);
+                    front.others_bound = so_far.bound.min(so_far.others_bound);
                     *so_far = front;
                 } else {
-                    so_far.rival = so_far.rival.min(front.bound);
+                    so_far.others_bound = so_far.others_bound.min(front.bound);
                 }
             } else {
                 best = Some(front);
@@ -47,7 +47,7 @@ impl<T> Wheel<T> {
 
     fn front_of_strays(&self) -> Option<Front> {
         let bound = self.entries[self.first_stray()? as usize].deadline;
-        Some(Front { bound, place: Place::STRAY, rival: u64::MAX })
+        Some(Front { bound, place: Place::OUT_OF_ORDER, others_bound: u64::MAX })
     }
 
     /// By *window* the first occupied slot from base's on has the earliest deadlines of the level.
@@ -55,7 +55,11 @@ impl<T> Wheel<T> {
         let slot = first_from(self.levels[level].occupied, slot_of(self.base, level));
         let bound = self.levels[level].slots[slot].bound;
         debug_assert!(bound >= self.base, "bound {bound} is before base {}", self.base);
-        Front { bound, place: Place { level: level as u8, slot: slot as u8 }, rival: u64::MAX }
+        Front {
+            bound,
+            place: Place { level: level as u8, slot: slot as u8 },
+            others_bound: u64::MAX,
+        }
     }
 
     /// The bound of the next list on the same level.
@@ -66,7 +70,7 @@ impl<T> Wheel<T> {
     }
 
     pub(super) fn is_exact(&self, Front { place, .. }: Front) -> bool {
-        place.level == STRAY || !self.level(place).is_stale(place.slot.into())
+        place.level == OUT_OF_ORDER || !self.level(place).is_stale(place.slot.into())
     }
 
     /// Whether some place has a timer for `bound`, the least of all bounds.
@@ -94,7 +98,7 @@ impl<T> Wheel<T> {
 
     /// The first entry of a place in order of firing; `None` if its list is unsorted.
     pub(super) fn head_in_order(&self, place: Place) -> Option<u32> {
-        if place.level == STRAY {
+        if place.level == OUT_OF_ORDER {
             return self.first_stray();
         }
         let (level, slot) = (self.level(place), usize::from(place.slot));

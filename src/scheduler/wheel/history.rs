@@ -5,7 +5,7 @@ use core::iter;
 
 use super::level::LEVELS;
 use super::oracle::Pair;
-use super::{SHORT, Step};
+use super::{SHORT, WheelStep};
 use crate::task::choices::{self, Choose};
 
 /// Where a wheel may stand when it begins: at each power of two where something could wrap.
@@ -131,7 +131,7 @@ impl Operation {
             }
             Self::Back(distance) => return now.saturating_sub(distance),
             Self::Advance { mut budget } => {
-                while pair.step_within(now, &mut budget) == Step::Fired(()) {}
+                while pair.step_within(now, &mut budget) == WheelStep::Fired(()) {}
             }
             Self::RunOut => drop(pair.run_until(now)),
             Self::LookAhead { budget } => drop(pair.look_ahead(budget)),

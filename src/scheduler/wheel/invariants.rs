@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::level::{LEVELS, NONE, SLOTS, level_for, slot_of};
-use super::{Place, STRAY, Wheel};
+use super::{OUT_OF_ORDER, Place, Wheel};
 
 impl<T> Wheel<T> {
     /// Panics if any invariant of the wheel is broken, or if a slot without entries heads a list.
@@ -20,8 +20,8 @@ impl<T> Wheel<T> {
 
     /// Panics if any invariant is broken. Looks at what has entries, and so at a few slots of a thousand.
     pub(crate) fn check_entries(&self) {
-        let strays = self.strays();
-        let mut filed = strays.len();
+        let out_of_order = self.out_of_order();
+        let mut filed = out_of_order.len();
         for level in 0..LEVELS {
             let ring = &self.levels[level];
             assert_eq!(self.in_use >> level & 1 == 1, ring.occupied != 0, "map of levels, {level}");
@@ -30,33 +30,35 @@ impl<T> Wheel<T> {
             let mut occupied = ring.occupied;
             while occupied != 0 {
                 let bound = ring.slots[occupied.trailing_zeros() as usize].bound;
-                assert!(bound >= self.soonest, "bound {bound} is before {}", self.soonest);
+                let earliest = self.earliest_bound;
+                assert!(bound >= earliest, "bound {bound} is before {earliest}");
                 filed += self.check_list(level, occupied.trailing_zeros() as usize);
                 occupied &= occupied - 1;
             }
         }
         assert_eq!(self.levels[0].unsorted, 0, "level 0 is always sorted");
-        let fresh = usize::from(self.fresh != NONE);
-        assert_eq!(filed + fresh, self.entries.len(), "each entry is in one place");
+        let unfiled = usize::from(self.unfiled != NONE);
+        assert_eq!(filed + unfiled, self.entries.len(), "each entry is in one place");
         for (id, entry) in self.entries.iter() {
-            assert!(entry.deadline >= self.soonest, "{id} is due before {}", self.soonest);
-            let is_fresh = id == self.fresh as usize;
-            assert_eq!(entry.place == Place::FRESH, is_fresh, "{id} is fresh, or not");
-            assert!(!is_fresh || entry.arming == self.armings, "{id} was not armed last");
+            let (earliest, others) = (self.earliest_bound, self.others_bound);
+            assert!(entry.deadline >= earliest, "{id} is due before {earliest}");
+            let is_unfiled = id == self.unfiled as usize;
+            assert_eq!(entry.place == Place::UNFILED, is_unfiled, "{id} is unfiled, or not");
+            assert!(!is_unfiled || entry.arming == self.armings, "{id} was not armed last");
             let in_run = entry.place == self.run;
-            assert!(in_run || entry.deadline >= self.rival, "{id} is due before {}", self.rival);
+            assert!(in_run || entry.deadline >= others, "{id} is due before {others}");
         }
-        let dues = strays.iter().map(|&id| self.entries[id as usize].due());
-        assert!(dues.is_sorted_by(|a, b| a < b), "the tree of strays is in order");
-        for id in strays {
-            assert_eq!(self.entries[id as usize].place.level, STRAY, "stray {id}");
+        let dues = out_of_order.iter().map(|&id| self.entries[id as usize].due());
+        assert!(dues.is_sorted_by(|a, b| a < b), "the tree of those out of order is in order");
+        for id in out_of_order {
+            assert_eq!(self.entries[id as usize].place.level, OUT_OF_ORDER, "out of order: {id}");
         }
         self.entries.check_invariants();
     }
 
-    /// The strays in order of firing.
-    pub(crate) fn strays(&self) -> Vec<u32> {
-        let (mut path, mut next, mut all) = (Vec::new(), self.strays, Vec::new());
+    /// The timers out of order in order of firing.
+    pub(crate) fn out_of_order(&self) -> Vec<u32> {
+        let (mut path, mut next, mut all) = (Vec::new(), self.out_of_order, Vec::new());
         loop {
             while next != NONE {
                 path.push(next);

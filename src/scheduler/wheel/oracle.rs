@@ -6,7 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{Step, TimerKey, Wheel};
+use super::{TimerKey, Wheel, WheelStep};
 
 /// Timers by order of firing; each is named by the number of those armed before it.
 #[derive(Debug, Default)]
@@ -124,28 +124,28 @@ impl Pair {
 
     /// One step with one unit of budget. `true`: there may be more to do.
     pub(crate) fn step(&mut self, now: u64) -> bool {
-        self.step_within(now, &mut 1) != Step::Idle
+        self.step_within(now, &mut 1) != WheelStep::Idle
     }
 
     /// One step, and what it came to.
-    pub(crate) fn step_within(&mut self, now: u64, budget: &mut usize) -> Step<()> {
+    pub(crate) fn step_within(&mut self, now: u64, budget: &mut usize) -> WheelStep<()> {
         let before = *budget;
         let step = self.wheel.step(now, budget);
         self.wheel.arena().tidy();
         match step {
-            Step::Fired(name) => {
+            WheelStep::Fired(name) => {
                 assert_eq!(Some(name), self.oracle.fire(now), "fired at {now}");
                 assert!(*budget < before, "firing cost nothing at {now}");
-                Step::Fired(())
+                WheelStep::Fired(())
             }
-            Step::More => {
+            WheelStep::More => {
                 assert_eq!(*budget, 0, "stopped early at {now}");
-                Step::More
+                WheelStep::More
             }
-            Step::Idle => {
+            WheelStep::Idle => {
                 let next = self.oracle.next_deadline();
                 assert!(next.is_none_or(|next| next > now), "{next:?} is due at {now}");
-                Step::Idle
+                WheelStep::Idle
             }
         }
     }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use super::oracle::Pair;
-use super::{Step, TimerKey, Wheel};
+use super::{TimerKey, Wheel, WheelStep};
 
 const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400 * SECOND;
@@ -19,7 +19,7 @@ const YEAR: u64 = 365 * DAY;
 fn fire_all<T>(wheel: &mut Wheel<T>, now: u64) -> Vec<T> {
     let mut budget = usize::MAX;
     let mut fired = Vec::new();
-    while let Step::Fired(payload) = wheel.step(now, &mut budget) {
+    while let WheelStep::Fired(payload) = wheel.step(now, &mut budget) {
         fired.push(payload);
     }
     wheel.check_invariants();
@@ -32,7 +32,7 @@ fn wheel_of(deadlines: impl IntoIterator<Item = u64>) -> Wheel<u64> {
     for deadline in deadlines {
         wheel.put(deadline, deadline);
     }
-    wheel.file_fresh();
+    wheel.file_last_armed();
     wheel.check_invariants();
     wheel
 }
@@ -40,7 +40,7 @@ fn wheel_of(deadlines: impl IntoIterator<Item = u64>) -> Wheel<u64> {
 /// Arms a timer and files it at once.
 fn file<T>(wheel: &mut Wheel<T>, deadline: u64, payload: T) -> TimerKey {
     let key = wheel.put(deadline, payload);
-    wheel.file_fresh();
+    wheel.file_last_armed();
     key
 }
 
@@ -48,7 +48,7 @@ fn file<T>(wheel: &mut Wheel<T>, deadline: u64, payload: T) -> TimerKey {
 fn an_empty_wheel_is_idle_and_has_no_deadline() {
     let mut wheel = Wheel::<()>::new(5);
     for now in [5, 0, u64::MAX] {
-        assert_eq!(wheel.step(now, &mut 0), Step::Idle, "at {now}");
+        assert_eq!(wheel.step(now, &mut 0), WheelStep::Idle, "at {now}");
         assert_eq!(wheel.least(), None);
         assert!(wheel.is_empty());
     }
@@ -59,9 +59,9 @@ fn an_empty_wheel_is_idle_and_has_no_deadline() {
 fn a_timer_fires_at_its_deadline_and_not_before() {
     for deadline in [1, 62, 63, 64, 1_000, SECOND, SECOND + 1, YEAR, u64::MAX] {
         let mut wheel = wheel_of([deadline]);
-        assert_eq!(wheel.step(deadline - 1, &mut 9), Step::Idle, "{deadline}");
+        assert_eq!(wheel.step(deadline - 1, &mut 9), WheelStep::Idle, "{deadline}");
         assert_eq!(wheel.least(), Some(deadline));
-        assert_eq!(wheel.step(deadline, &mut 9), Step::Fired(deadline));
+        assert_eq!(wheel.step(deadline, &mut 9), WheelStep::Fired(deadline));
         assert!(wheel.is_empty(), "{deadline}");
     }
 }
@@ -78,7 +78,7 @@ fn the_timer_armed_last_touches_no_list_until_another_is_armed() {
         assert_eq!((wheel.in_use, wheel.cancel(last)), (in_use, None));
         wheel.check_invariants();
         last = wheel.put(5, 5);
-        assert_eq!(wheel.step(4, &mut 9), Step::Idle);
+        assert_eq!(wheel.step(4, &mut 9), WheelStep::Idle);
         assert_eq!((wheel.in_use, wheel.deadline(last)), (in_use, Some(5)));
     }
     assert_eq!(wheel.least(), Some(5));
@@ -98,9 +98,9 @@ fn cancelling_the_earlier_of_two_in_a_slot_does_not_fire_the_later_early() {
     let earlier = file(&mut wheel, 40_001, "earlier");
     assert_eq!(wheel.entry(later).map(|e| e.place), wheel.entry(earlier).map(|e| e.place));
     assert_eq!(wheel.cancel(earlier), Some("earlier"));
-    assert_eq!(wheel.step(40_001, &mut 9), Step::Idle);
-    assert_eq!(wheel.step(40_006, &mut 9), Step::Idle);
-    assert_eq!(wheel.step(40_007, &mut 9), Step::Fired("later"));
+    assert_eq!(wheel.step(40_001, &mut 9), WheelStep::Idle);
+    assert_eq!(wheel.step(40_006, &mut 9), WheelStep::Idle);
+    assert_eq!(wheel.step(40_007, &mut 9), WheelStep::Fired("later"));
 }
 
 // The same with a list that stays unsorted, so that its bound goes stale.
@@ -109,7 +109,7 @@ fn cancelling_the_earliest_of_three_in_a_slot_fires_none_of_the_others_early() {
     let mut wheel = wheel_of([40_007, 40_005]);
     let earliest = file(&mut wheel, 40_001, 40_001);
     assert_eq!(wheel.cancel(earliest), Some(40_001));
-    assert_eq!(wheel.step(40_004, &mut 9), Step::Idle);
+    assert_eq!(wheel.step(40_004, &mut 9), WheelStep::Idle);
     assert_eq!(wheel.least(), Some(40_005));
     assert_eq!(fire_all(&mut wheel, 50_000), [40_005, 40_007]);
 }
@@ -340,7 +340,7 @@ fn a_clock_that_jumped_ahead_and_came_back_files_into_slots_again() {
     assert_eq!(fire_all(&mut wheel, u64::MAX), [DAY]);
     assert_eq!(fire_all(&mut wheel, DAY), []);
     wheel.put(DAY + 5, 5);
-    assert!(wheel.strays().is_empty());
+    assert!(wheel.out_of_order().is_empty());
     assert_eq!(fire_all(&mut wheel, DAY + 5), [5]);
 }
 

@@ -5,27 +5,27 @@ use core::ptr::{self, NonNull};
 
 use super::Header;
 use crate::sync::Arc;
-use crate::task::blocks::{self, Kept};
-use crate::task::mailbox::Mailbox;
+use crate::task::block_cache::{self, CachedBlock};
+use crate::task::run_queues::RunQueues;
 
 /// Where a cell is made.
-pub(in super::super) enum Room {
+pub(in super::super) enum CellMemory {
     /// In memory of the allocator.
-    Fresh(Arc<Mailbox>),
-    /// In a block that was [kept](blocks::Blocks) with its reference to the mailbox.
-    Kept(Kept),
+    Fresh(Arc<RunQueues>),
+    /// In a block that was [kept](block_cache::BlockCache) with its reference to the run queues.
+    CachedBlock(CachedBlock),
 }
 
 /// Takes the last there is of a cell apart, and gives its memory back to the allocator.
 ///
 /// # Safety
 ///
-/// `block` came from [`blocks::fresh`] with this layout, what is left in it is the header, and it is
+/// `block` came from [`block_cache::fresh`] with this layout, what is left in it is the header, and it is
 /// not used again.
 pub(in super::super) unsafe fn unmake_header(
     block: NonNull<Header>,
     layout: Layout,
-) -> Arc<Mailbox> {
+) -> Arc<RunQueues> {
     // SAFETY: the caller's promise.
     let header = unsafe { block.as_ref() };
     // SAFETY: the caller's promise: it is taken out once.
@@ -33,6 +33,6 @@ pub(in super::super) unsafe fn unmake_header(
     // SAFETY: the caller's promise. The owner is not dropped with it.
     unsafe { ptr::drop_in_place(block.as_ptr()) };
     // SAFETY: the caller's promise.
-    unsafe { blocks::give_back(block.cast(), layout) };
+    unsafe { block_cache::give_back(block.cast(), layout) };
     owner
 }

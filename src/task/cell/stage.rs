@@ -13,7 +13,7 @@ use core::pin::Pin;
 use core::ptr::{self, NonNull};
 use core::task::{Context, Poll};
 
-use super::{Cell, End, Header, Label, Subject};
+use super::{Cell, End, Header, Label, TaskMeta};
 use crate::error::{JoinError, PanicPayload, contain, forget_payload};
 use crate::sync::UnsafeCell;
 use crate::task::run::Parting;
@@ -124,7 +124,7 @@ impl<F: Future, L: Label> Cell<F, L> {
     /// `task` is alive.
     unsafe fn panicked(task: NonNull<Header>, mut payload: PanicPayload) -> JoinError {
         // SAFETY: the caller's promise.
-        payload.set_task(unsafe { Subject::of(task) }.into());
+        payload.set_task(unsafe { TaskMeta::of(task) }.into());
         JoinError::Panicked(payload)
     }
 
@@ -137,7 +137,7 @@ impl<F: Future, L: Label> Cell<F, L> {
     #[inline]
     unsafe fn drop_future(task: NonNull<Header>, future: *mut F) {
         // SAFETY: the caller's promise.
-        unsafe { task.as_ref() }.notes.end();
+        unsafe { task.as_ref() }.loop_flags.end();
         // SAFETY: the caller's promise.
         unsafe { ptr::drop_in_place(future) };
     }
@@ -151,7 +151,7 @@ impl<F: Future, L: Label> Cell<F, L> {
         // SAFETY: the caller's promise.
         let stage = unsafe { Self::stage(task) };
         // SAFETY: the caller's promise.
-        let had_ended = unsafe { task.as_ref() }.notes.has_ended();
+        let had_ended = unsafe { task.as_ref() }.loop_flags.has_ended();
         let has_panicked = matches!(reason, JoinError::Panicked(_));
         let dropped = contain(|| {
             stage.with_mut(|stage| {

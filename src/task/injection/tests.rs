@@ -9,15 +9,15 @@ use crate::task::cell::Origin;
 use crate::task::injection::Lane;
 use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
-use crate::task::mailbox::Parked;
+use crate::task::run_queues::Parked;
 use crate::task::spawn::{Kind, NewTask};
 
 /// Pushes a task with this serial, as another thread does. `None`: it was refused.
 fn push(side: &LoopSide, serial: u64) -> Option<Join<()>> {
     let origin = Origin { serial, location: Location::caller() };
-    let mailbox = side.mailbox().clone();
-    let task = NewTask::new(async {}, (), origin, mailbox, Kind::Task);
-    task.push(side.mailbox()).ok()
+    let run_queues = side.run_queues().clone();
+    let task = NewTask::new(async {}, (), origin, run_queues, Kind::Task);
+    task.push(side.run_queues()).ok()
 }
 
 /// Ends what came in; the serials, in the order in which it came.
@@ -37,10 +37,10 @@ fn what_was_pushed_is_seen_and_taken_once_in_its_order() {
     let side = LoopSide::new(Box::new(|| ()));
     let _entered = side.enter();
     for _ in 0..2 {
-        assert!(!side.mailbox().has_any());
+        assert!(!side.run_queues().has_any());
         assert_eq!(end_all(&side), []);
         let joins: Option<Vec<_>> = (1..=3).map(|serial| push(&side, serial)).collect();
-        assert!(side.mailbox().has_any());
+        assert!(side.run_queues().has_any());
         assert_eq!(end_all(&side), [1, 2, 3]);
         assert!(joins.expect("none is refused").iter().all(Join::is_done));
     }
@@ -55,7 +55,7 @@ fn a_closed_stack_gives_the_rest_once_and_stays_closed_whoever_looks() {
     assert_eq!(end_all(&side), [1, 2]);
     assert!(joins.expect("none is refused").iter().all(Join::is_done));
     for serial in 3..6 {
-        assert!(!side.mailbox().has_any());
+        assert!(!side.run_queues().has_any());
         assert!(push(&side, serial).is_none(), "{serial} was accepted");
         assert_eq!(end_all(&side), []);
         side.close(Lane::New);

@@ -13,18 +13,18 @@ use crate::error::JoinError;
 
 use crate::task::cell::Origin;
 use crate::task::loop_side::LoopSide;
-use crate::task::run::{Popped, Ran};
+use crate::task::run::{Ran, Runnable};
 use crate::task::state::{CancelRequest, Request};
 
-/// The public types that hold a task or a mailbox derive their debug form from these.
+/// The public types that hold a task or run queues derive their debug form from these.
 #[test]
-fn the_debug_form_of_a_reference_names_its_task_and_that_of_a_mailbox_itself() {
+fn the_debug_form_of_a_reference_names_its_task_and_that_of_run_queues_itself() {
     let side = LoopSide::new(Box::new(|| ()));
     let _entered = side.enter();
     let origin = Origin { serial: 7, location: Location::caller() };
     let (task, join) = side.spawn(async {}, (), origin);
     assert_eq!(format!("{:?}", join.task()), format!("TaskRef({:?})", task.id()));
-    assert_eq!(format!("{:?}", side.mailbox()), "Mailbox { .. }");
+    assert_eq!(format!("{:?}", side.run_queues()), "RunQueues { .. }");
     side.dispose(task);
     side.run_out();
 }
@@ -52,7 +52,7 @@ fn a_handle_keeps_the_waker_of_the_last_poll_and_gives_the_outcome_once() {
     assert!(!join.is_done() && !join.is_taken());
     side.resume();
     side.begin_batch(1);
-    let Some(Ran::Ended(ending, _)) = side.pop().map(Popped::run) else { panic!("it lives on") };
+    let Some(Ran::Ended(ending, _)) = side.pop().map(Runnable::run) else { panic!("it lives on") };
     assert!(ending.complete(task, &side).is_none());
     assert_eq!(wakers.each_ref().map(Arc::strong_count), [1, 1], "it was woken");
     let mut cx = Context::from_waker(Waker::noop());
@@ -106,8 +106,8 @@ fn a_task_may_poll_a_handle_again_and_again() {
     let (other, mut pended) = side.spawn(polls, (), origin(2));
     side.resume();
     side.begin_batch(2);
-    assert!(matches!(side.pop().map(Popped::run), Some(Ran::Pending)));
-    let Some(Ran::Ended(ending, _)) = side.pop().map(Popped::run) else { panic!("it lives on") };
+    assert!(matches!(side.pop().map(Runnable::run), Some(Ran::Pending)));
+    let Some(Ran::Ended(ending, _)) = side.pop().map(Runnable::run) else { panic!("it lives on") };
     assert!(ending.complete(other, &side).is_none());
     assert!(matches!(pended.try_take(), Some(Ok(true))));
     side.dispose(task);
@@ -129,9 +129,9 @@ fn a_reference_tells_what_was_asked_of_its_task_and_what_became_of_that() {
     assert_eq!(asked(), (false, false, false));
     assert_eq!(reference.request(Request::Cancel), CancelRequest::Requested);
     drop(entered);
-    assert!(!side.mailbox().has_any());
-    reference.hurry(reference.unguard()); // from elsewhere
-    assert!(side.mailbox().has_any(), "the loop does not know that it is to end");
+    assert!(!side.run_queues().has_any());
+    reference.expedite(reference.unguard()); // from elsewhere
+    assert!(side.run_queues().has_any(), "the loop does not know that it is to end");
     let _entered = side.enter();
     side.take_in_known_now();
     assert!(!reference.pin(), "it was asked to end");
@@ -172,7 +172,7 @@ fn the_loops_queues_are_touched_inside_its_run_alone_and_for_a_request_alone() {
     let (task, join) = side.spawn(pending::<()>(), (), origin);
     let reference = join.task();
     reference.guard();
-    reference.hurry(reference.unguard());
+    reference.expedite(reference.unguard());
     assert_eq!(side.ready(), 1, "nobody has asked it to end");
     drop(entered);
     for answer in [CancelRequest::Requested, CancelRequest::AlreadyRequested] {
@@ -202,10 +202,12 @@ fn a_task_is_urgent_once_and_not_after_its_end() {
     }
     side.resume();
     side.begin_batch(2);
-    let Some(Ran::Dropped(ending, _)) = side.pop().map(Popped::run) else { panic!("it lives on") };
+    let Some(Ran::Dropped(ending, _)) = side.pop().map(Runnable::run) else {
+        panic!("it lives on")
+    };
     assert!(ending.complete(task, &side).is_none());
-    guarded.hurry(guarded.unguard());
+    guarded.expedite(guarded.unguard());
     assert_eq!(side.ready(), 1, "what is left is its entry among the ready");
-    assert!(matches!(side.pop().map(Popped::run), Some(Ran::Nothing)));
+    assert!(matches!(side.pop().map(Runnable::run), Some(Ran::Nothing)));
     assert_eq!((side.ready(), join.header().state.load().references()), (0, 2));
 }

@@ -1,4 +1,4 @@
-//! A loop's side of its mailbox beside its oracle.
+//! A loop's side of its run queues beside its oracle.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -9,15 +9,15 @@ use core::panic::Location;
 
 use super::operation::{Deed, Operation};
 use super::world::{Scripted, Token, World, place};
-use super::{Entry, Fate, Word};
+use super::{Fate, QueueEntry, Word};
 use crate::error::JoinError;
 use crate::sync::{self, AtomicUsize, Mutex, Ordering};
 use crate::task::cell::{End, Origin};
-use crate::task::enrolled::Enrolled;
 use crate::task::injection::Lane;
 use crate::task::loop_side::LoopSide;
-use crate::task::mailbox::Parked;
-use crate::task::run::{Ending, Popped, Ran};
+use crate::task::owned_task::OwnedTask;
+use crate::task::run::{Ending, Ran, Runnable};
+use crate::task::run_queues::Parked;
 use crate::task::spawn::{Kind, NewTask};
 
 /// The most tasks of one history.
@@ -44,7 +44,7 @@ struct Pair {
     side: Rc<LoopSide>,
     world: Arc<Mutex<World>>,
     /// The tasks that have not ended.
-    enrolled: Vec<Option<Enrolled>>,
+    owned_task: Vec<Option<OwnedTask>>,
     token: Token,
     rings: sync::Arc<AtomicUsize>,
 }
@@ -59,7 +59,7 @@ impl Pair {
         };
         let side = Rc::new(LoopSide::new(Box::new(unpark)));
         let world = Arc::new(Mutex::new(World::new()));
-        Self { side, world, enrolled: Vec::new(), token: Token::default(), rings }
+        Self { side, world, owned_task: Vec::new(), token: Token::default(), rings }
     }
 
     /// Does it to both, and compares them.
@@ -91,7 +91,7 @@ impl Pair {
             }
             Operation::Notify => {
                 self.world.lock().oracle.notify();
-                self.side.mailbox().notify();
+                self.side.run_queues().notify();
             }
             Operation::Resume => self.resume(),
             Operation::Park => self.park(),
@@ -106,7 +106,7 @@ impl Pair {
         self.take_in_all();
         self.close();
         self.take_in_all();
-        (0..self.enrolled.len()).for_each(|back| self.dispose(back));
+        (0..self.owned_task.len()).for_each(|back| self.dispose(back));
         self.resume();
         self.run(usize::MAX, usize::MAX);
         self.check();
@@ -141,12 +141,12 @@ impl Pair {
     fn push(&mut self, is_control: bool, script: &[Deed]) {
         let Some((future, origin)) = self.new_task(script) else { return };
         let accepted = self.world.lock().oracle.push_new(is_control);
-        let mailbox = self.side.mailbox();
+        let run_queues = self.side.run_queues();
         let kind = if is_control { Kind::Control } else { Kind::Task };
-        match NewTask::new(future, (), origin, mailbox.clone(), kind).push(mailbox) {
+        match NewTask::new(future, (), origin, run_queues.clone(), kind).push(run_queues) {
             Ok(join) => {
                 assert!(accepted, "{} was not refused", origin.serial);
-                self.enrolled.push(None);
+                self.owned_task.push(None);
                 self.world.lock().joins.push(Some(join));
             }
             Err(refused) => {
@@ -165,15 +165,15 @@ impl Pair {
         let Some((future, origin)) = self.new_task(script) else { return };
         self.world.lock().oracle.spawn();
         let (task, join) = self.side.spawn(future, (), origin);
-        self.enrolled.push(None);
-        self.enroll(self.enrolled.len() - 1, task);
+        self.owned_task.push(None);
+        self.enroll(self.owned_task.len() - 1, task);
         self.world.lock().joins.push(Some(join));
     }
 
     /// Keeps a task that has not ended. As with the registry, there is room in the urgent queue for each.
-    fn enroll(&mut self, at: usize, task: Enrolled) {
-        self.enrolled[at] = Some(task);
-        self.side.provide_for(self.enrolled.len());
+    fn enroll(&mut self, at: usize, task: OwnedTask) {
+        self.owned_task[at] = Some(task);
+        self.side.provide_for(self.owned_task.len());
     }
 
     /// Does something inside of the loop's run.
@@ -232,13 +232,13 @@ impl Pair {
         });
     }
 
-    fn welcome(&mut self, task: Option<Enrolled>, expected: Entry) {
-        let (Entry::Task(at) | Entry::Courier(at)) = expected;
+    fn welcome(&mut self, task: Option<OwnedTask>, expected: QueueEntry) {
+        let (QueueEntry::Task(at) | QueueEntry::RemoteDrop(at)) = expected;
         if let Some(task) = &task {
             assert_eq!(task.id().as_u64(), at as u64, "out of its order");
         }
         match (task, expected) {
-            (task, Entry::Task(_)) => {
+            (task, QueueEntry::Task(_)) => {
                 let is_control = {
                     let oracle = &mut self.world.lock().oracle;
                     oracle.take_in(at);
@@ -250,15 +250,15 @@ impl Pair {
                     None => {}
                 }
             }
-            (Some(task), Entry::Courier(_)) => {
+            (Some(task), QueueEntry::RemoteDrop(_)) => {
                 assert!(matches!(self.side.run_control(task, || false), Ok(None)));
                 self.world.lock().oracle.deliver(at);
             }
-            (None, Entry::Courier(_)) => panic!("the output of {at} was not sent"),
+            (None, QueueEntry::RemoteDrop(_)) => panic!("the output of {at} was not sent"),
         }
     }
 
-    fn run_now(&mut self, at: usize, task: Enrolled) {
+    fn run_now(&mut self, at: usize, task: OwnedTask) {
         let fate = self.world.lock().oracle.begin_run(at);
         let Some(ending) = ended(&self.world, at, fate, self.side.run_now(&task)) else {
             panic!("a request to the loop waits")
@@ -270,7 +270,7 @@ impl Pair {
         self.world.lock().oracle.begin_batch(polls);
         self.side.begin_batch(polls);
         self.inside(|pair| {
-            let Self { side, world, enrolled, .. } = pair;
+            let Self { side, world, owned_task, .. } = pair;
             let mut batch = side.batch();
             for _ in 0..most {
                 let (expected, popped) = (world.lock().oracle.pop(), batch.next());
@@ -278,8 +278,8 @@ impl Pair {
                 assert_eq!(serial, expected.map(|at| at as u64), "the next task");
                 let (Some(at), Some(popped)) = (expected, popped) else { break };
                 let fate = world.lock().oracle.begin_run(at);
-                if let Some(ending) = ended(world, at, fate, Popped::run(popped)) {
-                    let task = enrolled[at].take().expect("it had not ended");
+                if let Some(ending) = ended(world, at, fate, Runnable::run(popped)) {
+                    let task = owned_task[at].take().expect("it had not ended");
                     complete(world, side, at, ending, task);
                 }
             }
@@ -301,8 +301,8 @@ impl Pair {
     }
 
     fn dispose(&mut self, back: usize) {
-        let Some(at) = place(self.enrolled.len(), back) else { return };
-        let Some(task) = self.enrolled[at].take() else { return };
+        let Some(at) = place(self.owned_task.len(), back) else { return };
+        let Some(task) = self.owned_task[at].take() else { return };
         self.inside(|pair| {
             let (ending, _) = pair.side.end(&task, JoinError::Cancelled);
             complete(&pair.world, &pair.side, at, ending, task);
@@ -310,19 +310,19 @@ impl Pair {
     }
 
     fn check(&self) {
-        let (mailbox, world) = (self.side.mailbox(), self.world.lock());
+        let (run_queues, world) = (self.side.run_queues(), self.world.lock());
         let oracle = &world.oracle;
         let has_any = !oracle.stacks.iter().all(VecDeque::is_empty);
-        assert_eq!(mailbox.has_any(), has_any, "something was pushed");
+        assert_eq!(run_queues.has_any(), has_any, "something was pushed");
         let has_news = oracle.word == Word::Notified || has_any;
-        assert_eq!(mailbox.has_news(), has_news, "there is news");
-        assert_eq!(mailbox.is_parked(), oracle.word == Word::Parked, "the loop sleeps");
+        assert_eq!(run_queues.has_news(), has_news, "there is news");
+        assert_eq!(run_queues.is_parked(), oracle.word == Word::Parked, "the loop sleeps");
         let rings = self.rings.load(Ordering::Relaxed); // ORDERING: see above
         assert_eq!(rings, oracle.rings, "rings");
         assert_eq!(Arc::strong_count(&self.token) - 1, oracle.tokens(), "futures and outputs");
         if cfg!(fuzzing) {
             // Elsewhere memory is kept, and with it the reference.
-            assert_eq!(sync::Arc::strong_count(mailbox) - 1, oracle.cells(), "cells");
+            assert_eq!(sync::Arc::strong_count(run_queues) - 1, oracle.cells(), "cells");
         }
         let ready = oracle.ready.len() + oracle.urgent.len();
         let in_hand = oracle.hands.iter().any(|hand| !hand.cells.is_empty());
@@ -330,16 +330,16 @@ impl Pair {
         assert_eq!((self.side.ready(), self.side.is_idle()), (ready, is_idle), "ready tasks");
         assert_eq!(self.side.has_arrivals(), in_hand || has_any, "something came in");
         self.side.count(0);
-        let tally = self.side.tally();
-        let wakes = (tally.local_wakes.get(), tally.remote_wakes.get());
+        let counters = self.side.counters();
+        let wakes = (counters.local_wakes.get(), counters.remote_wakes.get());
         assert_eq!(wakes, (oracle.local_wakes, oracle.remote_wakes), "wakes, local and remote");
         for (at, join) in world.joins.iter().enumerate() {
             let task = &oracle.tasks[at];
             assert!(join.as_ref().is_none_or(|join| join.is_done() == task.done), "{at} is done");
-            let Some(enrolled) = &self.enrolled[at] else { continue };
-            assert_eq!(self.side.polls(enrolled), task.polls, "polls of {at}");
+            let Some(owned_task) = &self.owned_task[at] else { continue };
+            assert_eq!(self.side.polls(owned_task), task.polls, "polls of {at}");
             let activity = (false, task.ready || task.urgent);
-            assert_eq!(self.side.activity(enrolled), activity, "what {at} does");
+            assert_eq!(self.side.activity(owned_task), activity, "what {at} does");
         }
     }
 }
@@ -368,7 +368,7 @@ fn ended<'a>(world: &Mutex<World>, at: usize, fate: Fate, ran: Ran<'a>) -> Optio
     }
 }
 
-fn complete(world: &Mutex<World>, side: &LoopSide, at: usize, ending: Ending<'_>, task: Enrolled) {
+fn complete(world: &Mutex<World>, side: &LoopSide, at: usize, ending: Ending<'_>, task: OwnedTask) {
     world.lock().oracle.complete(at);
     assert!(ending.complete(task, side).is_none(), "{at} has panicked");
 }

@@ -2,8 +2,8 @@
 //! caller then has to do.
 
 use super::{
-    ABORT, CANCEL, CancelRequest, DECIDED, DONE, Detached, GUARDED, HEIR, JOIN, PINNED, PROTECTION,
-    QUEUED, REF, Request, Route, Then, WAKER, WOKEN,
+    ABORT, CANCEL, CancelRequest, DECIDED, DONE, Detached, GUARDED, JOIN, PINNED, PROTECTION,
+    QUEUE_OWNS_REF, QUEUED, REF, Request, Route, ScheduleAction, WAKER, WOKEN,
 };
 
 /// A value the word had.
@@ -28,11 +28,11 @@ impl Snapshot {
     /// Whether a wake is all that came with the entry in the injection stack.
     #[inline]
     pub(crate) fn is_wake_alone(self) -> bool {
-        self.0 & (WOKEN | CANCEL | ABORT | DONE | HEIR) == WOKEN
+        self.0 & (WOKEN | CANCEL | ABORT | DONE | QUEUE_OWNS_REF) == WOKEN
     }
     /// Whether the loop's reference is with the entry in the injection stack.
-    pub(crate) fn is_heir(self) -> bool {
-        self.0 & HEIR != 0
+    pub(crate) fn queue_owns_ref(self) -> bool {
+        self.0 & QUEUE_OWNS_REF != 0
     }
     /// Whether it was asked to end, whatever that comes to.
     #[inline]
@@ -75,13 +75,13 @@ impl Snapshot {
     }
 
     /// One wake from another thread. `None`: the task is done, nothing is to be published.
-    pub(super) fn wake(self) -> Option<(Self, Then)> {
+    pub(super) fn wake(self) -> Option<(Self, ScheduleAction)> {
         if self.is_done() {
             return None;
         }
         Some((
             Self(self.0 | QUEUED | WOKEN),
-            if self.is_queued() { Then::Nothing } else { Then::Push },
+            if self.is_queued() { ScheduleAction::Nothing } else { ScheduleAction::Push },
         ))
     }
 
@@ -90,21 +90,22 @@ impl Snapshot {
         self,
         what: Request,
         route: Route,
-    ) -> (Option<Self>, CancelRequest, Then) {
+    ) -> (Option<Self>, CancelRequest, ScheduleAction) {
         let pending = self.is_requested();
         let answer =
             if pending { CancelRequest::AlreadyRequested } else { CancelRequest::Requested };
         if self.is_done() {
-            return (None, CancelRequest::Finished, Then::Nothing);
+            return (None, CancelRequest::Finished, ScheduleAction::Nothing);
         }
         let flag = if what == Request::Abort { ABORT } else { CANCEL };
         if self.0 & flag != 0 || (pending && what == Request::Cancel) {
-            return (None, answer, Then::Nothing);
+            return (None, answer, ScheduleAction::Nothing);
         }
         match route {
-            Route::Local => (Some(Self(self.0 | flag)), answer, Then::Urge),
+            Route::Local => (Some(Self(self.0 | flag)), answer, ScheduleAction::EnqueueUrgent),
             Route::Remote => {
-                let then = if self.is_queued() { Then::Nothing } else { Then::Push };
+                let then =
+                    if self.is_queued() { ScheduleAction::Nothing } else { ScheduleAction::Push };
                 (Some(Self(self.0 | flag | QUEUED)), answer, then)
             }
         }
@@ -117,18 +118,19 @@ impl Snapshot {
     }
 
     /// The last guard is gone: a request that is pending now decides.
-    pub(super) fn unguard(self, route: Route) -> (Option<Self>, Then) {
+    pub(super) fn unguard(self, route: Route) -> (Option<Self>, ScheduleAction) {
         if self.is_done() || self.protection() != GUARDED {
-            return (None, Then::Nothing);
+            return (None, ScheduleAction::Nothing);
         }
         let bare = self.0 & !PROTECTION;
         if !self.is_asked() {
-            return (Some(Self(bare)), Then::Nothing);
+            return (Some(Self(bare)), ScheduleAction::Nothing);
         }
         match route {
-            Route::Local => (Some(Self(bare | DECIDED)), Then::Urge),
+            Route::Local => (Some(Self(bare | DECIDED)), ScheduleAction::EnqueueUrgent),
             Route::Remote => {
-                let then = if self.is_queued() { Then::Nothing } else { Then::Push };
+                let then =
+                    if self.is_queued() { ScheduleAction::Nothing } else { ScheduleAction::Push };
                 (Some(Self(bare | DECIDED | QUEUED)), then)
             }
         }

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 /// Every combination of flags that the table allows, with one and with two references.
 fn states() -> Vec<Snapshot> {
     let valid = |s: &usize| {
-        (s & HEIR == 0 || s & (DONE | QUEUED) == DONE | QUEUED) && s & (WOKEN | QUEUED) != WOKEN
+        (s & QUEUE_OWNS_REF == 0 || s & (DONE | QUEUED) == DONE | QUEUED)
+            && s & (WOKEN | QUEUED) != WOKEN
     };
     let one = (0..REF).filter(valid).map(|flags| Snapshot(flags + REF));
     one.clone().chain(one.map(|s| Snapshot(s.0 + REF))).collect()
@@ -16,7 +17,7 @@ fn states() -> Vec<Snapshot> {
 #[test]
 fn each_flag_has_bits_of_its_own_below_the_count() {
     let mut taken = 0;
-    for flag in [QUEUED, CANCEL, ABORT, DONE, JOIN, WAKER, HEIR, WOKEN, PROTECTION] {
+    for flag in [QUEUED, CANCEL, ABORT, DONE, JOIN, WAKER, QUEUE_OWNS_REF, WOKEN, PROTECTION] {
         assert!(flag != 0 && taken & flag == 0, "{flag:#b} in {taken:#b}");
         taken |= flag;
     }
@@ -32,7 +33,7 @@ fn each_question_is_answered_by_its_own_flag() {
         (Snapshot::is_done, DONE),
         (Snapshot::is_queued, QUEUED),
         (Snapshot::is_woken, WOKEN),
-        (Snapshot::is_heir, HEIR),
+        (Snapshot::queue_owns_ref, QUEUE_OWNS_REF),
         (Snapshot::is_asked, CANCEL),
         (Snapshot::has_waker, WAKER),
         (Snapshot::is_requested, CANCEL | ABORT),
@@ -74,7 +75,7 @@ fn a_wake_queues_once_and_only_what_is_not_done() {
             None => assert!(s.is_done(), "{s:?}"),
             Some((next, then)) => {
                 assert!(!s.is_done() && next.is_queued(), "{s:?}");
-                assert_eq!(then == Then::Push, !s.is_queued(), "{s:?}");
+                assert_eq!(then == ScheduleAction::Push, !s.is_queued(), "{s:?}");
                 assert_eq!(next.0 & !(QUEUED | WOKEN), s.0 & !(QUEUED | WOKEN), "{s:?}");
             }
         }
@@ -94,7 +95,7 @@ fn requested_is_told_exactly_when_nothing_was_pending() {
                 };
                 assert_eq!(answer, expected, "{s:?} {what:?}");
                 assert_eq!(
-                    then == Then::Push,
+                    then == ScheduleAction::Push,
                     route == Route::Remote && next.is_some() && !s.is_queued()
                 );
                 let (flag, heard) = match what {
@@ -127,13 +128,13 @@ fn a_detached_handle_gives_back_what_it_had() {
 }
 
 #[test]
-fn a_reference_is_bequeathed_to_an_entry_alone() {
-    for s in states().into_iter().filter(|s| s.is_done() && !s.is_heir()) {
+fn a_reference_is_transferred_to_an_entry_alone() {
+    for s in states().into_iter().filter(|s| s.is_done() && !s.queue_owns_ref()) {
         let state = State(AtomicUsize::new(s.0));
-        assert_eq!(state.bequeath(), s.is_queued(), "{s:?}");
-        assert_eq!(state.load().is_heir(), s.is_queued(), "{s:?}");
-        assert_eq!(state.take_in().is_heir(), s.is_queued(), "{s:?}");
-        assert!(!state.load().is_heir() && !state.load().is_queued(), "{s:?}");
+        assert_eq!(state.transfer_ref(), s.is_queued(), "{s:?}");
+        assert_eq!(state.load().queue_owns_ref(), s.is_queued(), "{s:?}");
+        assert_eq!(state.take_in().queue_owns_ref(), s.is_queued(), "{s:?}");
+        assert!(!state.load().queue_owns_ref() && !state.load().is_queued(), "{s:?}");
     }
 }
 
@@ -163,7 +164,7 @@ fn the_first_guard_counts_and_the_last_one_decides() {
             assert_eq!(next.0 & PROTECTION, if decided { DECIDED } else { 0 }, "{s:?}");
             assert!(!decided || next.is_ending(), "{s:?}");
             let pushes = decided && route == Route::Remote && !s.is_queued();
-            assert_eq!(then == Then::Push, pushes, "{s:?}");
+            assert_eq!(then == ScheduleAction::Push, pushes, "{s:?}");
         }
     }
 }
@@ -240,7 +241,7 @@ fn what_is_taken_in_may_be_pushed_again() {
     for s in states() {
         let state = State(AtomicUsize::new(s.0));
         assert_eq!(state.take_in(), s);
-        assert_eq!(state.load().0, s.0 & !(QUEUED | WOKEN | HEIR), "{s:?}");
+        assert_eq!(state.load().0, s.0 & !(QUEUED | WOKEN | QUEUE_OWNS_REF), "{s:?}");
     }
 }
 

@@ -10,10 +10,10 @@ use std::sync::mpsc;
 use super::Packed;
 use crate::error::JoinError;
 use crate::task::cell::{End, Origin};
-use crate::task::enrolled::Enrolled;
 use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
-use crate::task::run::{Popped, Ran};
+use crate::task::owned_task::OwnedTask;
+use crate::task::run::{Ran, Runnable};
 
 // X1: the panic of a clone too many is its task's, and its task's alone.
 #[test]
@@ -33,7 +33,7 @@ fn a_waker_too_many_ends_its_own_task_and_no_other() {
     side.resume();
     side.begin_batch(2);
     let held = state.set_references(usize::MAX);
-    let Some(Ran::Ended(ending, End::Panicked)) = side.pop().map(Popped::run) else {
+    let Some(Ran::Ended(ending, End::Panicked)) = side.pop().map(Runnable::run) else {
         panic!("the clone was given")
     };
     let _ = state.set_references(held);
@@ -44,7 +44,7 @@ fn a_waker_too_many_ends_its_own_task_and_no_other() {
         panic!("the handle has no panic")
     };
     assert_eq!(payload.message(), Some("too many wakers of one task"));
-    let Some(Ran::Ended(ending, End::Finished)) = side.pop().map(Popped::run) else {
+    let Some(Ran::Ended(ending, End::Finished)) = side.pop().map(Runnable::run) else {
         panic!("the other task has not run")
     };
     assert!(ending.complete(other, &side).is_none());
@@ -52,7 +52,7 @@ fn a_waker_too_many_ends_its_own_task_and_no_other() {
 }
 
 /// A task of this serial that leaves its waker here in its first poll, and that waker.
-fn waker_of(side: &LoopSide, serial: u64) -> (Enrolled, Join<()>, Waker) {
+fn waker_of(side: &LoopSide, serial: u64) -> (OwnedTask, Join<()>, Waker) {
     let (send, kept) = mpsc::channel();
     let future = poll_fn(move |cx| {
         send.send(cx.waker().clone()).expect("the test listens");
@@ -61,7 +61,7 @@ fn waker_of(side: &LoopSide, serial: u64) -> (Enrolled, Join<()>, Waker) {
     let (task, join) = side.spawn(future, (), Origin { serial, location: Location::caller() });
     side.resume();
     side.begin_batch(1);
-    assert!(matches!(side.pop().map(Popped::run), Some(Ran::Pending)));
+    assert!(matches!(side.pop().map(Runnable::run), Some(Ran::Pending)));
     (task, join, kept.recv().expect("it was polled"))
 }
 

@@ -139,7 +139,7 @@ impl Model {
             }
             match self.next(Lane::Control) {
                 Some(Entry::ById(task, how, place, _)) => self.take_in_request(task, how, place),
-                Some(Entry::Courier(task)) => self.lose(task),
+                Some(Entry::RemoteDrop(task)) => self.lose(task),
                 Some(Entry::Task(task)) => {
                     self.take_in_task(task);
                     if self.phase == Phase::Cancelling {

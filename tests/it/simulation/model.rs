@@ -160,7 +160,7 @@ pub(crate) enum Entry {
     /// With the place of its answer, and the round until which it waits for its task.
     ById(usize, How, usize, Option<u64>),
     /// An output that is brought home.
-    Courier(usize),
+    RemoteDrop(usize),
 }
 
 /// What `metrics` is to say.
@@ -286,14 +286,14 @@ impl Model {
             match entry {
                 Entry::Task(task) => self.tasks[task].posted = false,
                 Entry::ById(_, _, place, _) => self.answers[place] = Some(None),
-                Entry::Courier(_) => {}
+                Entry::RemoteDrop(_) => {}
             }
             return;
         }
         let lane = match entry {
             Entry::Task(task) if self.tasks[task].known => Lane::Known,
             Entry::Task(task) if !self.tasks[task].timed => Lane::New,
-            Entry::Task(_) | Entry::ById(..) | Entry::Courier(_) => Lane::Control,
+            Entry::Task(_) | Entry::ById(..) | Entry::RemoteDrop(_) => Lane::Control,
         };
         let lane = &mut self.lanes[lane as usize];
         let first = lane.is_empty();

@@ -346,7 +346,7 @@ impl Model {
             self.afar += usize::from(moves);
             self.outputs -= usize::from(moves);
         } else {
-            self.push(Entry::Courier(task));
+            self.push(Entry::RemoteDrop(task));
         }
     }
 

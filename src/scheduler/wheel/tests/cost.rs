@@ -8,10 +8,10 @@ use core::task::Waker;
 
 use super::{DAY, Pair, SECOND, YEAR, file, fire_all, wheel_of};
 use crate::scheduler::wheel::level::{LEVELS, Level, NONE};
-use crate::scheduler::wheel::{Entry, SHORT, Step, Wheel};
+use crate::scheduler::wheel::{SHORT, TimerEntry, Wheel, WheelStep};
 
 // A third of an entry is its waker, which is two pointers.
-const _: () = assert!(usize::BITS < 64 || size_of::<Option<Entry<Waker>>>() == 48);
+const _: () = assert!(usize::BITS < 64 || size_of::<Option<TimerEntry<Waker>>>() == 48);
 const _: () = assert!(size_of::<[Level; LEVELS]>() <= 22 * 1024);
 
 // M9
@@ -19,15 +19,15 @@ const _: () = assert!(size_of::<[Level; LEVELS]>() <= 22 * 1024);
 fn a_step_does_no_more_than_its_budget_and_says_if_more_is_due() {
     let deadlines: Vec<u64> = (0..5_000).map(|i| SECOND + i * 7_919 % 5_000).collect();
     let mut wheel = wheel_of(deadlines);
-    assert_eq!(wheel.step(SECOND - 1, &mut 0), Step::Idle);
-    assert_eq!(wheel.step(SECOND, &mut 0), Step::More);
+    assert_eq!(wheel.step(SECOND - 1, &mut 0), WheelStep::Idle);
+    assert_eq!(wheel.step(SECOND, &mut 0), WheelStep::More);
     let (mut units, mut fired) = (0, 0);
     while !wheel.is_empty() {
         let mut budget = 7;
         let step = wheel.step(SECOND + 6_000, &mut budget);
-        assert_ne!(step, Step::Idle, "after {fired}");
-        assert!(step != Step::More || budget == 0, "stopped with {budget} left");
-        fired += u64::from(step != Step::More);
+        assert_ne!(step, WheelStep::Idle, "after {fired}");
+        assert!(step != WheelStep::More || budget == 0, "stopped with {budget} left");
+        fired += u64::from(step != WheelStep::More);
         units += 7 - budget;
         if units % 61 == 0 {
             wheel.check_invariants();
@@ -47,7 +47,7 @@ fn a_step_refiles_no_more_entries_than_its_budget() {
     let before = left(&wheel);
     for calls in 1..=10 {
         let mut budget = 13;
-        assert_eq!(wheel.step(SECOND, &mut budget), Step::More);
+        assert_eq!(wheel.step(SECOND, &mut budget), WheelStep::More);
         assert_eq!((budget, before - left(&wheel)), (0, calls * 13), "call {calls}");
         wheel.check_invariants();
     }
@@ -137,7 +137,7 @@ fn timers_armed_while_a_far_list_is_put_in_order_fire_in_their_turn() {
 
 // A tree that is no deeper than a few logarithms, whatever the order.
 #[test]
-fn strays_in_any_order_lie_in_a_flat_tree() {
+fn timers_out_of_order_lie_in_a_flat_tree() {
     const MANY: u64 = 10_000;
     let orders: [fn(u64) -> u64; 4] = [|n| n, |n| MANY - n, |n| n * 6_765 % MANY, |_| 7];
     for order in orders {
@@ -147,8 +147,8 @@ fn strays_in_any_order_lie_in_a_flat_tree() {
         for n in 0..MANY {
             file(&mut wheel, order(n), 0);
         }
-        assert_eq!(wheel.strays().len() as u64, MANY);
-        let mut level = Vec::from([wheel.strays]);
+        assert_eq!(wheel.out_of_order().len() as u64, MANY);
+        let mut level = Vec::from([wheel.out_of_order]);
         let mut depth = 0;
         while !level.is_empty() {
             depth += 1;
@@ -158,7 +158,7 @@ fn strays_in_any_order_lie_in_a_flat_tree() {
             });
             level = links.filter(|&id| id != NONE).collect();
         }
-        assert!(depth < 50, "{MANY} strays lie {depth} deep");
+        assert!(depth < 50, "{MANY} timers out of order lie {depth} deep");
         wheel.check_invariants();
     }
 }
@@ -169,12 +169,12 @@ fn looking_for_the_next_deadline_while_a_list_is_half_refiled_walks_over_nothing
     let mut wheel = wheel_of((0..6_400).map(|i| SECOND + i * 7_919 % 6_400));
     let mut next = SECOND;
     while !wheel.is_empty() {
-        while let Step::Fired(deadline) = wheel.step(2 * SECOND, &mut 13) {
+        while let WheelStep::Fired(deadline) = wheel.step(2 * SECOND, &mut 13) {
             assert_eq!(deadline, next);
             next += 1;
         }
         assert_eq!(wheel.least(), Some(next).filter(|_| next < SECOND + 6_400));
-        assert_eq!(wheel.strays(), [], "a walk put entries aside");
+        assert_eq!(wheel.out_of_order(), [], "a walk put entries aside");
         wheel.check_invariants();
     }
     assert_eq!(next, SECOND + 6_400);
@@ -192,7 +192,7 @@ fn looking_for_the_next_deadline_that_an_exact_list_has_walks_over_no_stale_one(
     let place = wheel.entries[other.slot as usize].place;
     assert!(0 < place.level && place.level < stale.level, "{place:?} and {stale:?}");
     assert_eq!(wheel.least(), Some(SECOND));
-    assert_eq!(wheel.strays(), [], "a walk put entries aside");
+    assert_eq!(wheel.out_of_order(), [], "a walk put entries aside");
     assert!(fire_all(&mut wheel, 2 * SECOND).into_iter().eq(SECOND..=SECOND + 64));
 }
 
@@ -210,23 +210,23 @@ fn timers_armed_in_order_fire_at_one_unit_each() {
     let mut wheel = wheel_of((0..10_000).map(|i| 30 * SECOND + i * 1_000));
     let mut budget = 10_000;
     for i in 0..10_000 {
-        assert_eq!(wheel.step(31 * SECOND, &mut budget), Step::Fired(30 * SECOND + i * 1_000));
+        assert_eq!(wheel.step(31 * SECOND, &mut budget), WheelStep::Fired(30 * SECOND + i * 1_000));
     }
     assert_eq!(budget, 0);
 }
 
-// Each look would leave `soonest` at the deadline that it found.
+// Each look would leave `earliest_bound` at the deadline that it found.
 #[test]
 fn a_list_in_order_fires_without_a_look_at_the_others_but_not_beyond_the_budget() {
     let deadlines = [0, 1_000, 2_000, 3_000].map(|after| 30 * SECOND + after);
     let mut wheel = wheel_of(deadlines.into_iter().chain([31 * SECOND, YEAR]));
     for deadline in deadlines {
-        assert_eq!(wheel.step(40 * SECOND, &mut 1), Step::Fired(deadline));
-        assert_eq!(wheel.soonest, deadlines[0], "a look at {deadline}");
+        assert_eq!(wheel.step(40 * SECOND, &mut 1), WheelStep::Fired(deadline));
+        assert_eq!(wheel.earliest_bound, deadlines[0], "a look at {deadline}");
     }
     let mut wheel = wheel_of(deadlines);
-    assert_eq!(wheel.step(40 * SECOND, &mut 1), Step::Fired(deadlines[0]));
-    assert_eq!(wheel.step(40 * SECOND, &mut 0), Step::More);
+    assert_eq!(wheel.step(40 * SECOND, &mut 1), WheelStep::Fired(deadlines[0]));
+    assert_eq!(wheel.step(40 * SECOND, &mut 0), WheelStep::More);
     assert_eq!(fire_all(&mut wheel, 40 * SECOND), deadlines[1..]);
 }
 
@@ -238,7 +238,7 @@ fn a_short_list_in_any_order_costs_two_units_for_each_timer() {
         let mut wheel = wheel_of((0..count).rev().map(deadline));
         let mut budget = usize::MAX;
         for i in 0..count {
-            assert_eq!(wheel.step(31 * SECOND, &mut budget), Step::Fired(deadline(i)));
+            assert_eq!(wheel.step(31 * SECOND, &mut budget), WheelStep::Fired(deadline(i)));
         }
         usize::MAX - budget
     };

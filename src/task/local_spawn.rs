@@ -3,11 +3,11 @@
 use core::future::Future;
 use core::ptr;
 
-use super::cell::{Cell, Label, Origin, Room};
-use super::enrolled::Enrolled;
+use super::cell::{Cell, CellMemory, Label, Origin};
 use super::join::Join;
+use super::loop_flags::{LoopFlags, READY, REGISTERED};
 use super::loop_side::LoopSide;
-use super::notes::{ADOPTED, Notes, READY};
+use super::owned_task::OwnedTask;
 use super::spawn::{NewTask, Vacant};
 use super::state::State;
 
@@ -26,26 +26,34 @@ impl LoopSide {
         standing: u8,
     ) -> Vacant<F, L> {
         let layout = Cell::<F, L>::LAYOUT;
-        let block = self.queues(|queues| queues.blocks.take(layout));
-        let room = block.map_or_else(|| Room::Fresh(self.mailbox().clone()), Room::Kept);
-        Vacant::allocate(label, origin, room, State::new(false), Notes::new(standing, ADOPTED))
+        let block = self.queues(|queues| queues.block_cache.take(layout));
+        let room = block
+            .map_or_else(|| CellMemory::Fresh(self.run_queues().clone()), CellMemory::CachedBlock);
+        Vacant::allocate(
+            label,
+            origin,
+            room,
+            State::new(false),
+            LoopFlags::new(standing, REGISTERED),
+        )
     }
 
     /// Takes on what was made in a cell [of its own](Self::vacant): a task that is ready at once, behind
     /// everything ready before it.
     #[inline]
-    pub(crate) fn adopt<F: Future, L: Label>(
+    pub(crate) fn register_local<F: Future, L: Label>(
         &self,
         task: NewTask<F, L>,
-    ) -> (Enrolled, Join<F::Output>) {
+    ) -> (OwnedTask, Join<F::Output>) {
         let task = task.into_task();
         // SAFETY: the maker's references.
         let header = unsafe { task.as_ref() };
         // PANICS: it cannot: nobody has made it for another way, or loop. It would be unsound here, so this
         // is checked at all times.
         assert!(
-            header.notes.standing() == READY && ptr::eq(&**header.owner(), &**self.mailbox()),
-            "a task of another loop was adopted"
+            header.loop_flags.standing() == READY
+                && ptr::eq(&**header.owner(), &**self.run_queues()),
+            "a task of another loop was registered"
         );
         self.queues(|queues| {
             queues.fence();
@@ -53,7 +61,7 @@ impl LoopSide {
             unsafe { queues.append(task) }
         });
         // SAFETY: of the two references one goes to the registry and one to the handle (I2).
-        (Enrolled(task), unsafe { Join::new(task) })
+        (OwnedTask(task), unsafe { Join::new(task) })
     }
 }
 
@@ -64,10 +72,10 @@ impl LoopSide {
         future: F,
         label: L,
         origin: Origin,
-    ) -> (Enrolled, Join<F::Output>) {
+    ) -> (OwnedTask, Join<F::Output>) {
         let task = self.vacant_with(label, origin, 0).fill(future).into_task();
         // SAFETY: of the two references one goes to the registry and one to the handle (I2).
-        (Enrolled(task), unsafe { Join::new(task) })
+        (OwnedTask(task), unsafe { Join::new(task) })
     }
 }
 
@@ -86,17 +94,17 @@ mod whole {
             future: F,
             label: L,
             origin: Origin,
-        ) -> (Enrolled, Join<F::Output>) {
-            self.adopt(self.vacant(label, origin).fill(future))
+        ) -> (OwnedTask, Join<F::Output>) {
+            self.register_local(self.vacant(label, origin).fill(future))
         }
 
         /// Runs a task at once.
-        pub(crate) fn run_now(&self, task: &Enrolled) -> Ran<'_> {
+        pub(crate) fn run_now(&self, task: &OwnedTask) -> Ran<'_> {
             self.out_of_turn(task).run()
         }
 
         /// Ends a task that has not ended.
-        pub(crate) fn end(&self, task: &Enrolled, reason: JoinError) -> (Ending<'_>, End) {
+        pub(crate) fn end(&self, task: &OwnedTask, reason: JoinError) -> (Ending<'_>, End) {
             self.out_of_turn(task).end(reason)
         }
     }

@@ -2,9 +2,9 @@
 
 use core::ptr::NonNull;
 
-use super::cell::{Header, Subject};
+use super::cell::{Header, TaskMeta};
 use super::join::{self, TaskRef};
-use super::notes::{CONTROL, FOREIGN, GATED};
+use super::loop_flags::{CONTROL, GATED, REMOTE};
 use super::state::{CancelRequest, Request};
 use crate::id::TaskId;
 
@@ -12,9 +12,9 @@ use crate::id::TaskId;
 /// leaks the task, which is safe and a bug.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Enrolled(pub(super) NonNull<Header>);
+pub(crate) struct OwnedTask(pub(super) NonNull<Header>);
 
-impl Enrolled {
+impl OwnedTask {
     #[inline]
     pub(super) fn header(&self) -> &Header {
         // SAFETY: I2: this owns the loop's reference.
@@ -38,23 +38,23 @@ impl Enrolled {
 
     /// Whether it is a call for later.
     pub(crate) fn is_timed(&self) -> bool {
-        self.header().notes.flags() & (CONTROL | FOREIGN) == CONTROL | FOREIGN
+        self.header().loop_flags.flags() & (CONTROL | REMOTE) == CONTROL | REMOTE
     }
 
     /// Whether it came by the injection stack, as what other threads spawn does.
     #[inline]
     pub(crate) fn is_foreign(&self) -> bool {
-        self.header().notes.flags() & FOREIGN != 0
+        self.header().loop_flags.flags() & REMOTE != 0
     }
 
     /// The task was taken in, and holds a place at the gate until it first runs, or ends.
     pub(crate) fn hold_place(&self) {
-        self.header().notes.set(GATED);
+        self.header().loop_flags.set(GATED);
     }
 
-    pub(crate) fn subject(&self) -> Subject {
+    pub(crate) fn subject(&self) -> TaskMeta {
         // SAFETY: I2: this owns the loop's reference.
-        unsafe { Subject::of(self.0) }
+        unsafe { TaskMeta::of(self.0) }
     }
 
     /// Asks the task to end.

@@ -12,9 +12,9 @@ use crate::id::{NO_KEY, TaskId};
 
 /// Whom a timer wakes: two words, like a waker.
 #[derive(Debug)]
-pub(crate) enum Alarm {
+pub(crate) enum TimerTarget {
     /// Who armed it, in its own poll.
-    Lent(Lent),
+    TaskKey(TaskKey),
     /// Anybody else.
     Waker(Waker),
 }
@@ -22,13 +22,13 @@ pub(crate) enum Alarm {
 /// Names a task of this loop, or the host's own future. One that has ended is named by nothing until
 /// 2^32 tasks later, and then a task is woken for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lent {
+pub(crate) struct TaskKey {
     pub(super) key: u32,
     /// The lower half of the serial.
     serial: u32,
 }
 
-impl Lent {
+impl TaskKey {
     const HOST: Self = Self { key: NO_KEY, serial: 0 };
 
     /// A task that the registry has.
@@ -43,12 +43,12 @@ impl Lent {
     }
 }
 
-impl Alarm {
+impl TimerTarget {
     /// Whether it wakes `waker`, whose owner `lent` names if that is being polled.
     #[inline]
-    pub(super) fn is(&self, waker: &Waker, lent: impl FnOnce() -> Option<Lent>) -> bool {
+    pub(super) fn is(&self, waker: &Waker, lent: impl FnOnce() -> Option<TaskKey>) -> bool {
         match self {
-            Self::Lent(whom) => lent() == Some(*whom),
+            Self::TaskKey(whom) => lent() == Some(*whom),
             Self::Waker(own) => own.will_wake(waker),
         }
     }
@@ -76,9 +76,9 @@ impl HostWaker {
     }
 
     #[inline]
-    pub(super) fn lent(&self, waker: &Waker) -> Option<Lent> {
+    pub(super) fn lent(&self, waker: &Waker) -> Option<TaskKey> {
         let (data, vtable) = self.0.get();
-        (ptr::eq(waker.data(), data) && ptr::eq(waker.vtable(), vtable)).then_some(Lent::HOST)
+        (ptr::eq(waker.data(), data) && ptr::eq(waker.vtable(), vtable)).then_some(TaskKey::HOST)
     }
 }
 
@@ -88,16 +88,16 @@ mod tests {
 
     #[test]
     fn an_alarm_takes_no_more_room_than_a_waker() {
-        assert_eq!(size_of::<Alarm>(), size_of::<Waker>());
+        assert_eq!(size_of::<TimerTarget>(), size_of::<Waker>());
     }
 
     #[test]
     fn a_timer_takes_two_tasks_for_one_only_if_they_are_2_to_the_32_apart() {
         let serial = (5 << 32) - 1; // the last that a half can tell
-        let lent = Lent::to(TaskId::new(serial, 3));
-        assert_eq!(lent, Lent::to(TaskId::new(serial + (1 << 32), 3)));
+        let lent = TaskKey::to(TaskId::new(serial, 3));
+        assert_eq!(lent, TaskKey::to(TaskId::new(serial + (1 << 32), 3)));
         for (serial, key) in [(serial + 1, 3), (serial - 1, 3), (serial, 4)] {
-            assert_ne!(lent, Lent::to(TaskId::new(serial, key)));
+            assert_ne!(lent, TaskKey::to(TaskId::new(serial, key)));
         }
     }
 }

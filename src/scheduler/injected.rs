@@ -14,9 +14,9 @@ use core::cell::{Cell, RefCell};
 
 use super::{Host, Scheduler};
 use crate::id::TaskId;
-use crate::task::enrolled::Enrolled;
 use crate::task::injection::Lane;
 use crate::task::join::TaskRef;
+use crate::task::owned_task::OwnedTask;
 use crate::task::run::Ran;
 use crate::task::state::Request;
 use crate::tick::Tick;
@@ -26,10 +26,10 @@ const LEAST_INTAKE: usize = 256;
 
 /// What is kept of the way in between two turns.
 #[derive(Debug, Default)]
-pub(super) struct Intake {
+pub(super) struct Injected {
     /// How many stacks of new tasks were taken.
     rounds: Cell<u64>,
-    deferred: RefCell<Deferred>,
+    deferred: RefCell<DeferredRequests>,
     /// The serial and the round that the request which was polled last waits for.
     awaited: Cell<Option<(u64, u64)>>,
     /// What the request that was polled last cost beside its poll.
@@ -40,29 +40,29 @@ pub(super) struct Intake {
 
 /// Requests by id whose tasks may still arrive.
 #[derive(Debug, Default)]
-struct Deferred {
+struct DeferredRequests {
     /// By serial, and by a number of the request's own.
-    requests: BTreeMap<(u64, u64), Enrolled>,
+    requests: BTreeMap<(u64, u64), OwnedTask>,
     /// In the order of the rounds after which they wait no longer. Some may have been answered.
     until: VecDeque<(u64, (u64, u64))>,
     last: u64,
 }
 
-impl Deferred {
-    fn add(&mut self, serial: u64, round: u64, request: Enrolled) {
+impl DeferredRequests {
+    fn add(&mut self, serial: u64, round: u64, request: OwnedTask) {
         self.last = self.last.wrapping_add(1);
         self.requests.insert((serial, self.last), request);
         self.until.push_back((round, (serial, self.last)));
     }
 
     /// A request for this task.
-    fn take_for(&mut self, serial: u64) -> Option<Enrolled> {
+    fn take_for(&mut self, serial: u64) -> Option<OwnedTask> {
         let (&key, _) = self.requests.range((serial, 0)..=(serial, u64::MAX)).next()?;
         self.requests.remove(&key)
     }
 
     /// A request that need not wait any longer; nothing, if the first in line was answered before.
-    fn take_past(&mut self, is_past: impl Fn(u64) -> bool) -> Option<Option<Enrolled>> {
+    fn take_past(&mut self, is_past: impl Fn(u64) -> bool) -> Option<Option<OwnedTask>> {
         let &(_, key) = self.until.front().filter(|(round, _)| is_past(*round))?;
         self.until.pop_front();
         if self.until.is_empty() {
@@ -72,7 +72,7 @@ impl Deferred {
     }
 }
 
-impl Intake {
+impl Injected {
     #[inline]
     pub(super) fn is_left(&self) -> bool {
         self.is_left.get()
@@ -89,7 +89,7 @@ impl Scheduler {
     /// 1. What other threads sent.
     #[inline]
     pub(crate) fn take_in_some(&self, host: &impl Host, batch: usize) {
-        if self.side.has_arrivals() || self.intake.is_left() {
+        if self.side.has_arrivals() || self.injected.is_left() {
             self.take_in(host, batch);
         }
     }
@@ -102,7 +102,7 @@ impl Scheduler {
         if self.side.has_in_hand(Lane::New) {
             self.admit(self.side.room_for_new(batch), host);
         }
-        if self.side.has_in_hand(Lane::Control) || self.intake.is_deferring() {
+        if self.side.has_in_hand(Lane::Control) || self.injected.is_deferring() {
             self.run_requests(most, host);
         }
     }
@@ -144,14 +144,14 @@ impl Scheduler {
 
     #[inline]
     fn begin_round(&self) {
-        self.intake.rounds.set(self.intake.rounds.get().wrapping_add(1));
+        self.injected.rounds.set(self.injected.rounds.get().wrapping_add(1));
     }
 
     /// Registers new tasks, which are ready then: at most so many, and no more once as many requests, or an
     /// intake of them, have been answered that waited for the tasks.
     fn admit(&self, most: usize, host: &impl Host) {
         let (since, cancels) = (host.now(), host.cancels_new());
-        let (is_deferring, mut answers) = (self.intake.is_deferring(), most.max(LEAST_INTAKE));
+        let (is_deferring, mut answers) = (self.injected.is_deferring(), most.max(LEAST_INTAKE));
         for _ in 0..most {
             if answers == 0 {
                 return;
@@ -172,15 +172,15 @@ impl Scheduler {
     }
 
     #[inline(always)]
-    fn register(&self, task: Enrolled, since: Tick) {
+    fn register(&self, task: OwnedTask, since: Tick) {
         self.serials.passed(task.id().as_u64());
         self.enroll(task, since);
-        self.side.tally().spawned.add(1);
+        self.side.counters().spawned.add(1);
     }
 
     /// Polls a call for later the first time, which arms its timer and runs no code of the user's. One that
     /// was asked to end is urgent instead, or will be.
-    fn arm_call(&self, task: Enrolled, host: &impl Host) {
+    fn arm_call(&self, task: OwnedTask, host: &impl Host) {
         if host.takes_in() {
             host.admitted();
         }
@@ -207,9 +207,9 @@ impl Scheduler {
     /// Runs requests to the loop.
     fn run_requests(&self, most: usize, host: &impl Host) {
         let mut left = most;
-        self.intake.is_left.set(false);
+        self.injected.is_left.set(false);
         while left > 0 {
-            let past = self.intake.deferred.borrow_mut().take_past(|round| self.is_past(round));
+            let past = self.injected.deferred.borrow_mut().take_past(|round| self.is_past(round));
             let request = match past {
                 Some(None) => {
                     left -= 1;
@@ -224,21 +224,21 @@ impl Scheduler {
             } else {
                 self.run_request(request, host);
             }
-            left = left.saturating_sub(1 + self.intake.cost.take());
+            left = left.saturating_sub(1 + self.injected.cost.take());
         }
-        self.intake.is_left.set(self.intake.is_deferring());
+        self.injected.is_left.set(self.injected.is_deferring());
     }
 
     /// Runs one, or defers it.
-    fn run_request(&self, request: Enrolled, host: &impl Host) {
-        let awaited = &self.intake.awaited;
+    fn run_request(&self, request: OwnedTask, host: &impl Host) {
+        let awaited = &self.injected.awaited;
         match self.side.run_control(request, || awaited.get().is_some()) {
             Ok(None) => {}
             Ok(Some(lost)) => host.lost(lost),
             Err(request) => {
                 // PANICS: it cannot: only a request that says for which task it waits is given back.
                 let (serial, round) = awaited.take().expect("it waits for a task");
-                self.intake.deferred.borrow_mut().add(serial, round, request);
+                self.injected.deferred.borrow_mut().add(serial, round, request);
             }
         }
     }
@@ -247,7 +247,7 @@ impl Scheduler {
     /// intake of them for the one task is answered when their round is past.
     fn answer_deferred(&self, id: TaskId, host: &impl Host) -> usize {
         for answered in 0..LEAST_INTAKE {
-            let request = self.intake.deferred.borrow_mut().take_for(id.as_u64());
+            let request = self.injected.deferred.borrow_mut().take_for(id.as_u64());
             let Some(request) = request else { return answered };
             self.run_request(request, host);
         }
@@ -262,13 +262,13 @@ impl Scheduler {
         }
         if round.is_none() {
             *round = match self.side.has_new() {
-                (_, true) => Some(self.intake.rounds.get().wrapping_add(1)),
-                (true, false) => Some(self.intake.rounds.get()),
+                (_, true) => Some(self.injected.rounds.get().wrapping_add(1)),
+                (true, false) => Some(self.injected.rounds.get()),
                 (false, false) => None,
             };
         }
         let waits = round.is_some_and(|round| !self.is_past(round));
-        self.intake.awaited.set(round.filter(|_| waits).map(|round| (id.as_u64(), round)));
+        self.injected.awaited.set(round.filter(|_| waits).map(|round| (id.as_u64(), round)));
         waits
     }
 
@@ -283,12 +283,12 @@ impl Scheduler {
     /// Whether all new tasks of this round have been taken in.
     fn is_past(&self, round: u64) -> bool {
         // The rounds come round; nobody waits for half of them.
-        let ahead = self.intake.rounds.get().wrapping_sub(round);
+        let ahead = self.injected.rounds.get().wrapping_sub(round);
         if ahead == 0 { !self.side.has_new().0 } else { ahead < u64::MAX / 2 }
     }
 
     /// The request that is being run did so much more than a request does.
     pub(super) fn charge(&self, cost: usize) {
-        self.intake.cost.set(self.intake.cost.get().saturating_add(cost));
+        self.injected.cost.set(self.injected.cost.get().saturating_add(cost));
     }
 }

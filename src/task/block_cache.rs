@@ -10,7 +10,7 @@ use core::alloc::Layout;
 use core::ptr::{self, NonNull};
 
 use super::cell::{Header, unmake_header};
-use super::mailbox::Mailbox;
+use super::run_queues::RunQueues;
 use crate::sync::Arc;
 
 /// The alignment that is served, that of most cells; sizes are counted in words of this many bytes.
@@ -23,10 +23,10 @@ const MOST: usize = 256 * 1024;
 const RECYCLES: bool = !cfg!(any(loom, shuttle, fuzzing, miri, sideloop_plain_memory));
 
 /// The free blocks of one loop (I9). Each still has the header of a task that has ended, with two fields
-/// that count: `next_ready` links it, and `owner` keeps its reference to the mailbox for the next task,
+/// that count: `next_ready` links it, and `owner` keeps its reference to the run queues for the next task,
 /// so that this one need not be counted.
 #[derive(Debug)]
-pub(super) struct Blocks {
+pub(super) struct BlockCache {
     lists: [*const Header; SIZES],
     bytes: usize,
     /// Which list gives a block up next, if there is no room for one of another size.
@@ -35,12 +35,12 @@ pub(super) struct Blocks {
 
 /// A block that was taken out, for a cell of the layout that was asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Kept(NonNull<Header>);
+pub(super) struct CachedBlock(NonNull<Header>);
 
-impl Kept {
-    /// The block, and the reference to the mailbox that was kept with it.
+impl CachedBlock {
+    /// The block, and the reference to the run queues that was kept with it.
     #[inline]
-    pub(super) fn open(self) -> (NonNull<Header>, Arc<Mailbox>) {
+    pub(super) fn open(self) -> (NonNull<Header>, Arc<RunQueues>) {
         // SAFETY: by I9 there is what is left of a header, and nobody else has it.
         let header = unsafe { self.0.as_ref() };
         // SAFETY: by I9 the reference is there, and it is taken out once.
@@ -48,7 +48,7 @@ impl Kept {
     }
 }
 
-impl Kept {
+impl CachedBlock {
     /// Frees the block, and gives up its reference.
     ///
     /// # Safety
@@ -78,7 +78,7 @@ pub(super) unsafe fn give_back(block: NonNull<u8>, layout: Layout) {
     unsafe { dealloc(block.as_ptr(), layout) }
 }
 
-impl Blocks {
+impl BlockCache {
     pub(super) const fn new() -> Self {
         Self { lists: [ptr::null(); SIZES], bytes: 0, hand: 0 }
     }
@@ -90,9 +90,9 @@ impl Blocks {
         if fits { self.lists.get_mut(layout.size() / WORD) } else { None }
     }
 
-    /// A kept block of this layout, with its reference to the mailbox.
+    /// A kept block of this layout, with its reference to the run queues.
     #[inline]
-    pub(super) fn take(&mut self, layout: Layout) -> Option<Kept> {
+    pub(super) fn take(&mut self, layout: Layout) -> Option<CachedBlock> {
         let list = self.list(layout)?;
         let block = NonNull::new(list.cast_mut())?;
         // SAFETY: what is in a list is a free block, which is alive.
@@ -100,7 +100,7 @@ impl Blocks {
         // SAFETY: I4: the loop's thread.
         *list = header.next_ready.with(|next| unsafe { *next });
         self.bytes -= layout.size();
-        Some(Kept(block))
+        Some(CachedBlock(block))
     }
 
     /// Keeps the block of a task that has ended. `false`: it is still the caller's to give back.
@@ -133,13 +133,13 @@ impl Blocks {
     }
 
     /// Takes that block out.
-    pub(super) fn take_other(&mut self, layout: Layout) -> Option<(Kept, Layout)> {
+    pub(super) fn take_other(&mut self, layout: Layout) -> Option<(CachedBlock, Layout)> {
         self.list(layout)?;
         let other = Layout::from_size_align(self.hand * WORD, WORD).ok()?;
         self.take(other).map(|kept| (kept, other))
     }
 
-    /// Gives everything back. Somebody else holds the mailbox meanwhile.
+    /// Gives everything back. Somebody else holds the run queues meanwhile.
     pub(super) fn clear(&mut self) {
         for words in 0..SIZES {
             // PANICS: it cannot: the size is small, and the alignment a power of two.
@@ -161,8 +161,8 @@ mod tests {
     use core::task::{Context, Poll};
 
     use super::*;
-    use crate::task::cell::{Cell, Origin, Room};
-    use crate::task::notes::Notes;
+    use crate::task::cell::{Cell, CellMemory, Origin};
+    use crate::task::loop_flags::LoopFlags;
     use crate::task::spawn::Vacant;
     use crate::task::state::State;
 
@@ -189,15 +189,15 @@ mod tests {
     }
 
     /// The block of a task whose future needs no destructor, and its layout.
-    fn ended<F: Future>(future: F, owner: &Arc<Mailbox>) -> (NonNull<Header>, Layout) {
+    fn ended<F: Future>(future: F, owner: &Arc<RunQueues>) -> (NonNull<Header>, Layout) {
         let origin = Origin { serial: 1, location: Location::caller() };
-        let (room, notes) = (Room::Fresh(owner.clone()), Notes::new(0, 0));
-        let vacant = Vacant::allocate((), origin, room, State::new(false), notes);
+        let (room, loop_flags) = (CellMemory::Fresh(owner.clone()), LoopFlags::new(0, 0));
+        let vacant = Vacant::allocate((), origin, room, State::new(false), loop_flags);
         (vacant.fill(future).into_task(), Cell::<F, ()>::LAYOUT)
     }
 
-    fn mailbox() -> Arc<Mailbox> {
-        Arc::new(Mailbox::new(Box::new(|| ())))
+    fn run_queues() -> Arc<RunQueues> {
+        Arc::new(RunQueues::new(Box::new(|| ())))
     }
 
     /// # Safety
@@ -210,15 +210,15 @@ mod tests {
 
     #[test]
     fn a_kept_block_comes_back_for_its_size_alone() {
-        let owner = mailbox();
-        let mut blocks = Blocks::new();
+        let owner = run_queues();
+        let mut block_cache = BlockCache::new();
         let (one, layout) = ended(Words([0; 8]), &owner);
         // SAFETY: made with this layout, and not used again unless it comes back.
-        let kept = unsafe { blocks.put(one, layout) };
+        let kept = unsafe { block_cache.put(one, layout) };
         assert_eq!(kept, RECYCLES);
-        assert_eq!(blocks.take(Cell::<Words<7>, ()>::LAYOUT), None);
-        assert_eq!(blocks.take(layout), RECYCLES.then_some(Kept(one)));
-        assert_eq!(blocks.take(layout), None);
+        assert_eq!(block_cache.take(Cell::<Words<7>, ()>::LAYOUT), None);
+        assert_eq!(block_cache.take(layout), RECYCLES.then_some(CachedBlock(one)));
+        assert_eq!(block_cache.take(layout), None);
         assert_eq!(Arc::strong_count(&owner), 2, "with its reference");
         // SAFETY: as above: it is this test's, taken out or never kept.
         unsafe { give_up(one, layout) };
@@ -227,13 +227,13 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_and_given_back() {
-        let owner = mailbox();
-        let mut blocks = Blocks::new();
+        let owner = run_queues();
+        let mut block_cache = BlockCache::new();
         let mut kept = 0;
         loop {
             let (block, layout) = ended(Words([0; MOST_WORDS]), &owner);
             // SAFETY: made with this layout, and not used again if it is kept.
-            if !unsafe { blocks.put(block, layout) } {
+            if !unsafe { block_cache.put(block, layout) } {
                 // SAFETY: it was not kept.
                 unsafe { give_up(block, layout) };
                 break;
@@ -243,21 +243,21 @@ mod tests {
         let layout = Cell::<Words<MOST_WORDS>, ()>::LAYOUT;
         assert_eq!(kept, if RECYCLES { 256 * 1024 / layout.size() } else { 0 });
         assert_eq!(Arc::strong_count(&owner), 1 + kept);
-        blocks.clear();
-        assert_eq!((blocks.bytes, blocks.take(layout)), (0, None));
+        block_cache.clear();
+        assert_eq!((block_cache.bytes, block_cache.take(layout)), (0, None));
         assert_eq!(Arc::strong_count(&owner), 1);
     }
 
     /// M6: however many of one size are kept, another size gets its share when it is freed more often.
     #[test]
     fn one_size_does_not_keep_the_others_out() {
-        let owner = mailbox();
-        let mut blocks = Blocks::new();
+        let owner = run_queues();
+        let mut block_cache = BlockCache::new();
         let (mut large, mut small) = (0, 0);
         while RECYCLES {
             let (block, layout) = ended(Words([0; MOST_WORDS]), &owner);
             // SAFETY: made with this layout, and not used again if it is kept.
-            if !unsafe { blocks.put(block, layout) } {
+            if !unsafe { block_cache.put(block, layout) } {
                 // SAFETY: it was not kept.
                 unsafe { give_up(block, layout) };
                 break;
@@ -266,14 +266,14 @@ mod tests {
         }
         for _ in 0..1_000 {
             let (block, layout) = ended(Words([0; MOST_WORDS - 1]), &owner);
-            let other = blocks.has_other(layout).then(|| blocks.take_other(layout));
-            if let Some((Kept(other), layout)) = other.flatten() {
+            let other = block_cache.has_other(layout).then(|| block_cache.take_other(layout));
+            if let Some((CachedBlock(other), layout)) = other.flatten() {
                 // SAFETY: it was taken out.
                 unsafe { give_up(other, layout) };
                 large -= 1;
             }
             // SAFETY: as above.
-            if unsafe { blocks.put(block, layout) } {
+            if unsafe { block_cache.put(block, layout) } {
                 small += 1;
             } else {
                 // SAFETY: it was not kept.
@@ -282,31 +282,31 @@ mod tests {
         }
         assert_eq!(Arc::strong_count(&owner), 1 + large + small);
         assert_eq!(small > 0, RECYCLES, "{large} large ones, {small} small ones");
-        blocks.clear();
+        block_cache.clear();
     }
 
     #[test]
     fn a_block_that_is_taken_again_and_again_uses_up_no_room() {
-        let owner = mailbox();
-        let mut blocks = Blocks::new();
+        let owner = run_queues();
+        let mut block_cache = BlockCache::new();
         let (one, layout) = ended(Words([0; 100]), &owner);
         for _ in 0..1_000 {
             // SAFETY: made with this layout, and not used again unless it comes back.
-            assert_eq!(unsafe { blocks.put(one, layout) }, RECYCLES);
-            assert_eq!(blocks.take(layout), RECYCLES.then_some(Kept(one)));
+            assert_eq!(unsafe { block_cache.put(one, layout) }, RECYCLES);
+            assert_eq!(block_cache.take(layout), RECYCLES.then_some(CachedBlock(one)));
         }
-        assert_eq!(blocks.bytes, 0);
+        assert_eq!(block_cache.bytes, 0);
         // SAFETY: as above: it is this test's, taken out or never kept.
         unsafe { give_up(one, layout) };
     }
 
     #[test]
     fn large_and_over_aligned_blocks_are_not_kept() {
-        let owner = mailbox();
-        let mut blocks = Blocks::new();
+        let owner = run_queues();
+        let mut block_cache = BlockCache::new();
         for (block, odd) in [ended(Words([0; MOST_WORDS + 1]), &owner), ended(Aligned, &owner)] {
             // SAFETY: made with this layout.
-            assert!(!unsafe { blocks.put(block, odd) }, "{odd:?}");
+            assert!(!unsafe { block_cache.put(block, odd) }, "{odd:?}");
             // SAFETY: it was not kept.
             unsafe { give_up(block, odd) };
         }

@@ -11,12 +11,12 @@ use core::ptr;
 use core::task::{Context, Poll};
 
 /// The future that a closure makes when it is first polled.
-pub(crate) struct Deferred<C, F> {
+pub(crate) struct SpawnWith<C, F> {
     parts: Parts<C, F>,
-    step: Step,
+    step: Written,
 }
 
-/// What [`Step`] says.
+/// What [`Written`] says.
 #[repr(C)]
 union Parts<C, F> {
     make: ManuallyDrop<C>,
@@ -24,7 +24,7 @@ union Parts<C, F> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum Written {
     /// The closure is there.
     Closure,
     /// The future is there.
@@ -33,7 +33,7 @@ enum Step {
     Neither,
 }
 
-impl<C, F> Deferred<C, F> {
+impl<C, F> SpawnWith<C, F> {
     /// Where the closure of one at `place` is to be written, which is marked as being there.
     ///
     /// # Safety
@@ -44,37 +44,37 @@ impl<C, F> Deferred<C, F> {
         // SAFETY: the caller's promise.
         let step = unsafe { &raw mut (*place).step };
         // SAFETY: the caller's promise.
-        unsafe { step.write(Step::Closure) };
+        unsafe { step.write(Written::Closure) };
         // SAFETY: the caller's promise. Each part begins where the union does.
         unsafe { &raw mut (*place).parts }.cast()
     }
 }
 
-impl<C: FnOnce() -> F, F> Deferred<C, F> {
+impl<C: FnOnce() -> F, F> SpawnWith<C, F> {
     /// Puts the future in place of the closure.
     fn make(&mut self) {
         let parts = &raw mut self.parts;
-        self.step = Step::Neither; // before the closure is called: it may panic
+        self.step = Written::Neither; // before the closure is called: it may panic
         // SAFETY: the step said that the closure is there; it is read out once.
         let make = unsafe { ptr::read(parts.cast::<C>()) };
         // SAFETY: nothing is there any more.
         unsafe { ptr::write(parts.cast::<F>(), make()) };
-        self.step = Step::Future;
+        self.step = Written::Future;
     }
 }
 
-impl<C: FnOnce() -> F, F: Future> Future for Deferred<C, F> {
+impl<C: FnOnce() -> F, F: Future> Future for SpawnWith<C, F> {
     type Output = F::Output;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // SAFETY: the future is pinned with this one, and nothing is moved out of it; the closure is not.
         let this = unsafe { self.get_unchecked_mut() };
-        if this.step == Step::Closure {
+        if this.step == Written::Closure {
             this.make();
         }
         // PANICS: if it is polled again after its closure has panicked.
-        assert!(this.step == Step::Future, "polled after a panic");
+        assert!(this.step == Written::Future, "polled after a panic");
         let future = (&raw mut this.parts).cast::<F>();
         // SAFETY: the step says that the future is there.
         let future = unsafe { &mut *future };
@@ -83,20 +83,20 @@ impl<C: FnOnce() -> F, F: Future> Future for Deferred<C, F> {
     }
 }
 
-impl<C, F> Drop for Deferred<C, F> {
+impl<C, F> Drop for SpawnWith<C, F> {
     fn drop(&mut self) {
         let parts = &raw mut self.parts;
         match self.step {
             // SAFETY: the step says what is there.
-            Step::Closure => unsafe { ptr::drop_in_place(parts.cast::<C>()) },
+            Written::Closure => unsafe { ptr::drop_in_place(parts.cast::<C>()) },
             // SAFETY: as above; it is dropped where it was polled.
-            Step::Future => unsafe { ptr::drop_in_place(parts.cast::<F>()) },
-            Step::Neither => {}
+            Written::Future => unsafe { ptr::drop_in_place(parts.cast::<F>()) },
+            Written::Neither => {}
         }
     }
 }
 
-impl<C, F> fmt::Debug for Deferred<C, F> {
+impl<C, F> fmt::Debug for SpawnWith<C, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Deferred").field("step", &self.step).finish_non_exhaustive()
     }

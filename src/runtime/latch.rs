@@ -11,13 +11,13 @@ use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// An event that happens once.
 #[derive(Debug)]
-pub(crate) struct Event {
+pub(crate) struct Latch {
     /// 1 once it has happened.
     happened: AtomicUsize,
     waiters: Mutex<Waiters>,
 }
 
-impl Event {
+impl Latch {
     pub(crate) fn new() -> Self {
         Self { happened: AtomicUsize::new(0), waiters: Mutex::default() }
     }

@@ -26,11 +26,11 @@ use core::mem;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-use super::blocks::Blocks;
+use super::block_cache::BlockCache;
 use super::cell::{Header, unmake_header};
+use super::counters::Counters;
 use super::injection::{Lane, Push, Stack};
-use super::queues::Queues;
-use super::tally::Tally;
+use super::local_queues::LocalQueues;
 use crate::error::{contain, discard, forget_payload};
 use crate::sync::{self, Arc, AtomicUsize, Ordering, UnsafeCell};
 
@@ -60,9 +60,9 @@ pub(crate) type Unpark = Box<dyn Fn() + Send + Sync>;
 /// count, is on neither line. With cores far apart a round trip to a loop that spins took 1180 ns without
 /// this, and takes 1010.
 #[repr(align(128))]
-struct Apart<T>(T);
+struct CachePadded<T>(T);
 
-impl<T> Deref for Apart<T> {
+impl<T> Deref for CachePadded<T> {
     type Target = T;
 
     #[inline(always)]
@@ -72,23 +72,23 @@ impl<T> Deref for Apart<T> {
 }
 
 /// What other threads see of a loop.
-pub(crate) struct Mailbox {
-    stacks: Apart<[Stack; 3]>,
-    word: Apart<AtomicUsize>,
+pub(crate) struct RunQueues {
+    stacks: CachePadded<[Stack; 3]>,
+    word: CachePadded<AtomicUsize>,
     unpark: Unpark,
-    pub(super) queues: UnsafeCell<Queues>,
+    pub(super) queues: UnsafeCell<LocalQueues>,
     /// What the loop has done so far.
-    pub(crate) tally: Tally,
+    pub(crate) counters: Counters,
 }
 
 // SAFETY: the queues are touched by the loop's thread alone (I4); the rest is atomic, or `Sync`.
-unsafe impl Sync for Mailbox {}
+unsafe impl Sync for RunQueues {}
 // SAFETY: the pointers in the queues are to cells whose operations are argued thread by thread;
-// dropping a mailbox, on whichever thread, follows no pointer.
-unsafe impl Send for Mailbox {}
+// dropping run queues, on whichever thread, follows no pointer.
+unsafe impl Send for RunQueues {}
 
-impl Mailbox {
-    /// The mailbox as an address: for the current loop, and to be compared with that.
+impl RunQueues {
+    /// The run queues as an address: for the current loop, and to be compared with that.
     #[inline(always)]
     pub(crate) fn address(this: &Arc<Self>) -> *const () {
         (&raw const **this).cast()
@@ -104,7 +104,7 @@ impl Mailbox {
     ///
     /// # Safety
     ///
-    /// The caller set the task's `QUEUED` (I6), keeps this mailbox alive until this returns, and the
+    /// The caller set the task's `QUEUED` (I6), keeps these run queues alive until this returns, and the
     /// task until it is pushed.
     #[inline]
     pub(super) unsafe fn push(&self, task: NonNull<Header>, lane: Lane) -> bool {
@@ -140,7 +140,7 @@ impl Mailbox {
     ///
     /// # Safety
     ///
-    /// As [`Mailbox::push`].
+    /// As [`RunQueues::push`].
     pub(super) unsafe fn push_or_settle(this: &Arc<Self>, task: NonNull<Header>) {
         // SAFETY: the caller's promise.
         if unsafe { this.push(task, Lane::Known) } {
@@ -151,7 +151,7 @@ impl Mailbox {
         let old = header.state.take_in();
         // The loop ended between the setting of `QUEUED` and the push. What it would have given back
         // with the entry is this entry's, which never came to be.
-        if old.is_heir() {
+        if old.queue_owns_ref() {
             // SAFETY: by I3 the loop's reference is this entry's.
             unsafe { release(task) };
         }
@@ -220,7 +220,7 @@ impl Mailbox {
         if slept.is_ok() && old == NOTIFIED { Parked::Roused } else { Parked::Awake }
     }
 
-    /// What is left of a freed cell, its memory and its reference to the mailbox: on the loop's thread
+    /// What is left of a freed cell, its memory and its reference to the run queues: on the loop's thread
     /// they are kept for the next task, elsewhere they are given up.
     ///
     /// # Safety
@@ -231,8 +231,8 @@ impl Mailbox {
         let owner = unsafe { block.as_ref() }.owner();
         let kept = Self::is_current(owner) && {
             // SAFETY: the caller's promise.
-            let kept = owner.blocks(|blocks| unsafe { blocks.put(block, layout) });
-            kept || owner.blocks(|blocks| blocks.has_other(layout))
+            let kept = owner.block_cache(|block_cache| unsafe { block_cache.put(block, layout) });
+            kept || owner.block_cache(|block_cache| block_cache.has_other(layout))
                 && Self::exchange(owner, block, layout)
         };
         if !kept {
@@ -246,35 +246,35 @@ impl Mailbox {
     #[cold]
     #[inline(never)]
     fn exchange(owner: &Arc<Self>, block: NonNull<Header>, layout: Layout) -> bool {
-        let other = owner.blocks(|blocks| blocks.take_other(layout));
+        let other = owner.block_cache(|block_cache| block_cache.take_other(layout));
         let Some((other, size)) = other else { return false };
-        // The block keeps the mailbox alive: its header's reference has not been taken out.
+        // The block keeps the run queues alive: its header's reference has not been taken out.
         // SAFETY: it has this layout, and is in no list any more.
         unsafe { other.give_up(size) };
         // SAFETY: the caller of `take_back` promises it: what is left in the block is its header.
-        owner.blocks(|blocks| unsafe { blocks.put(block, layout) })
+        owner.block_cache(|block_cache| unsafe { block_cache.put(block, layout) })
     }
 
     /// Borrows the free blocks. On the loop's thread; `f` runs no user code.
     #[inline]
-    fn blocks<R>(&self, f: impl FnOnce(&mut Blocks) -> R) -> R {
+    fn block_cache<R>(&self, f: impl FnOnce(&mut BlockCache) -> R) -> R {
         self.queues.with_mut(|queues| {
             // SAFETY: I4: the loop's thread; cells are freed outside of any borrow of the queues.
-            f(unsafe { &mut (*queues).blocks })
+            f(unsafe { &mut (*queues).block_cache })
         })
     }
 }
 
-impl Drop for Mailbox {
+impl Drop for RunQueues {
     fn drop(&mut self) {
         // The hook is user code, and so is its destructor, on whichever thread this is.
         discard(mem::replace(&mut self.unpark, Box::new(|| ())));
     }
 }
 
-impl fmt::Debug for Mailbox {
+impl fmt::Debug for RunQueues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mailbox").finish_non_exhaustive()
+        f.debug_struct("RunQueues").finish_non_exhaustive()
     }
 }
 
@@ -306,15 +306,15 @@ impl Drop for Releasing {
     }
 }
 
-impl Mailbox {
-    /// A new mailbox; `unpark` ends the loop's sleep.
+impl RunQueues {
+    /// New run queues; `unpark` ends the loop's sleep.
     pub(super) fn new(unpark: Unpark) -> Self {
         Self {
-            stacks: Apart(Lane::ALL.map(|_| Stack::new())),
-            word: Apart(AtomicUsize::new(RUNNING)),
+            stacks: CachePadded(Lane::ALL.map(|_| Stack::new())),
+            word: CachePadded(AtomicUsize::new(RUNNING)),
             unpark,
-            queues: UnsafeCell::new(Queues::new()),
-            tally: Tally::default(),
+            queues: UnsafeCell::new(LocalQueues::new()),
+            counters: Counters::default(),
         }
     }
 }

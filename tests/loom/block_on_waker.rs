@@ -5,7 +5,7 @@ use std::task::Waker;
 
 use loom::thread;
 
-use crate::runtime::main_future::Main;
+use crate::runtime::block_on_waker::BlockOnWaker;
 use crate::support::Model;
 use crate::sync::{Arc, AtomicUsize, Ordering};
 
@@ -17,7 +17,7 @@ fn numbers() -> Numbers {
 }
 
 /// As `block_on`: polls what is ready when all the numbers are 1.
-fn block_on(model: &Model, main: &Main, numbers: &Numbers) {
+fn block_on(model: &Model, main: &BlockOnWaker, numbers: &Numbers) {
     let _entered = model.side.enter();
     loop {
         // ORDERING: Relaxed: it is the wake that has to publish them.
@@ -51,7 +51,7 @@ fn waking(waker: &Waker, numbers: &[Arc<AtomicUsize>]) -> thread::JoinHandle<()>
 fn wake_against_take_and_park() {
     loom::model(|| {
         let model = Model::new();
-        let main = StdArc::new(Main::new(model.mailbox()));
+        let main = StdArc::new(BlockOnWaker::new(model.run_queues()));
         let (waker, numbers) = (futures_task::waker(StdArc::clone(&main)), numbers());
         let other = waking(&waker, &numbers);
         block_on(&model, &main, &numbers);
@@ -68,7 +68,7 @@ fn wake_against_take_and_park() {
 fn coalesced_wake_of_the_main_future_is_visible() {
     loom::model(|| {
         let model = Model::new();
-        let main = StdArc::new(Main::new(model.mailbox()));
+        let main = StdArc::new(BlockOnWaker::new(model.run_queues()));
         let (waker, numbers) = (futures_task::waker(StdArc::clone(&main)), numbers());
         let [one, two] = [waking(&waker, &numbers[..1]), waking(&waker, &numbers[1..])];
         block_on(&model, &main, &numbers);

@@ -1,4 +1,4 @@
-//! What the mailbox tells, and how it ends.
+//! What the run queues tell, and how they end.
 
 use alloc::boxed::Box;
 use core::panic::Location;
@@ -13,20 +13,21 @@ use crate::task::spawn::{Kind, NewTask};
 fn news_is_a_notification_or_something_pushed_or_both() {
     let side = LoopSide::new(Box::new(|| ()));
     let _entered = side.enter();
-    let mailbox = side.mailbox();
-    assert!(!mailbox.has_news());
-    mailbox.notify();
-    assert!(mailbox.has_news() && !mailbox.has_any());
+    let run_queues = side.run_queues();
+    assert!(!run_queues.has_news());
+    run_queues.notify();
+    assert!(run_queues.has_news() && !run_queues.has_any());
     side.resume();
-    assert!(!mailbox.has_news());
+    assert!(!run_queues.has_news());
     let origin = Origin { serial: 1, location: Location::caller() };
-    let pushed = NewTask::new(async {}, (), origin, mailbox.clone(), Kind::Task).push(mailbox);
-    assert!(mailbox.has_news());
+    let pushed =
+        NewTask::new(async {}, (), origin, run_queues.clone(), Kind::Task).push(run_queues);
+    assert!(run_queues.has_news());
     side.resume();
-    assert!(mailbox.has_news() && pushed.is_ok());
+    assert!(run_queues.has_news() && pushed.is_ok());
     let _ = side.look(Lane::New, usize::MAX);
     let task = side.take_in_new().expect("it was pushed");
-    assert!(!mailbox.has_news());
+    assert!(!run_queues.has_news());
     side.dispose(task);
     side.run_out();
 }

@@ -6,20 +6,20 @@
 
 use parking_lot::Mutex;
 
-use super::event::Event;
-use crate::task::mailbox::Mailbox;
+use super::latch::Latch;
+use crate::task::run_queues::RunQueues;
 
 /// Whether a loop was asked to end, and how: by a plan `P`.
 #[derive(Debug)]
-pub(crate) struct EndRequest<P> {
+pub(crate) struct ShutdownRequest<P> {
     /// Happens with the first request.
-    pub(crate) made: Event,
+    pub(crate) made: Latch,
     plan: Mutex<Option<P>>,
 }
 
-impl<P: Copy> EndRequest<P> {
+impl<P: Copy> ShutdownRequest<P> {
     pub(crate) fn new() -> Self {
-        Self { made: Event::new(), plan: Mutex::new(None) }
+        Self { made: Latch::new(), plan: Mutex::new(None) }
     }
 
     #[inline]
@@ -28,13 +28,13 @@ impl<P: Copy> EndRequest<P> {
     }
 
     /// Asks the loop to end by `plan`, or by what `merge` makes of it and an earlier one.
-    pub(crate) fn make(&self, plan: P, merge: impl FnOnce(P, P) -> P, mailbox: &Mailbox) {
+    pub(crate) fn make(&self, plan: P, merge: impl FnOnce(P, P) -> P, run_queues: &RunQueues) {
         {
             let mut current = self.plan.lock();
             *current = Some(current.map_or(plan, |earlier| merge(earlier, plan)));
         }
         self.close();
-        mailbox.notify();
+        run_queues.notify();
     }
 
     /// Nothing more is accepted: the loop is at its end, asked to or not.

@@ -8,16 +8,18 @@ use core::task::Poll;
 use super::*;
 use crate::error::JoinError;
 use crate::task::cell::{End, Origin};
-use crate::task::enrolled::Enrolled;
+use crate::task::loop_flags::{
+    ENDED, EXPEDITED, LoopFlags, POLLS, POLLS_OVERFLOWED, RELEASE_PENDING,
+};
 use crate::task::loop_side::LoopSide;
-use crate::task::notes::{CARRIED, ENDED, EXPEDITED, LEFT, Notes, POLLS};
-use crate::task::run::{Popped, Ran};
+use crate::task::owned_task::OwnedTask;
+use crate::task::run::{Ran, Runnable};
 use crate::task::shuffle::Shuffle;
 use crate::task::state::Request;
 
 impl LoopSide {
     /// Ends a task and lets it go.
-    pub(crate) fn dispose(&self, task: Enrolled) {
+    pub(crate) fn dispose(&self, task: OwnedTask) {
         let (ending, _) = self.end(&task, JoinError::Cancelled);
         assert!(ending.complete(task, self).is_none());
     }
@@ -29,7 +31,7 @@ impl LoopSide {
     }
 
     /// The next task of the batch.
-    pub(crate) fn pop(&self) -> Option<Popped<'_>> {
+    pub(crate) fn pop(&self) -> Option<Runnable<'_>> {
         self.batch().next()
     }
 
@@ -44,7 +46,7 @@ impl LoopSide {
 }
 
 /// A task that ends in its first poll.
-fn brief(side: &LoopSide, serial: u64) -> Enrolled {
+fn brief(side: &LoopSide, serial: u64) -> OwnedTask {
     side.spawn(async {}, (), Origin { serial, location: Location::caller() }).0
 }
 
@@ -58,12 +60,12 @@ fn run_once(side: &LoopSide) -> Ran<'_> {
 #[test]
 fn each_note_has_a_bit_of_its_own() {
     let mut taken = 0;
-    for flag in [URGENT, LEFT, EXPEDITED, ADOPTED, CARRIED] {
+    for flag in [URGENT, RELEASE_PENDING, EXPEDITED, REGISTERED, POLLS_OVERFLOWED] {
         assert!(flag != 0 && taken & flag == 0, "{flag:#b} in {taken:#b}");
         taken |= flag;
     }
     const { assert!(READY != 0 && ENDED != 0 && READY & ENDED == 0) };
-    assert_eq!(size_of::<Notes>(), 4, "as wide as the key beside them");
+    assert_eq!(size_of::<LoopFlags>(), 4, "as wide as the key beside them");
 }
 
 #[test]
@@ -81,21 +83,24 @@ fn a_count_of_polls_outgrows_its_field_and_leaves_the_flags() {
     for round in 0..2 {
         let before = round * POLLS;
         // SAFETY: the registry's reference, which the test has, keeps it alive.
-        let notes = &unsafe { task.0.as_ref() }.notes;
-        notes.set_polls(u16::MAX - 1);
+        let loop_flags = &unsafe { task.0.as_ref() }.loop_flags;
+        loop_flags.set_polls(u16::MAX - 1);
         assert_eq!(side.polls(&task), before + POLLS - 2);
         for polls in [POLLS - 1, POLLS, POLLS + 1] {
             assert!(matches!(run_once(&side), Ran::Pending));
             assert_eq!(side.polls(&task), before + polls);
-            assert_eq!(notes.standing(), READY, "the count has run into it");
+            assert_eq!(loop_flags.standing(), READY, "the count has run into it");
             let carried = round > 0 || polls >= POLLS;
-            assert_eq!(notes.flags(), if carried { ADOPTED | CARRIED } else { ADOPTED });
+            assert_eq!(
+                loop_flags.flags(),
+                if carried { REGISTERED | POLLS_OVERFLOWED } else { REGISTERED }
+            );
         }
     }
     assert!(matches!(run_once(&side), Ran::Pending));
     let Ran::Ended(ending, End::Finished) = run_once(&side) else { panic!("it has not ended") };
     assert!(ending.complete(task, &side).is_none());
-    assert!(side.queues(|queues| queues.carries.is_empty()), "the carry outlives its task");
+    assert!(side.queues(|queues| queues.polls_overflow.is_empty()), "the carry outlives its task");
     assert!(matches!(run_once(&side), Ran::Nothing), "it woke itself in its last poll");
     drop(join);
 }
@@ -120,10 +125,10 @@ fn a_task_whose_polls_fit_into_its_cell_is_not_looked_up_when_it_ends() {
     let _entered = side.enter();
     let origin = Origin { serial: 1, location: Location::caller() };
     let (task, _join) = side.spawn(async {}, (), origin);
-    side.queues(|queues| queues.carries.insert(1, POLLS)); // which a look at its end would remove
+    side.queues(|queues| queues.polls_overflow.insert(1, POLLS)); // which a look at its end would remove
     let Ran::Ended(ending, End::Finished) = run_once(&side) else { panic!("it has not ended") };
     assert!(ending.complete(task, &side).is_none());
-    assert_eq!(side.queues(|queues| queues.carries.remove(&1)), Some(POLLS));
+    assert_eq!(side.queues(|queues| queues.polls_overflow.remove(&1)), Some(POLLS));
 }
 
 #[test]
@@ -191,7 +196,7 @@ fn what_is_spawned_during_a_batch_waits_for_the_next() {
 fn a_drawn_batch_is_of_the_oldest_tasks_and_the_rest_waits_in_order() {
     let side = LoopSide::new(Box::new(|| ()));
     let _entered = side.enter();
-    let mut tasks: Vec<Enrolled> = (0..20).map(|serial| brief(&side, serial)).collect();
+    let mut tasks: Vec<OwnedTask> = (0..20).map(|serial| brief(&side, serial)).collect();
     let mut shuffle = Shuffle::new(7);
     let mut drawn = |polls| {
         side.resume();
@@ -219,7 +224,7 @@ fn the_counts_of_the_ready_queue_may_come_round() {
         let _entered = side.enter();
         let start = usize::MAX - before;
         side.queues(|queues| (queues.pushed, queues.popped, queues.until) = (start, start, start));
-        let mut tasks: Vec<Enrolled> = (0..5).map(|serial| brief(&side, serial)).collect();
+        let mut tasks: Vec<OwnedTask> = (0..5).map(|serial| brief(&side, serial)).collect();
         let mut batch = |polls, drawn: bool| {
             side.resume();
             side.begin_batch(polls);
@@ -250,7 +255,7 @@ fn local_wakes_are_counted_one_by_one() {
         assert!(matches!(run_once(&side), Ran::Pending));
         side.dispose(task);
         side.count(1);
-        (side.tally().polls.get(), side.tally().local_wakes.get())
+        (side.counters().polls.get(), side.counters().local_wakes.get())
     };
     assert_eq!((wakes(0), wakes(3)), ((1, 0), (2, 3)));
     assert!(matches!(run_once(&side), Ran::Nothing));
@@ -280,7 +285,7 @@ fn a_task_that_ends_while_it_is_queued_keeps_the_loops_reference_until_it_is_pop
 /// Counting costs a read-modify-write per task.
 #[cfg(not(any(shuttle, miri, fuzzing, sideloop_plain_memory)))] // where nothing is kept
 #[test]
-fn references_to_the_mailbox_are_reused_uncounted_and_given_up_with_the_loop() {
+fn references_to_the_run_queues_are_reused_uncounted_and_given_up_with_the_loop() {
     use alloc::vec;
     use alloc::vec::Vec;
 
@@ -292,14 +297,14 @@ fn references_to_the_mailbox_are_reused_uncounted_and_given_up_with_the_loop() {
     let side = LoopSide::new(Box::new(move || drop(Arc::clone(&held))));
     let entered = side.enter();
     let spawn = |serial| side.spawn(async {}, (), Origin { serial, location: Location::caller() });
-    let run_all = |tasks: Vec<(Enrolled, Join<()>)>| {
+    let run_all = |tasks: Vec<(OwnedTask, Join<()>)>| {
         for (task, join) in tasks {
             let Ran::Ended(ending, _) = run_once(&side) else { panic!("it has not ended") };
             assert!(ending.complete(task, &side).is_none());
             drop(join);
         }
     };
-    let counted = || Arc::strong_count(side.mailbox());
+    let counted = || Arc::strong_count(side.run_queues());
     assert_eq!(counted(), 1, "the loop's own");
     for _ in 0..3 {
         let task = spawn(1);
@@ -313,5 +318,5 @@ fn references_to_the_mailbox_are_reused_uncounted_and_given_up_with_the_loop() {
     assert_eq!(counted(), 1 + 2_000, "the same ones");
     drop(entered);
     drop(side);
-    assert_eq!(Arc::strong_count(&hook), 1, "the mailbox outlives its loop");
+    assert_eq!(Arc::strong_count(&hook), 1, "the run queues outlive their loop");
 }

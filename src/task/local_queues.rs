@@ -10,17 +10,17 @@ use alloc::vec::Vec;
 use core::mem;
 use core::ptr::{self, NonNull};
 
-use super::blocks::Blocks;
+use super::block_cache::BlockCache;
 use super::cell::Header;
 use super::injection::{Hands, Lane};
-use super::mailbox::Mailbox;
-use super::notes::{ADOPTED, BROKEN, CARRIED, EXPEDITED, READY, URGENT};
+use super::loop_flags::{BROKEN, EXPEDITED, POLLS_OVERFLOWED, READY, REGISTERED, URGENT};
+use super::run_queues::RunQueues;
 use super::shuffle::Shuffle;
 use super::urgent::Urgent;
 
 /// The queues of one loop.
 #[derive(Debug)]
-pub(super) struct Queues {
+pub(super) struct LocalQueues {
     /// The oldest ready cell that no batch has in hand, or null.
     head: *const Header,
     /// The newest one, if there is any.
@@ -47,12 +47,12 @@ pub(super) struct Queues {
     running: Option<NonNull<Header>>,
     /// Overflows of the poll counts, by serial: one per 2^16 polls. Taken out while it is changed, as that
     /// allocates and frees.
-    pub(super) carries: BTreeMap<u64, u64>,
+    pub(super) polls_overflow: BTreeMap<u64, u64>,
     /// The memory of ended tasks.
-    pub(super) blocks: Blocks,
+    pub(super) block_cache: BlockCache,
 }
 
-impl Queues {
+impl LocalQueues {
     pub(super) fn new() -> Self {
         Self {
             head: ptr::null(),
@@ -67,8 +67,8 @@ impl Queues {
             hands: Hands::new(),
             wakes: 0,
             running: None,
-            carries: BTreeMap::new(),
-            blocks: Blocks::new(),
+            polls_overflow: BTreeMap::new(),
+            block_cache: BlockCache::new(),
         }
     }
 
@@ -105,7 +105,7 @@ impl Queues {
             if unsafe { task.as_ref() }.state.load().is_ending() {
                 // SAFETY: as above, and this is the loop's thread (I4). There is room for each task that is
                 // registered; without it this one would wait until it is taken in.
-                let _ = unsafe { urge(urgent, task) };
+                let _ = unsafe { enqueue_urgent(urgent, task) };
             }
         });
     }
@@ -141,11 +141,11 @@ impl Queues {
     pub(super) fn unwound(&mut self) {
         let Some(task) = self.running.take() else { return };
         // SAFETY: a task that is being run is alive (I3).
-        let notes = &unsafe { task.as_ref() }.notes;
-        notes.stand(notes.standing() | BROKEN);
+        let loop_flags = &unsafe { task.as_ref() }.loop_flags;
+        loop_flags.stand(loop_flags.standing() | BROKEN);
         // There is room for each task; without it this one is ended with its loop.
-        if notes.flags() & URGENT == 0 && self.urgent.push(task) {
-            notes.set(URGENT);
+        if loop_flags.flags() & URGENT == 0 && self.urgent.push(task) {
+            loop_flags.set(URGENT);
         }
     }
 
@@ -241,10 +241,10 @@ impl Queues {
     pub(super) unsafe fn enqueue(&mut self, task: NonNull<Header>) {
         // SAFETY: the caller keeps the task alive.
         let header = unsafe { task.as_ref() };
-        if header.notes.standing() != 0 {
+        if header.loop_flags.standing() != 0 {
             return;
         }
-        header.notes.stand(READY);
+        header.loop_flags.stand(READY);
         // SAFETY: I4: the loop's thread.
         header.next_ready.with_mut(|next| unsafe { *next = ptr::null() });
         // SAFETY: the caller's promise; it is noted, and linked to nothing.
@@ -255,7 +255,7 @@ impl Queues {
     ///
     /// # Safety
     ///
-    /// As [`Queues::enqueue`].
+    /// As [`LocalQueues::enqueue`].
     #[inline]
     pub(super) unsafe fn append(&mut self, task: NonNull<Header>) {
         if self.head.is_null() {
@@ -275,10 +275,10 @@ impl Queues {
     ///
     /// # Safety
     ///
-    /// As [`Queues::enqueue`].
-    pub(super) unsafe fn urge(&mut self, task: NonNull<Header>) -> bool {
+    /// As [`LocalQueues::enqueue`].
+    pub(super) unsafe fn enqueue_urgent(&mut self, task: NonNull<Header>) -> bool {
         // SAFETY: the caller keeps the task alive.
-        unsafe { urge(&mut self.urgent, task) }
+        unsafe { enqueue_urgent(&mut self.urgent, task) }
     }
 
     /// The next urgent task, if this batch may still end one.
@@ -300,7 +300,7 @@ impl Queues {
             self.until = self.most;
         }
         // SAFETY: the cell was in a queue, so it is alive (I3).
-        unsafe { task.as_ref() }.notes.clear(URGENT);
+        unsafe { task.as_ref() }.loop_flags.clear(URGENT);
         Some(task)
     }
 
@@ -327,7 +327,7 @@ impl Queues {
     ///
     /// # Safety
     ///
-    /// `first` begins and `last` ends a list of ready cells that [`Queues::take_ready`] gave.
+    /// `first` begins and `last` ends a list of ready cells that [`LocalQueues::take_ready`] gave.
     pub(super) unsafe fn put_back(&mut self, first: *const Header, last: *const Header) {
         // SAFETY: the cell is ready, so it is alive (I3).
         let header = unsafe { &*last };
@@ -347,28 +347,30 @@ impl Queues {
 
     /// How often the task has been polled.
     pub(super) fn polls(&self, header: &Header) -> u64 {
-        let polls = u64::from(header.notes.polls());
-        if header.notes.flags() & CARRIED == 0 {
+        let polls = u64::from(header.loop_flags.polls());
+        if header.loop_flags.flags() & POLLS_OVERFLOWED == 0 {
             return polls;
         }
-        polls + self.carries.get(&header.id().as_u64()).copied().unwrap_or(0)
+        polls + self.polls_overflow.get(&header.id().as_u64()).copied().unwrap_or(0)
     }
 }
 
-/// See [`Queues::urge`].
+/// See [`LocalQueues::enqueue_urgent`].
 ///
 /// # Safety
 ///
 /// On the loop's thread; `task` is alive (I3).
-unsafe fn urge(urgent: &mut Urgent, task: NonNull<Header>) -> bool {
+unsafe fn enqueue_urgent(urgent: &mut Urgent, task: NonNull<Header>) -> bool {
     // SAFETY: the caller keeps the task alive.
     let header = unsafe { task.as_ref() };
-    if header.notes.has_ended() || header.notes.flags() & (URGENT | ADOPTED) != ADOPTED {
+    if header.loop_flags.has_ended()
+        || header.loop_flags.flags() & (URGENT | REGISTERED) != REGISTERED
+    {
         return true;
     }
     let has_room = urgent.push(task);
     if has_room {
-        header.notes.set(URGENT | EXPEDITED);
+        header.loop_flags.set(URGENT | EXPEDITED);
     }
     has_room
 }
@@ -379,7 +381,7 @@ unsafe fn urge(urgent: &mut Urgent, task: NonNull<Header>) -> bool {
 ///
 /// On the loop's thread, inside its run; `task` is alive.
 #[inline]
-pub(super) unsafe fn wake(owner: &Mailbox, task: NonNull<Header>) {
+pub(super) unsafe fn wake(owner: &RunQueues, task: NonNull<Header>) {
     owner.queues.with_mut(|queues| {
         // SAFETY: I4: the loop's thread, and no other borrow is open.
         let queues = unsafe { &mut *queues };

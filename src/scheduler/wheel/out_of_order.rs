@@ -3,10 +3,10 @@
 //! A treap (Cecilia Aragon and Raimund Seidel, "Randomized Search Trees", 1989): a search tree that is a
 //! heap by rank, and an entry's rank looks like chance. So it is as deep as a tree grown in random order,
 //! a few times the logarithm of its size, whatever the order of the deadlines. The branches are the two
-//! links that an entry has for its list, so that a stray takes no more memory than any other timer.
+//! links that an entry has for its list, so that a timer out of order takes no more memory than any other timer.
 
 use super::level::NONE;
-use super::{Entry, Wheel};
+use super::{TimerEntry, Wheel};
 use crate::scheduler::mix::mix;
 
 /// Where the tree says which entry is next.
@@ -19,17 +19,17 @@ enum Branch {
     After(u32),
 }
 
-impl<T> Entry<T> {
+impl<T> TimerEntry<T> {
     fn rank(&self) -> u64 {
         mix(self.arming)
     }
 }
 
 impl<T> Wheel<T> {
-    /// The first stray in order of firing.
+    /// The first of these in order of firing.
     #[inline]
     pub(super) fn first_stray(&self) -> Option<u32> {
-        if self.strays == NONE { None } else { Some(self.first_below(self.strays)) }
+        if self.out_of_order == NONE { None } else { Some(self.first_below(self.out_of_order)) }
     }
 
     #[inline(never)]
@@ -45,7 +45,7 @@ impl<T> Wheel<T> {
     /// Puts an entry into the tree: where it is the first of its path that ranks above the next.
     pub(super) fn insert_stray(&mut self, id: u32) {
         let (due, rank) = (self.entries[id as usize].due(), self.entries[id as usize].rank());
-        let (mut branch, mut next) = (Branch::Root, self.strays);
+        let (mut branch, mut next) = (Branch::Root, self.out_of_order);
         while next != NONE && self.entries[next as usize].rank() >= rank {
             (branch, next) = self.step_down(next, due);
         }
@@ -73,9 +73,9 @@ impl<T> Wheel<T> {
     /// Takes an entry out of the tree, and makes one of its two branches.
     pub(super) fn remove_stray(&mut self, id: u32, due: (u64, u64), links: (u32, u32)) {
         let (mut left, mut right) = links;
-        let (mut branch, mut next) = (Branch::Root, self.strays);
+        let (mut branch, mut next) = (Branch::Root, self.out_of_order);
         while next != id {
-            debug_assert_ne!(next, NONE, "no stray at {due:?}");
+            debug_assert_ne!(next, NONE, "no timer at {due:?}");
             (branch, next) = self.step_down(next, due);
         }
         while left != NONE && right != NONE {
@@ -105,7 +105,7 @@ impl<T> Wheel<T> {
 
     fn set_branch(&mut self, branch: Branch, id: u32) {
         match branch {
-            Branch::Root => self.strays = id,
+            Branch::Root => self.out_of_order = id,
             Branch::Before(at) => self.entries[at as usize].prev = id,
             Branch::After(at) => self.entries[at as usize].next = id,
         }

@@ -17,17 +17,17 @@ pub(super) const BROKEN: u8 = 1 << 2;
 /// The cell is in the urgent queue.
 pub(super) const URGENT: u8 = 1;
 /// The task is done, and the loop's reference waits for the cell to leave its last queue (I3).
-pub(super) const LEFT: u8 = 1 << 1;
-/// It is run when it is taken in: a request to the loop itself, kept in no registry; or, with `FOREIGN`, a call
+pub(super) const RELEASE_PENDING: u8 = 1 << 1;
+/// It is run when it is taken in: a request to the loop itself, kept in no registry; or, with `REMOTE`, a call
 /// for later, whose first poll arms its timer.
 pub(super) const CONTROL: u8 = 1 << 2;
 /// The loop knows the task.
-pub(super) const ADOPTED: u8 = 1 << 3;
+pub(super) const REGISTERED: u8 = 1 << 3;
 /// The count of polls has run over, and goes on beside the cell.
-pub(super) const CARRIED: u8 = 1 << 4;
+pub(super) const POLLS_OVERFLOWED: u8 = 1 << 4;
 
 /// The task came by the injection stack, so there may be ids of it without a key.
-pub(super) const FOREIGN: u8 = 1 << 5;
+pub(super) const REMOTE: u8 = 1 << 5;
 
 /// The task went ahead of all that is ready for the request that is pending.
 pub(super) const EXPEDITED: u8 = 1 << 6;
@@ -38,7 +38,7 @@ pub(super) const GATED: u8 = 1 << 7;
 pub(super) const POLLS: u64 = u16::MAX as u64 + 1;
 
 /// The notes of one cell. All methods but the first are for the loop's thread.
-pub(crate) struct Notes {
+pub(crate) struct LoopFlags {
     /// `READY`, `ENDED` and `BROKEN`.
     standing: UnsafeCell<u8>,
     /// The other flags.
@@ -46,7 +46,7 @@ pub(crate) struct Notes {
     polls: UnsafeCell<u16>,
 }
 
-impl Notes {
+impl LoopFlags {
     /// Those of a new cell, which is its maker's.
     #[inline]
     pub(super) fn new(standing: u8, flags: u8) -> Self {
@@ -167,7 +167,7 @@ impl Notes {
 }
 
 #[cfg(test)]
-impl Notes {
+impl LoopFlags {
     /// Sets the cell's own count of polls.
     pub(super) fn set_polls(&self, polls: u16) {
         // SAFETY: as in `standing`.

@@ -13,9 +13,9 @@ const LOOKS: u32 = 16;
 
 /// Looks for an answer for so long, or until the deadline comes; at least [`LOOKS`] times.
 #[inline]
-pub(crate) fn look<T>(
+pub(crate) fn spin_until<T>(
     begun: Instant,
-    patience: Duration,
+    spin: Duration,
     deadline: Option<Instant>,
     mut answer: impl FnMut() -> Option<T>,
 ) -> Option<T> {
@@ -27,7 +27,7 @@ pub(crate) fn look<T>(
             std::hint::spin_loop();
         }
         let now = Instant::now();
-        let is_over = now.saturating_duration_since(begun) >= patience;
+        let is_over = now.saturating_duration_since(begun) >= spin;
         if is_over || deadline.is_some_and(|at| at <= now) {
             return None;
         }
@@ -37,12 +37,12 @@ pub(crate) fn look<T>(
 /// That of a loop which may look for a time that its user has set: for all of it where that has paid of
 /// late, and less and less where it has not.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct SpinBudget {
     most: Duration,
     now: Cell<Duration>,
 }
 
-impl Patience {
+impl SpinBudget {
     pub(crate) fn of(most: Duration) -> Self {
         Self { most, now: Cell::new(most) }
     }
@@ -68,7 +68,7 @@ impl Patience {
 /// was in vain a few times, and then tries it now and then, and less and less often: where two threads
 /// share a core, what the one looks for comes only once it sleeps, however soon that is.
 #[derive(Debug)]
-pub(crate) struct Trust {
+pub(crate) struct SpinHistory {
     /// So many vain looks until it ends; zero: it has ended.
     left: Cell<u8>,
     /// So many waits from one trial to the next.
@@ -83,7 +83,7 @@ const FAILURES: u8 = 4;
 /// long waits there may be short ones again.
 const APART: [u8; 2] = [4, 128];
 
-impl Trust {
+impl SpinHistory {
     pub(crate) const fn new() -> Self {
         let [first, _] = APART;
         Self { left: Cell::new(FAILURES), apart: Cell::new(first), until_trial: Cell::new(first) }
@@ -126,19 +126,19 @@ mod tests {
 
     #[test]
     fn patience_shrinks_to_an_eighth_in_vain_and_comes_back_at_once() {
-        let patience = Patience::of(80 * US);
-        assert_eq!(patience.now(), 80 * US);
+        let spin = SpinBudget::of(80 * US);
+        assert_eq!(spin.now(), 80 * US);
         for left in [40, 20, 10, 10] {
-            patience.learn(81 * US);
-            assert_eq!(patience.now(), left * US);
+            spin.learn(81 * US);
+            assert_eq!(spin.now(), left * US);
         }
-        patience.learn(80 * US);
-        assert_eq!(patience.now(), 80 * US);
+        spin.learn(80 * US);
+        assert_eq!(spin.now(), 80 * US);
     }
 
     #[test]
     fn trust_ends_after_vain_looks_in_a_row_and_is_tried_less_and_less() {
-        let trust = Trust::new();
+        let trust = SpinHistory::new();
         let fail = |times: u8| (0..times).for_each(|_| trust.looked(false));
         let waits = |times: usize| (0..times).filter(|_| trust.is_there()).count();
         fail(FAILURES - 1);
@@ -166,14 +166,14 @@ mod tests {
             looks += 1;
             (looks == 7).then_some(looks)
         };
-        assert_eq!(look(begun, Duration::MAX, None, seventh), Some(7));
+        assert_eq!(spin_until(begun, Duration::MAX, None, seventh), Some(7));
         let mut looks = 0;
         let never = || {
             looks += 1;
             None::<()>
         };
-        assert_eq!(look(begun, Duration::ZERO, None, never), None);
+        assert_eq!(spin_until(begun, Duration::ZERO, None, never), None);
         assert_eq!(looks, LOOKS);
-        assert_eq!(look(begun, Duration::MAX, Some(begun), || None::<()>), None);
+        assert_eq!(spin_until(begun, Duration::MAX, Some(begun), || None::<()>), None);
     }
 }

@@ -11,7 +11,7 @@
 //!   - A waiter goes to sleep only while no key is here.
 //!   - A key that is told calls one.
 //!   - A called waiter that is polled takes a key, if there is one left.
-//!   - A called waiter that is dropped calls another in its place ([`Board::leave`]).
+//!   - A called waiter that is dropped calls another in its place ([`CompletionQueue::leave`]).
 //!   - A key that is taken by anybody else leaves more calls than keys; a call too many only has a
 //!     waiter look and sleep again, in the place it had.
 //! - **B3 (the end)**: while the group is empty nobody sleeps: whoever takes the last member calls
@@ -33,18 +33,18 @@ pub(super) const FEW: usize = 64;
 
 /// The board. Its lock is the inner one: no other is taken under it.
 #[derive(Debug, Default)]
-pub(crate) struct Board(Mutex<Told>);
+pub(crate) struct CompletionQueue(Mutex<Completions>);
 
 /// What is on the board.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct Completions {
     /// The members that have ended and were not given out, in the order in which they told it.
     pub(crate) ended: VecDeque<usize>,
     /// Those who sleep.
     pub(crate) waiters: Waiters,
 }
 
-impl Told {
+impl Completions {
     /// Takes the room out that keys had, if there is much and none is here; to be freed outside of the locks.
     pub(crate) fn thin(&mut self) -> VecDeque<usize> {
         let much = self.ended.is_empty() && self.ended.capacity() > FEW;
@@ -58,8 +58,8 @@ impl Told {
     }
 }
 
-impl Board {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Told> {
+impl CompletionQueue {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Completions> {
         self.0.lock()
     }
 
@@ -73,13 +73,13 @@ impl Board {
     /// Calls the waiter that has waited longest, once it has let go of the board. Of those whose wakers panic
     /// each is called once, though it comes back: what sleeps again found no key (B2).
     #[inline]
-    pub(crate) fn call_one<'a>(&'a self, told: MutexGuard<'a, Told>) {
+    pub(crate) fn call_one<'a>(&'a self, told: MutexGuard<'a, Completions>) {
         if !told.waiters.is_empty() {
             self.call_one_of(told);
         }
     }
 
-    fn call_one_of<'a>(&'a self, mut told: MutexGuard<'a, Told>) {
+    fn call_one_of<'a>(&'a self, mut told: MutexGuard<'a, Completions>) {
         let newest = told.waiters.newest();
         let mut last = None;
         while let Some((ticket, waker)) = told.waiters.pop_between(last, newest) {
@@ -115,20 +115,20 @@ impl Board {
 /// The waker of one member: it tells the member's key, also where the group is gone and nobody looks.
 ///
 /// It is left with the member's task alone, which wakes it once or drops it (B1).
-pub(crate) struct Teller {
-    board: Arc<Board>,
+pub(crate) struct MemberWaker {
+    completions: Arc<CompletionQueue>,
     key: usize,
 }
 
-impl Teller {
-    pub(crate) fn waker(board: &Arc<Board>, key: usize) -> Waker {
-        Waker::from(Arc::new(Self { board: board.clone(), key }))
+impl MemberWaker {
+    pub(crate) fn waker(completions: &Arc<CompletionQueue>, key: usize) -> Waker {
+        Waker::from(Arc::new(Self { completions: completions.clone(), key }))
     }
 }
 
-impl Wake for Teller {
+impl Wake for MemberWaker {
     fn wake(self: Arc<Self>) {
-        self.board.tell(self.key);
+        self.completions.tell(self.key);
     }
 }
 
@@ -139,20 +139,21 @@ mod tests {
     /// They are called out of their turn then, and each once.
     #[test]
     fn tickets_come_round_and_no_waiter_is_lost() {
-        let board = Board::default();
-        board.lock().waiters.last = Ticket::MAX - 1;
-        let waiters = [(); 3].map(|()| Arc::new(Teller { board: Arc::default(), key: 0 }));
+        let completions = CompletionQueue::default();
+        completions.lock().waiters.last = Ticket::MAX - 1;
+        let waiters =
+            [(); 3].map(|()| Arc::new(MemberWaker { completions: Arc::default(), key: 0 }));
         let mut tickets = [None; 3];
         for (ticket, waiter) in tickets.iter_mut().zip(&waiters) {
-            assert!(board.lock().put(ticket, Waker::from(waiter.clone())).is_none());
+            assert!(completions.lock().put(ticket, Waker::from(waiter.clone())).is_none());
         }
-        let called = || waiters.each_ref().map(|waiter| waiter.board.lock().ended.len());
+        let called = || waiters.each_ref().map(|waiter| waiter.completions.lock().ended.len());
         assert_eq!(tickets, [Some(Ticket::MAX), Some(0), Some(1)]);
-        board.tell(7);
+        completions.tell(7);
         assert_eq!(called(), [0, 1, 0]);
-        board.leave(&mut tickets[1]); // the key is another's now
+        completions.leave(&mut tickets[1]); // the key is another's now
         assert_eq!(called(), [0, 1, 1]);
-        board.lock().waiters.take_all().for_each(|waker| assert!(call(waker)));
+        completions.lock().waiters.take_all().for_each(|waker| assert!(call(waker)));
         assert_eq!(called(), [1, 1, 1]);
     }
 }

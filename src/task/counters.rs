@@ -38,7 +38,7 @@ impl Count {
 
 /// What a loop counts.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counters {
     pub(crate) spawned: Count,
     pub(crate) finished: Count,
     pub(crate) cancelled: Count,

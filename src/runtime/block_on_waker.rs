@@ -1,29 +1,29 @@
 //! The future of `block_on`, which its loop polls beside the tasks: how it is woken.
 //!
 //! Another thread marks it, and then rings: a loop that the bell has look again sees the mark. Modelled in
-//! `tests/loom/main_future.rs`.
+//! `tests/loom/block_on_waker.rs`.
 
 use std::sync::Arc;
 
 use futures_task::ArcWake;
 
 use crate::sync::{Arc as Owner, AtomicUsize, Ordering};
-use crate::task::mailbox::Mailbox;
+use crate::task::run_queues::RunQueues;
 
 /// Its waker.
 #[derive(Debug)]
-pub(crate) struct Main {
+pub(crate) struct BlockOnWaker {
     /// Whether another thread woke it.
     woken: AtomicUsize,
     /// Whether it was woken on the loop's thread, inside the run; touched there alone.
     woken_here: AtomicUsize,
-    mailbox: Owner<Mailbox>,
+    run_queues: Owner<RunQueues>,
 }
 
-impl Main {
+impl BlockOnWaker {
     /// Woken for its first poll.
-    pub(crate) fn new(mailbox: Owner<Mailbox>) -> Self {
-        Self { woken: AtomicUsize::new(0), woken_here: AtomicUsize::new(1), mailbox }
+    pub(crate) fn new(run_queues: Owner<RunQueues>) -> Self {
+        Self { woken: AtomicUsize::new(0), woken_here: AtomicUsize::new(1), run_queues }
     }
 
     pub(crate) fn is_woken(&self) -> bool {
@@ -56,13 +56,13 @@ impl Main {
     }
 }
 
-impl ArcWake for Main {
+impl ArcWake for BlockOnWaker {
     fn wake_by_ref(main: &Arc<Self>) {
-        if Mailbox::is_current(&main.mailbox) {
+        if RunQueues::is_current(&main.run_queues) {
             return main.wake_here();
         }
         // ORDERING: AcqRel: Release, paired with `take`. A swap, marked or not: of two wakers both are seen.
         main.woken.swap(1, Ordering::AcqRel);
-        main.mailbox.notify();
+        main.run_queues.notify();
     }
 }

@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::patience::{Trust, look};
+use super::spin::{SpinHistory, spin_until};
 use super::thread_waker::ThreadWaker;
 
 /// How long a thread looks before it blocks: as long as it takes to rouse a loop and, by another wake-up,
@@ -32,7 +32,7 @@ std::thread_local! {
     static SPARE: Cell<Option<Arc<ThreadWaker>>> = const { Cell::new(None) };
 
     /// Whether this thread should look.
-    static TRUST: Trust = const { Trust::new() };
+    static TRUST: SpinHistory = const { SpinHistory::new() };
 }
 
 /// Whether something else can run while this thread looks.
@@ -47,10 +47,10 @@ pub(crate) fn wait<T>(
     deadline: Option<Instant>,
     mut poll: impl FnMut(Option<&Waker>) -> Poll<T>,
 ) -> Option<T> {
-    let found = (has_company() && TRUST.with(Trust::is_there)).then(|| {
+    let found = (has_company() && TRUST.with(SpinHistory::is_there)).then(|| {
         let begun = Instant::now();
         (0..PAUSES).for_each(|_| std::hint::spin_loop());
-        let found = look(begun, LOOK, deadline, || match poll(None) {
+        let found = spin_until(begun, LOOK, deadline, || match poll(None) {
             Poll::Ready(answer) => Some(answer),
             Poll::Pending => None,
         });
@@ -106,9 +106,8 @@ mod tests {
 
     #[test]
     fn a_thread_that_looks_in_vain_gives_it_up_unless_a_deadline_cut_it_short() {
-        let looking = |times: usize, patience| {
-            (0..times).filter(|_| looks(Instant::now() + patience) > 0).count()
-        };
+        let looking =
+            |times: usize, spin| (0..times).filter(|_| looks(Instant::now() + spin) > 0).count();
         if has_company() {
             assert_eq!(looking(10, Duration::ZERO), 10);
             assert_eq!(looking(5, Duration::from_millis(100)), 4);
@@ -127,7 +126,7 @@ mod tests {
             child.args(["-c", &core()]).arg(env::current_exe().expect("the test binary"));
             child.args([
                 "--exact",
-                "runtime::park::tests::a_thread_looks_only_where_it_has_company",
+                "runtime::blocking_wait::tests::a_thread_looks_only_where_it_has_company",
             ]);
             let output = child.env(ALONE, "").output().expect("taskset runs");
             let text = String::from_utf8_lossy(&output.stdout);
