@@ -191,8 +191,8 @@ fn models_are_listed() {
 fn instruction_counts_are_shown() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let counts = fs::read_to_string(root.join("benches/counts.txt")).unwrap();
-    let notes = fs::read_to_string(root.join(threats::NOTES)).unwrap();
-    threats::counts_are_shown(&counts, &notes).demand();
+    let costs = fs::read_to_string(root.join(threats::COSTS)).unwrap();
+    threats::counts_are_shown(&counts, &costs).demand();
 }
 
 #[test]
