@@ -3,13 +3,13 @@
 # no crate around it: those want a program of the same version installed beside them.
 #
 #   benches/counts.sh             fails if a count is more than 3 % above the table, which is for one version of Rust
-#   benches/counts.sh write       writes the table anew, and the last column of the table in src/design.md
+#   benches/counts.sh write       writes the table anew, and the last column of the table in counts.md
 #   benches/counts.sh OPERATION   counts one operation
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 table=counts.txt
-design=../src/design.md
+page=counts.md
 rust="$(rustc --version | cut -d' ' -f2), $(uname -m)"
 
 binary=$(cargo bench --bench counts --no-run 2>&1 | sed -n 's/^ *Executable counts.rs (\(.*\))$/\1/p')
@@ -32,12 +32,12 @@ measure() {
 }
 
 # Puts the counts in place of the last column of the rows that begin with the name of an operation.
-into_design() {
+into_page() {
   awk -F' \\| ' -v OFS=' | ' '
     NR == FNR { split($0, word, " "); count[word[1]] = word[2]; next }
     match($1, /^\| `[a-z_]+`/) { name = substr($1, 4, RLENGTH - 4); if (name in count) $NF = count[name] " |" }
-    { print }' "$table" "$design" >"$design.new"
-  mv "$design.new" "$design"
+    { print }' "$table" "$page" >"$page.new"
+  mv "$page.new" "$page"
 }
 
 mapfile -t operations < <("$binary")
@@ -46,7 +46,7 @@ case ${1-} in
   write)
     measure "${operations[@]}" >"$table.new"
     mv "$table.new" "$table"
-    into_design
+    into_page
     exit
     ;;
   *)

@@ -89,8 +89,16 @@
 extern crate alloc;
 
 #[cfg(any(doc, all(doctest, feature = "std")))]
-#[doc = include_str!("design.md")]
+#[doc = include_str!("../docs/design.md")]
 pub mod design {}
+
+#[cfg(any(doc, all(doctest, feature = "std")))]
+#[doc = include_str!("../docs/semantics.md")]
+pub mod semantics {}
+
+#[cfg(any(doc, all(doctest, feature = "std")))]
+#[doc = include_str!("../docs/assurance.md")]
+pub mod assurance {}
 
 #[cfg(all(doctest, feature = "std"))]
 #[doc = include_str!("../README.md")]

@@ -188,8 +188,8 @@ pub(crate) fn results(machine: &str, entries: &[Entry], footprint: &str) -> Stri
         }
         text += &table(entries, name);
     }
-    text += "\n## Goals\n\nBy the least of the rounds. What stands in the way of those that were missed is told in \
-             `src/design.md`, \"Goals that are missed\".\n\n";
+    text += "\n## Goals\n\nBy the least of the rounds. [Goals](goals.md) explains \
+             those that were missed.\n\n";
     text += &goals(entries);
     text += "\n## Footprint\n\nA program that starts a loop on a thread of its own, has it run one task, \
              and idles (`footprint.sh`).\n\n";

@@ -326,7 +326,7 @@ fn a_joiner_on_another_loop_goes_on() {
 
 // ───────────── the end of the process ─────────────
 
-/// H6: a process whose `main` returns ends promptly, with loops that are idle, busy and blocked.
+/// H6, L3: a process whose `main` returns ends promptly, with loops that are idle, busy and blocked.
 #[test]
 fn a_process_ends_with_live_loops() {
     isolated(|| {
@@ -352,7 +352,7 @@ fn a_process_ends_with_live_loops() {
     });
 }
 
-/// H6: `exit` on a loop thread ends the process with its code.
+/// H6, L3: `exit` on a loop thread ends the process with its code, whatever that thread has still to drop.
 #[test]
 fn exit_on_the_loop_thread_ends_the_process() {
     let ended = in_child(|| {

@@ -1,26 +1,33 @@
-//! The tables of the design notes that say what shows something name a test in each of their rows, and each test
-//! that they name is one; the table of the models names models and faults that there are.
+//! Each row of the tables of `docs/assurance.md` names a test, and each test that it names exists; the table of the
+//! models names models and faults that exist; the instructions in `benches/counts.md` are those that were counted.
 
 use crate::source::{Function, Source};
 use crate::verdict::Verdict;
 
 /// Where the tables are.
-pub(crate) const NOTES: &str = "src/design.md";
-/// The sections that they are in.
-const SECTIONS: [&str; 5] = [
+pub(crate) const NOTES: &str = "docs/assurance.md";
+/// Where the costs of each operation are.
+pub(crate) const COSTS: &str = "benches/counts.md";
+/// The sections that the tables are in.
+const SECTIONS: [&str; 6] = [
     "## What hostile code can do",
-    "## What is done to it",
-    "## What is counted, and comes round",
-    "## What was found here",
-    "## Where others failed",
+    "## Faults from outside",
+    "## Counters and their ends",
+    "## Faults found here",
+    "## Bounds",
+    "## Faults of other executors",
 ];
 /// Where the table of the models is, in the head of the file.
 const MODELS: &str = "tests/loom.rs";
 
-/// Every row of the tables in `notes` names a test in its last column, and only tests that there are.
+/// Every section in `notes` has its table, and every row names a test in its last column, and only tests that there are.
 pub(crate) fn threats_are_shown(notes: &str, sources: &[Source]) -> Verdict {
     let mut verdict = Verdict::default();
     let tests: Vec<String> = sources.iter().flat_map(tests).collect();
+    for section in SECTIONS {
+        let has_rows = rows(notes, section).next().is_some();
+        verdict.look(NOTES, 1, has_rows, format!("no table under \"{section}\""));
+    }
     for (line, row) in SECTIONS.into_iter().flat_map(|section| rows(notes, section)) {
         let named = named(row, 1);
         verdict.look(NOTES, line, !named.is_empty(), "a row without a test");
@@ -60,14 +67,14 @@ pub(crate) fn models_are_listed(
     verdict
 }
 
-/// The row of each operation in `notes` ends with its number of instructions in `counts`.
-pub(crate) fn counts_are_shown(counts: &str, notes: &str) -> Verdict {
+/// The row of each operation in `costs` ends with its number of instructions in `counts`.
+pub(crate) fn counts_are_shown(counts: &str, costs: &str) -> Verdict {
     let mut verdict = Verdict::default();
     for (line, text) in (1..).zip(counts.lines()).skip(1) {
         let (name, count) = text.split_once(' ').unwrap_or((text, ""));
         let (begin, end) = (format!("| `{name}` "), format!(" | {} |", count.trim()));
-        let kept = notes.lines().any(|row| row.starts_with(&begin) && row.ends_with(&end));
-        verdict.look("benches/counts.txt", line, kept, format!("{NOTES} does not say so"));
+        let kept = costs.lines().any(|row| row.starts_with(&begin) && row.ends_with(&end));
+        verdict.look("benches/counts.txt", line, kept, format!("{COSTS} does not say so"));
     }
     verdict
 }
@@ -141,7 +148,16 @@ mod tests {
         let state = Source::new("src/task/tests.rs", "#[test]\nfn three() {}");
         let notes = format!("{ABOVE}{HEAD}{table}\n## Next\n| `four` |\n");
         let verdict = threats_are_shown(&notes, &[idle, state]);
-        verdict.faults().iter().map(|(_, line, _)| *line).collect()
+        let faults = verdict.faults().iter().filter(|(_, line, _)| *line > 1);
+        faults.map(|(_, line, _)| *line).collect()
+    }
+
+    #[test]
+    fn a_section_without_a_table_is_found() {
+        let notes = format!("{HEAD}| a | `one` |\n\n## Bounds\n\nNone.\n");
+        let verdict = threats_are_shown(&notes, &[Source::new("tests/one.rs", "")]);
+        let missing = verdict.faults().iter().filter(|(_, line, _)| *line == 1);
+        assert_eq!(missing.count(), SECTIONS.len() - 1);
     }
 
     #[test]
