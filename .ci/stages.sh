@@ -5,15 +5,17 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 # what is built once needs no notes for the next time
-# Under the sanitizers and valgrind each backtrace of an expected panic takes seconds. A panic in a panic prints its own
-# in any case: with all symbols that takes half a minute.
-export RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
+# Under the sanitizers and valgrind each backtrace of an expected panic takes seconds. A panic inside a panic prints one
+# in any case, which takes half a minute where there is debug information to read. Without it, builds are shorter too.
+export RUST_BACKTRACE=0 CARGO_PROFILE_DEV_DEBUG=0
 shared=../shared
 tools=$PWD/target-tools
 host=$(rustc -vV | sed -n 's/^host: //p')
-log=$(mktemp)
-left_out=$(mktemp)
-trap 'rm -f "$log" "$left_out"' EXIT
+scratch=$(mktemp -d)
+log=$scratch/log
+left_out=$scratch/left_out
+touch "$left_out"
+trap 'rm -rf "$scratch"' EXIT
 
 # ran COUNT WHAT: reports what a stage ran, and fails if it was nothing.
 ran() {
@@ -103,10 +105,25 @@ leaking=(
   panics::a_payload_that_panics_when_dropped_is_contained
 )
 
+# The tests that make a million tasks: with and without optimisation each run has them, but neither the sanitizers nor
+# the oldest compiler, where they take as long as all others.
+masses=(bad_input::a_million_tasks_are_dropped_unrun faults::masses)
+
 # leaky COMMAND...: runs these tests with a command that takes their names, and says if one of them is no more.
 leaky() {
   cargo_tests "tests that leak by design" 300 "$@" --exact "${leaking[@]}"
   [ "$passed" -eq "${#leaking[@]}" ] || { printf '== %s: FAILED, of %d names\n' "$stage" "${#leaking[@]}"; exit 1; }
+}
+
+# valgrind_tests WHAT ARGUMENTS...: runs unit tests under valgrind. "Possibly lost" is the handle of the main thread,
+# which std keeps by a pointer to its inside.
+valgrind_tests() {
+  local binary
+  command -v valgrind >/dev/null || { skipped "valgrind is not installed"; return; }
+  cargo test --lib --no-run 2>&1 | tee "$log"
+  binary=$(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$log")
+  PROPTEST_CASES=4 tests "$1" timeout 900 valgrind --leak-check=full --show-leak-kinds=definite \
+    --errors-for-leak-kinds=definite --error-exitcode=9 -q "$binary" --test-threads=1 "${@:2}"
 }
 
 # on_metal TARGET...: runs the program that checks itself on emulated machines without an operating system.
@@ -123,16 +140,40 @@ on_metal() {
   ran "$count" "checks on $# machines"
 }
 
-# stages ALL NAME...: runs the stages with these names; without any, all.
+# run STAGE...: runs stages side by side, each in a process of its own, so that what it exports ends with it. The output
+# of all but the first is printed when they have ended.
+run() {
+  local stage first=$1 pids=() pid failed=0
+  for stage in "${@:2}"; do
+    printf '==== %s, beside %s\n' "$stage" "$first"
+    (log=$scratch/$stage.log; "$stage") >"$scratch/$stage.output" 2>&1 &
+    pids+=($!)
+  done
+  stage=$first
+  ("$stage") & # in the background: `set -e` holds inside
+  wait $! || failed=1
+  for pid in "${pids[@]}"; do
+    wait "$pid" || failed=1
+  done
+  for stage in "${@:2}"; do
+    cat "$scratch/$stage.output"
+  done
+  return "$failed"
+}
+
+# stages ALL NAME...: runs the stages with these names; without any, all. `one+other` are run side by side.
 stages() {
-  local all=$1
+  local all=$1 name stage
   shift
   # shellcheck disable=SC2086 # several names
   [ $# -gt 0 ] || set -- $all
-  for stage in "$@"; do
-    [[ " $all " == *" $stage "* ]] || { printf 'no such stage: %s\n' "$stage"; exit 2; }
-    printf '\n==== %s (%d s)\n' "$stage" "$SECONDS"
-    ("$stage") # In a process of its own, so that what it exports ends with it.
+  for name in "$@"; do
+    printf '\n==== %s (%d s)\n' "$name" "$SECONDS"
+    for stage in ${name//+/ }; do
+      [[ " ${all//+/ } " == *" $stage "* ]] || { printf 'no such stage: %s\n' "$stage"; exit 2; }
+    done
+    # shellcheck disable=SC2086 # several names
+    run ${name//+/ }
   done
   cat "$left_out"
   [ -s "$left_out" ] && set -- "what ran is well" || set -- "all is well"
