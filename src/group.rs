@@ -2,34 +2,68 @@
 //!
 //! A group owns the join handles of its members. Each member's task holds a waker that tells the
 //! member's key to the group's [`completions`] when the task has ended; the results stay with the tasks
-//! until they are given out, so that the loop drops those which nobody takes. Tasks hold the board and
-//! the board holds no task of the group, so that nothing keeps itself alive.
+//! until they are given out, so that the loop drops those which nobody takes. Tasks hold the completion queue, and
+//! that holds no task of the group, so that nothing keeps itself alive.
 //!
 //! How they are given out, and to whom, is in [`Members`], with the rules K1 to K3.
 
+mod all;
 mod completions;
 mod members;
+mod next;
+mod requests;
 
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Waker;
 
 use self::members::Members;
-use crate::cancel::Canceller;
-use crate::error::JoinError;
+use crate::error::{JoinError, discard};
 use crate::handle::Handle;
 use crate::id::TaskId;
 use crate::join::JoinHandle;
-use crate::runtime::{blocking_wait, context};
+use crate::runtime::context;
 
 /// A member that was given out: its id, and how it ended.
 type Given<T> = (TaskId, Result<T, JoinError>);
 
-/// What is told of a member that has ended: to join it blocks on no thread.
-fn given<T>(member: JoinHandle<T>) -> Given<T> {
-    (member.id(), member.join())
+/// A member that was not given out.
+enum Member<T> {
+    /// Its number in the order of spawns, and its handle.
+    Task(u64, JoinHandle<T>),
+    /// [`all`](TaskGroup::all) has seen its end, and waits for the others.
+    Ended(u64, TaskId, Result<T, JoinError>),
+}
+
+impl<T> Member<T> {
+    /// Its handle, if its end was not looked at yet.
+    fn task(&self) -> Option<&JoinHandle<T>> {
+        match self {
+            Self::Task(_, task) => Some(task),
+            Self::Ended(..) => None,
+        }
+    }
+
+    fn register(&mut self, waker: &Waker) -> bool {
+        match self {
+            Self::Task(_, task) => task.register(waker),
+            Self::Ended(..) => false,
+        }
+    }
+
+    /// Its number and how it ended. It has: to join it blocks no thread.
+    fn end(self) -> (u64, TaskId, Result<T, JoinError>) {
+        match self {
+            Self::Task(number, task) => (number, task.id(), task.join()),
+            Self::Ended(number, id, result) => (number, id, result),
+        }
+    }
+
+    fn given(self) -> Given<T> {
+        let (_, id, result) = self.end();
+        (id, result)
+    }
 }
 
 /// Tasks of one loop that end together. Dropping the group cancels what still runs.
@@ -60,15 +94,10 @@ fn given<T>(member: JoinHandle<T>) -> Given<T> {
 #[must_use = "dropping it cancels its members"]
 pub struct TaskGroup<T> {
     handle: Handle,
-    members: Members<JoinHandle<T>>,
+    members: Members<Member<T>>,
 }
 
 impl<T: 'static> TaskGroup<T> {
-    /// An empty group, whose members will run on the loop of `handle`.
-    pub fn new(handle: &Handle) -> Self {
-        Self { handle: handle.clone(), members: Members::new() }
-    }
-
     /// Spawns a member as [`Handle::spawn`] does.
     ///
     /// From any thread. What the loop does not take, because it shuts down, is dropped here, and the member
@@ -141,48 +170,39 @@ impl<T: 'static> TaskGroup<T> {
         self.add(JoinHandle::new(local.spawn_local(taken, vacant.fill(future))))
     }
 
-    /// Waits for the next member to end; `None` when the group is empty.
-    ///
-    /// Members come in the order in which they ended; one that had ended before the call that spawned
-    /// it returned counts as having ended then. On any executor. Any number of callers may wait at
-    /// once: each member goes to one of them, the longest waiting is called first, and when the group
-    /// becomes empty all of them get `None`.
-    ///
-    /// # Cancel safety
-    ///
-    /// Strict: dropping the future loses no member. If it had just been woken, another waiter is woken
-    /// in its place. A future that is kept and not polled after it was woken keeps its call to itself,
-    /// though any other that is polled may take the member.
+    /// Runs a closure that may block as a member, as [`Handle::spawn_blocking`] does.
     ///
     /// # Examples
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use sideloop::{JoinError, LoopThread, TaskGroup, block_on};
-    ///
-    /// let side = LoopThread::start()?;
-    /// let group = TaskGroup::new(side.handle());
-    /// let stuck = group.spawn(std::future::pending());
-    /// let ready = group.spawn(async { "ready" });
-    /// block_on(async {
-    ///     let (id, first) = group.next().await.expect("two members");
-    ///     assert!(id == ready && first.is_ok());
-    ///     group.cancel();
-    ///     let (id, second) = group.next().await.expect("one member");
-    ///     assert!(id == stuck && matches!(second, Err(JoinError::Cancelled)));
-    ///     assert!(group.next().await.is_none());
-    /// });
+    /// let side = sideloop::LoopThread::start()?;
+    /// let group = sideloop::TaskGroup::new(side.handle());
+    /// let sum = group.spawn_blocking(|| (1..=100).sum::<u32>());
+    /// assert_eq!(group.join_next().map(|(id, value)| (id, value.ok())), Some((sum, Some(5050))));
     /// # Ok(()) }
     /// ```
-    pub async fn next(&self) -> Option<(TaskId, Result<T, JoinError>)> {
-        self.members.next().await.map(given)
+    #[track_caller]
+    pub fn spawn_blocking<C>(&self, f: C) -> TaskId
+    where
+        C: FnOnce() -> T + Send + 'static,
+        T: Send,
+    {
+        self.add(self.handle.spawn_blocking(f))
+    }
+}
+
+impl<T> TaskGroup<T> {
+    /// An empty group, whose members will run on the loop of `handle`.
+    pub fn new(handle: &Handle) -> Self {
+        Self { handle: handle.clone(), members: Members::new() }
     }
 
-    /// Waits as [`TaskGroup::next`] does, blocking the calling thread.
+    /// Makes the task of a handle a member: one with a name, a timed call, a task of another loop, whatever has a
+    /// handle.
     ///
-    /// Where a member that still runs needs the calling thread it never blocks, on the loop's own or in the
-    /// member's own blocking job: if no member has ended, it gives that one's id with
-    /// [`JoinError::WouldDeadlock`], and the member stays in the group.
+    /// From any thread. A task that has ended comes out of the group as it ended; one whose result was taken before,
+    /// by polling the handle, as [`JoinError::Closed`].
     ///
     /// # Examples
     ///
@@ -192,54 +212,15 @@ impl<T: 'static> TaskGroup<T> {
     ///
     /// let side = LoopThread::start()?;
     /// let group = TaskGroup::new(side.handle());
-    /// let only = group.spawn(async { 7 });
-    /// let (id, value) = group.join_next().expect("one member");
-    /// assert_eq!((id, value?), (only, 7));
-    /// assert!(group.join_next().is_none());
+    /// group.adopt(side.handle().task().name("parser").spawn(async { "parsed" }));
+    /// let (_id, text) = group.join_next().expect("one member");
+    /// assert_eq!(text?, "parsed");
     /// # Ok(()) }
     /// ```
-    pub fn join_next(&self) -> Option<(TaskId, Result<T, JoinError>)> {
-        if context::is_needed() {
-            if let Poll::Ready(answer) = self.members.take(&mut None) {
-                return answer.map(given);
-            }
-            // A member that needs this thread cannot have ended since.
-            if let Some(id) = self.needs_this_thread() {
-                return Some((id, Err(JoinError::WouldDeadlock)));
-            }
-        }
-        let mut next = self.members.next();
-        let answer = blocking_wait::block(None, |waker| {
-            Pin::new(&mut next).poll(&mut Context::from_waker(waker))
-        });
-        answer.flatten().map(given) // without a limit there is always an answer
-    }
-
-    /// Asks every member that still runs to end, as [`JoinHandle::cancel`] does, and nobody else.
-    ///
-    /// It does not wait, and the group stays usable: the members come out of it as they end.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use sideloop::{JoinError, LoopThread, TaskGroup};
-    ///
-    /// let side = LoopThread::start()?;
-    /// let group = TaskGroup::<()>::new(side.handle());
-    /// group.spawn(std::future::pending());
-    /// group.cancel();
-    /// let (_id, ended) = group.join_next().expect("one member");
-    /// assert!(matches!(ended, Err(JoinError::Cancelled)));
-    /// # Ok(()) }
-    /// ```
-    pub fn cancel(&self) {
-        // Asking wakes the loop, and with it perhaps a host's hook: not under the lock (K3).
-        let asked: Vec<Canceller> =
-            self.members.lock().iter().map(|(_, member)| member.canceller()).collect();
-        for member in asked {
-            member.cancel();
-        }
+    pub fn adopt(&self, mut task: JoinHandle<T>) -> TaskId {
+        // A waker that the handle was polled with is dropped here, and not under the group's lock (K3).
+        task.register(Waker::noop());
+        self.add(task)
     }
 
     /// How many members were not given out yet, ended or not.
@@ -266,27 +247,21 @@ impl<T: 'static> TaskGroup<T> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
 
-impl<T> TaskGroup<T> {
     /// Makes a task that was just spawned, and may have ended already, a member.
     fn add(&self, handle: JoinHandle<T>) -> TaskId {
         let id = handle.id();
-        self.members.add(handle, JoinHandle::register);
+        self.members.add(|number| Member::Task(number, handle), Member::register);
         id
-    }
-
-    /// A member that has not ended, and cannot while this thread waits for it.
-    fn needs_this_thread(&self) -> Option<TaskId> {
-        let members = self.members.lock();
-        let mut members = members.iter().map(|(_, member)| member);
-        members.find(|member| member.would_deadlock()).map(JoinHandle::id)
     }
 }
 
 impl<T> Drop for TaskGroup<T> {
     fn drop(&mut self) {
-        self.members.clear(|member| drop(member.cancel_on_drop()));
+        self.members.clear(|member| match member {
+            Member::Task(_, task) => drop(task.cancel_on_drop()),
+            Member::Ended(_, _, result) => discard(result),
+        });
     }
 }
 

@@ -1,8 +1,10 @@
 //! Groups: members come out once each, as they end, and end together.
 
+mod all;
 mod ending;
 mod home;
 mod model;
+mod requests;
 mod threads;
 mod waiters;
 mod wakers;

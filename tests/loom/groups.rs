@@ -15,10 +15,13 @@ use crate::task::join::Join;
 fn group_of(count: u8) -> (StdArc<Members<u8>>, Vec<Waker>) {
     let (members, mut enders) = (Members::new(), Vec::new());
     for member in 0..count {
-        members.add(member, |_, waker| {
-            enders.push(waker.clone());
-            true
-        });
+        members.add(
+            |_| member,
+            |_, waker| {
+                enders.push(waker.clone());
+                true
+            },
+        );
     }
     (StdArc::new(members), enders)
 }
@@ -90,7 +93,7 @@ fn member_made_against_its_end() {
         let join = spawn_remote(&model.run_queues(), async { 7 });
         let waiter = thread::spawn(move || {
             let members = Members::new();
-            members.add(join, Join::register);
+            members.add(|_| join, Join::register);
             let mut member = wait_for(members.next()).expect("one member");
             assert!(matches!(member.try_take(), Some(Ok(7))));
             assert!(wait_for(members.next()).is_none());
