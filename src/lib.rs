@@ -92,6 +92,10 @@ extern crate alloc;
 #[doc = include_str!("design.md")]
 pub mod design {}
 
+#[cfg(any(doc, all(doctest, feature = "std")))]
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
+
 #[cfg(all(doctest, feature = "std"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
