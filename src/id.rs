@@ -51,7 +51,7 @@ impl TaskId {
         Self { serial, key }
     }
 
-    /// The id as a number: unique in the process, increasing, and of no further meaning.
+    /// The id as a number: unique in the process, increasing, without further meaning.
     ///
     /// # Examples
     ///
@@ -68,10 +68,10 @@ impl TaskId {
         self.serial
     }
 
-    /// The id of that number, as [`as_u64`](Self::as_u64) gave it: for ids that went through another
+    /// The id with this number, as returned by [`as_u64`](Self::as_u64): for ids that went through another
     /// language, a log or a socket. `None` for zero, which is never an id.
     ///
-    /// Whether there is, or ever was, such a task is not looked at: a request by the id of none finds
+    /// This does not check that the task exists or existed: a request by the id of no task finds
     /// [`CancelRequest::NotFound`](crate::CancelRequest::NotFound).
     ///
     /// # Examples
