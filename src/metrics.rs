@@ -92,8 +92,8 @@ pub struct Metrics {
     /// How often the loop has slept in its driver; each of these is counted in `parks`, too.
     #[cfg(all(feature = "io", unix))]
     pub io_waits: u64,
-    /// Tasks that were ready at the end of the loop's last turn; with a [capacity](crate::Builder::capacity),
-    /// also the submissions that it has not taken in yet, which are not counted otherwise.
+    /// Tasks that were ready when the loop last counted them, around a batch of polls; with a
+    /// [capacity](crate::Builder::capacity) also the submissions not taken in yet, which are not counted otherwise.
     pub queued: u64,
     /// The time spent in tasks. Measured only with a [watchdog](crate::Builder::watchdog), else zero.
     pub busy: Duration,
