@@ -24,7 +24,7 @@ pub(crate) const BY_NUMBER: u32 = u32::MAX - 1;
 
 static NEXT: Serial = Serial::new(1);
 
-/// Names one task, on whichever loop of the process it runs; never reused.
+/// Names one task among all loops of the process; never reused.
 ///
 /// Ids are ordered by spawning: of two tasks spawned by one thread on one loop, the later has the
 /// larger id.

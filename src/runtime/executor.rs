@@ -135,7 +135,7 @@ impl Executor {
     ///
     /// Inside a task of another loop, this call delays that loop until it returns; waiting in it for a task of
     /// that loop gives [`JoinError::WouldDeadlock`](crate::JoinError::WouldDeadlock). A host with an `on_wake`
-    /// hook makes a turn afterwards: no hook announces what is ready when this returns.
+    /// hook makes a turn afterwards: the hook does not announce work that is ready when this returns.
     ///
     /// # Panics
     ///

@@ -154,7 +154,7 @@ impl LoopThread {
     ///
     /// When this returns the report, no thread of the loop runs any more, those of its watchdog and its pool
     /// included; except blocking jobs past their limit, which the report lists as aborted. On the loop's own
-    /// thread, in its jobs and in its watchdog's hook, this does not wait: it returns what is known so far.
+    /// thread, in its jobs and in its watchdog's hook, this does not wait: it returns the report so far.
     ///
     /// # Examples
     ///

@@ -117,7 +117,7 @@ impl Executor {
     ///
     /// let mut executor = sideloop::Executor::new();
     /// let handle = executor.handle().clone();
-    /// executor.try_fd()?; // from here on it tells of what comes in
+    /// executor.try_fd()?; // from here on it announces new work
     /// while !executor.turn().idle {}
     /// let task = std::thread::spawn(move || handle.call(|| 1)).join().unwrap();
     /// poll(&mut [PollFd::new(&executor.try_fd()?, PollFlags::IN)], None)?;
