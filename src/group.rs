@@ -1,4 +1,4 @@
-//! Tasks that end together: spawned on one loop, given out as they end, cancelled as one.
+//! Groups of tasks: spawned on one loop, returned as they end, cancelled together.
 //!
 //! A group owns the join handles of its members. Each member's task holds a waker that tells the
 //! member's key to the group's [`completions`] when the task has ended; the results stay with the tasks
@@ -32,12 +32,11 @@ fn given<T>(member: JoinHandle<T>) -> Given<T> {
     (member.id(), member.join())
 }
 
-/// Tasks of one loop that end together. Dropping the group cancels what still runs.
+/// Tasks of one loop that belong together. Dropping the group cancels the members that still run.
 ///
-/// Members are spawned through the group and given out by [`next`](TaskGroup::next) or
-/// [`join_next`](TaskGroup::join_next), each once, in the order in which they ended. Apart from that
-/// they are tasks like all others. `Send + Sync` if `T` is `Send`; it may be used by several threads
-/// at once, and outlives its loop.
+/// Members are spawned through the group. [`next`](TaskGroup::next) and [`join_next`](TaskGroup::join_next)
+/// return each of them once, in the order in which they ended. Otherwise they are ordinary tasks. The group
+/// is `Send + Sync` if `T` is `Send`, may be used by several threads at once, and outlives its loop.
 ///
 /// # Examples
 ///
@@ -64,15 +63,15 @@ pub struct TaskGroup<T> {
 }
 
 impl<T: 'static> TaskGroup<T> {
-    /// An empty group, whose members will run on the loop of `handle`.
+    /// An empty group whose members run on the loop of `handle`.
     pub fn new(handle: &Handle) -> Self {
         Self { handle: handle.clone(), members: Members::new() }
     }
 
-    /// Spawns a member as [`Handle::spawn`] does.
+    /// Spawns a member like [`Handle::spawn`].
     ///
-    /// From any thread. What the loop does not take, because it shuts down, is dropped here, and the member
-    /// comes out of the group as [`JoinError::Closed`].
+    /// May be called from any thread. If the loop refuses the future because it shuts down, the future is
+    /// dropped here, and the member comes out of the group as [`JoinError::Closed`].
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> TaskId
     where
@@ -84,7 +83,7 @@ impl<T: 'static> TaskGroup<T> {
         self.add(JoinHandle::new(shared.spawn(way, vacant.fill(future))))
     }
 
-    /// Spawns a member as [`Handle::spawn_with`] does: the future itself need not be `Send`.
+    /// Spawns a member like [`Handle::spawn_with`]; the future itself need not be `Send`.
     ///
     /// # Examples
     ///
@@ -112,8 +111,7 @@ impl<T: 'static> TaskGroup<T> {
         self.add(self.handle.spawn_with(make))
     }
 
-    /// Spawns a member that cannot leave this thread, on which the loop must live. Its result need
-    /// not be `Send`.
+    /// Spawns a member that cannot leave this thread, which must be the loop's. Its result need not be `Send`.
     ///
     /// # Panics
     ///
@@ -143,16 +141,16 @@ impl<T: 'static> TaskGroup<T> {
 
     /// Waits for the next member to end; `None` when the group is empty.
     ///
-    /// Members come in the order in which they ended; one that had ended before the call that spawned
-    /// it returned counts as having ended then. On any executor. Any number of callers may wait at
-    /// once: each member goes to one of them, the longest waiting is called first, and when the group
-    /// becomes empty all of them get `None`.
+    /// Members come in the order in which they ended; one that ends before the call that spawned it returns
+    /// counts as ending there. Works on any executor. Any number of callers may wait at once: each member
+    /// goes to one of them, the longest waiting is woken first, and when the group becomes empty all of them
+    /// get `None`.
     ///
     /// # Cancel safety
     ///
-    /// Strict: dropping the future loses no member. If it had just been woken, another waiter is woken
-    /// in its place. A future that is kept and not polled after it was woken keeps its call to itself,
-    /// though any other that is polled may take the member.
+    /// Strict: dropping the future loses no member. If it had just been woken, another waiter is woken in
+    /// its place. A future that is kept, and not polled after it was woken, keeps that wake to itself; any
+    /// other caller that polls may take the member.
     ///
     /// # Examples
     ///
@@ -178,10 +176,10 @@ impl<T: 'static> TaskGroup<T> {
         self.members.next().await.map(given)
     }
 
-    /// Waits as [`TaskGroup::next`] does, blocking the calling thread.
+    /// Waits like [`TaskGroup::next`], blocking the calling thread.
     ///
-    /// Where a member that still runs needs the calling thread it never blocks, on the loop's own or in the
-    /// member's own blocking job: if no member has ended, it gives that one's id with
+    /// It does not block if a running member needs the calling thread: on the loop's own thread, or in the
+    /// member's own blocking job. If no member has ended there, it returns the id of that member with
     /// [`JoinError::WouldDeadlock`], and the member stays in the group.
     ///
     /// # Examples
@@ -215,9 +213,9 @@ impl<T: 'static> TaskGroup<T> {
         answer.flatten().map(given) // without a limit there is always an answer
     }
 
-    /// Asks every member that still runs to end, as [`JoinHandle::cancel`] does, and nobody else.
+    /// Cancels every member that still runs, like [`JoinHandle::cancel`], and no other task.
     ///
-    /// It does not wait, and the group stays usable: the members come out of it as they end.
+    /// It does not wait. The group stays usable: the members come out of it as they end.
     ///
     /// # Examples
     ///
@@ -242,7 +240,7 @@ impl<T: 'static> TaskGroup<T> {
         }
     }
 
-    /// How many members were not given out yet, ended or not.
+    /// How many members have not been returned yet, ended or not.
     ///
     /// # Examples
     ///
@@ -261,7 +259,7 @@ impl<T: 'static> TaskGroup<T> {
         self.members.lock().len()
     }
 
-    /// Whether every member was given out, or there never was one.
+    /// Whether every member has been returned, or there never was one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
