@@ -1,4 +1,4 @@
-//! Work that blocks, off the loop: on threads that come and go, with handles like any task's.
+//! Blocking work off the loop, on threads that come and go, with handles like those of tasks.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     println!("{} bytes", total.join()?);
 
-    // A job that runs cannot be ended from outside, but it can be asked.
+    // A job that runs cannot be ended from outside, but it can be asked to end.
     let (begun, has_begun) = std::sync::mpsc::channel();
     let patient = side.handle().spawn_blocking(move || {
         begun.send(()).unwrap();

@@ -1,4 +1,4 @@
-//! Cancelling a task that has something to put away: it is asked, cleans up, and the truth is told.
+//! Cancelling a task that has to clean up: it is asked, cleans up, and returns a value to the join.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         time::sleep(Duration::from_millis(20)).await; // clean-up may await
         format!("{samples} samples are safe")
     });
-    is_alive.recv()?; // a sign of life: the guard is there
+    is_alive.recv()?; // now the guard exists
     std::thread::sleep(Duration::from_millis(50));
-    // Asked now, and aborted if it takes longer than a second.
+    // It is asked now, and aborted if it takes longer than a second.
     assert_eq!(recorder.cancel_within(Duration::from_secs(1)), CancelRequest::Requested);
-    println!("{}", recorder.join()?); // returns when the clean-up is over, with its value
+    println!("{}", recorder.join()?); // the value, when the clean-up is over
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A group of tasks on one loop: results as they come, until one is good enough; the rest is cancelled.
+//! A group of tasks on one loop: takes the results as they come until one is good enough, then cancels the rest.
 
 use std::error::Error;
 use std::time::Duration;
@@ -36,5 +36,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         assert!(matches!(end, Err(JoinError::Cancelled)));
         println!("task {id} is cancelled");
     }
-    Ok(()) // had it been dropped before, the group would have cancelled them too
+    Ok(()) // dropping the group earlier would have cancelled them too
 }

@@ -1,4 +1,4 @@
-//! Ticks on a grid: what a consumer sees that is late once, under each way to treat missed ticks.
+//! Ticks on a grid: a consumer that is late once, under each treatment of missed ticks.
 
 use std::error::Error;
 use std::thread;
@@ -20,7 +20,7 @@ async fn ticks(policy: MissedTick) -> Result<(), ZeroPeriod> {
         let came = (time::now() - begun).as_millis();
         println!("  due at {due:>3} ms, came at {came:>3} ms, {} more missed", tick.missed);
         if n == 1 {
-            thread::sleep(50 * MS); // a slow piece of work: the whole loop is late
+            thread::sleep(50 * MS); // slow work, which delays the whole loop
         }
     }
     Ok(())

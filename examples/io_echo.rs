@@ -1,4 +1,4 @@
-//! A server that sends back what it gets, and its clients, on one loop's thread.
+//! An echo server and its clients, on one loop's thread.
 //!
 //! `cargo run --features io --example io_echo`
 

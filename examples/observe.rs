@@ -1,4 +1,4 @@
-//! Looking at a loop from outside: what it has done, what it is doing, and what it is stuck in.
+//! Observing a loop from outside: its counters, its tasks, and a poll that is stuck.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let handle = side.handle();
     handle.task().name("sleeper").spawn(time::sleep(Duration::from_secs(3600))).detach();
     let busy = handle.task().name("busy").spawn(async {
-        std::thread::sleep(Duration::from_millis(60)); // what nobody should do on a loop
+        std::thread::sleep(Duration::from_millis(60)); // never do this on a loop
     });
     busy.join()?;
     for task in handle.tasks().join()? {

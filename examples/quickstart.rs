@@ -1,5 +1,5 @@
 //! A loop on its own thread: a task that ticks, a call from another thread, a join, a cancel by id,
-//! and a shutdown that says what it left.
+//! and a shutdown with a report.
 
 use std::error::Error;
 use std::future::pending;

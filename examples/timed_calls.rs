@@ -1,5 +1,5 @@
-//! Calls from a plain thread: after a delay, at a time, and again and again; cancelled by handle, by id,
-//! and by a panic.
+//! Calls from a plain thread: after a delay, at a time, and repeated; ended by handle, by id, and by a
+//! panic.
 
 use std::error::Error;
 use std::thread;
@@ -10,7 +10,7 @@ use sideloop::{LoopThread, Shutdown};
 const MS: Duration = Duration::from_millis(1);
 
 fn main() -> Result<(), Box<dyn Error>> {
-    std::panic::set_hook(Box::new(|_| ())); // the joiner below tells of the panic
+    std::panic::set_hook(Box::new(|_| ())); // the join below reports the panic
     let side = LoopThread::start()?;
     let handle = side.handle();
     let begun = Instant::now();

@@ -25,7 +25,7 @@ async fn limits() -> Result<(), time::Elapsed> {
         println!("step {step} is done");
     }
 
-    // After the limit the future is still there: say so, and go on waiting.
+    // After the limit the future is still there: warn, and go on waiting.
     let mut patient = pin!(time::timeout(20 * MS, answer(50 * MS)));
     if patient.as_mut().await.is_err() {
         println!("this takes a while");

@@ -1,5 +1,5 @@
-//! Virtual time: a retry loop with hours of back-off, tested in a moment; and a bug in the order of two
-//! tasks, found and found again by its seed.
+//! Virtual time: a retry loop with hours of back-off, tested in a moment; and a bug that depends on the order
+//! of tasks, found and reproduced by its seed.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -31,7 +31,7 @@ fn order(seed: u64) -> Vec<char> {
 }
 
 fn main() {
-    // The clock jumps whenever nothing is ready: the future does not know that nobody waits.
+    // The clock jumps whenever nothing is ready; the future cannot tell.
     let mut executor = Builder::new().virtual_time(0).build();
     let waited = executor.block_on(async {
         let (begun, mut left) = (time::now(), 10);
@@ -45,7 +45,7 @@ fn main() {
     println!("block_on: the tenth attempt came after {} minutes", waited.as_secs() / 60);
     assert_eq!(waited, 511 * MINUTE);
 
-    // Step by step: nothing moves but by `advance`, which stops at every deadline on the way.
+    // Step by step: only `advance` moves the clock, and it stops at every deadline on the way.
     let attempts = Rc::new(Cell::new(0));
     let count = attempts.clone();
     let task = executor.spawn_local(retry(move || {
@@ -59,7 +59,7 @@ fn main() {
     }
     assert!(task.is_finished());
 
-    // A seed draws the order of ready tasks: each seed always the same one.
+    // A seed determines the order of ready tasks: each seed always gives the same one.
     for seed in 0..4 {
         println!("seed {seed}: {:?}", order(seed));
         assert_eq!(order(seed), order(seed));

@@ -1,11 +1,20 @@
 //! A loop without the standard library: the caller brings the thread, the clock and the idle hook.
 //!
-//! Everything of the lower floors is here: task cells, wakers, the lock-free injection queue, the
-//! registry and the timer wheel. What needs an operating system is not: there is no parking, no
-//! blocking join, and a panic is not caught: it unwinds out of the turn that ran the task, which the next
-//! turn ends. (With `std` there are both; a blocking join on the loop's own thread gives
-//! [`JoinError::WouldDeadlock`].) Time is what [`Loop::turn`] is told, in nanoseconds from
-//! an origin of the caller's choice.
+//! It has the task cells, the wakers, the lock-free injection queue, the registry and the timer wheel of the
+//! full loop. The time is the one passed to [`Loop::turn`], in nanoseconds from an origin of your choice.
+//!
+//! | here | not here, since it needs `std` |
+//! |---|---|
+//! | [`Loop::spawn_local`], [`Remote::spawn`] | `spawn_with`, `call`, names, capacities, blocking jobs |
+//! | `.await` and [`try_join`](JoinHandle::try_join) | blocking joins, groups |
+//! | `cancel` and `abort` by handle, [`Canceller`](crate::Canceller), [`CancelOnDrop`](crate::CancelOnDrop) | guards, `cancel_within`, cancelling by id |
+//! | [`Timer::sleep_until`], [`Timer::now`] | time limits, intervals, timed calls, virtual time |
+//! | the drop of the loop, which drops its tasks | shutdown in phases, reports |
+//! | | snapshots, metrics, watchdog; `current`, `yield_now` and all that knows its loop without being told |
+//!
+//! Without `std` a panic is not caught: it unwinds out of the turn that ran the task, and the next turn ends
+//! that task. With `std` panics are caught here too, and handles can join; a blocking join on the loop's own
+//! thread gives [`JoinError::WouldDeadlock`].
 //!
 //! # Examples
 //!
@@ -50,8 +59,8 @@ const BATCH: usize = 64;
 
 /// A loop that its caller drives, turn by turn. Neither `Send` nor `Sync`.
 ///
-/// Dropping it drops what was accepted and still lives, taken in or not: handles report
-/// [`JoinError::Cancelled`]. Those of what is spawned after that report [`JoinError::Closed`].
+/// Dropping it drops every task that was accepted and still lives; the handles report
+/// [`JoinError::Cancelled`]. Handles of later spawns report [`JoinError::Closed`].
 ///
 /// # Examples
 ///
@@ -78,7 +87,7 @@ struct LoopInner {
     now: Cell<u64>,
 }
 
-/// What a turn did, and what comes next.
+/// The outcome of one turn, and the next deadline.
 ///
 /// # Examples
 ///
@@ -96,16 +105,17 @@ pub struct Turn {
     pub polls: usize,
     /// How many timers fired.
     pub fired: usize,
-    /// Nothing is ready: the caller may wait for its hook, or for `next_deadline`.
+    /// Whether nothing is ready: the caller may wait for its hook or for `next_deadline`. If false, the caller
+    /// makes the next turn by itself.
     pub idle: bool,
     /// When the next timer is due, in the caller's nanoseconds. Exact if the loop is idle; else it may be too
-    /// early, where so many timers were cancelled that it takes more than a turn to find the next one.
+    /// early, after so many cancelled timers that finding the next one takes more than a turn.
     pub next_deadline: Option<u64>,
 }
 
 impl Loop {
-    /// A loop with nothing to do. `unpark` is called, on whichever thread or in whichever interrupt
-    /// causes it, once for each change from idle to ready.
+    /// A loop without tasks. `unpark` is called once each time the loop turns from idle to ready, on the thread
+    /// or in the interrupt that causes it.
     #[must_use]
     pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Self {
         let scheduler = Scheduler::new(LoopSide::new(alloc::boxed::Box::new(unpark)), 0);
@@ -125,20 +135,20 @@ impl Loop {
         JoinHandle::new(join)
     }
 
-    /// A handle by which other threads, and interrupts that may allocate, spawn on this loop.
+    /// A handle for other threads, and for interrupts that may allocate, to spawn on this loop.
     #[must_use]
     pub fn remote(&self) -> Remote {
         Remote { run_queues: self.inner.scheduler.side.run_queues().clone() }
     }
 
-    /// A handle by which tasks of this loop wait for times.
+    /// A handle for tasks of this loop to wait for a time.
     #[must_use]
     pub fn timer(&self) -> Timer {
         Timer { inner: self.inner.clone() }
     }
 
-    /// Takes in what came, fires what is due at `now`, and polls one batch. Never blocks, except in
-    /// what it polls. `now` may stall, jump ahead or step back.
+    /// Takes in new work, fires the timers that are due at `now`, and polls one batch of 64 tasks. It blocks only
+    /// where a task blocks. `now` may stall, jump ahead or step back.
     pub fn turn(&mut self, now: u64) -> Turn {
         let LoopInner { scheduler, now: told } = &*self.inner;
         told.set(now);
@@ -232,7 +242,7 @@ impl fmt::Debug for Loop {
     }
 }
 
-/// A [`Loop`] from other threads. Outlives the loop.
+/// The way to a [`Loop`] from other threads. Outlives the loop.
 ///
 /// # Examples
 ///
@@ -250,8 +260,8 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Spawns on the loop, from any thread. After the loop's end the future is dropped here and the
-    /// handle reports [`JoinError::Closed`].
+    /// Spawns on the loop, from any thread. After the loop's end the future is dropped here, and the handle
+    /// reports [`JoinError::Closed`].
     ///
     /// # Examples
     ///
@@ -300,13 +310,13 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// The time that the loop was last told, in the caller's nanoseconds.
+    /// The time passed to the loop's last turn, in the caller's nanoseconds.
     #[must_use]
     pub fn now(&self) -> u64 {
         self.inner.now.get()
     }
 
-    /// Waits until the loop is told `deadline` or later. A deadline that has passed yields once.
+    /// Waits until a turn is told `deadline` or later. A deadline that has passed yields once.
     pub fn sleep_until(&self, deadline: u64) -> Sleep {
         Sleep { inner: self.inner.clone(), deadline, state: Wait::New }
     }
@@ -322,7 +332,7 @@ impl fmt::Debug for Timer {
 ///
 /// # Cancel safety
 ///
-/// Strict: dropping it frees its timer at once; polling it again later goes on waiting.
+/// Strict: dropping it frees its timer at once; polled again later, it goes on waiting.
 ///
 /// # Examples
 ///

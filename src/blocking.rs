@@ -1,4 +1,4 @@
-//! Blocking jobs, beside the loop.
+//! Blocking jobs, on threads beside the loop.
 
 use std::panic::Location;
 
@@ -9,24 +9,26 @@ use crate::runtime::context;
 use crate::task::cell::Label;
 
 impl Handle {
-    /// Runs `f` on a thread of a pool, where it may block, and returns the handle to what it returns.
+    /// Runs `f` on a thread of a pool, where it may block, and returns the handle to its result.
     ///
-    /// From any thread. The job is a task of the loop like any other, with an id and a place in its
-    /// reports; the loop is free meanwhile. Threads are started on demand, up to
-    /// [`Builder::blocking_threads`](crate::Builder::blocking_threads), and end when they have been
-    /// idle for some seconds. A job that has not started is removed by a cancel, and joins as
-    /// [`JoinError::Cancelled`](crate::JoinError::Cancelled). One that runs cannot be ended: a cancel or an abort is only recorded,
-    /// for the job to see with [`cancel_requested`](crate::cancel_requested), and the handle gives its
-    /// value. A shutdown waits for it within its limits, and then names it among what it aborted; its
-    /// handle says [`JoinError::Closed`](crate::JoinError::Closed), and a late value is dropped on the pool's thread.
+    /// May be called from any thread. The job is a task of the loop like any other, with an id and a place in
+    /// the reports, and the loop is free meanwhile. Threads start on demand, up to
+    /// [`Builder::blocking_threads`](crate::Builder::blocking_threads), and end after some idle seconds.
     ///
-    /// In a job [`current`](crate::current) is the loop that it was spawned on and
-    /// [`current_task`](crate::current_task) the job's task. A job that joins itself, by whichever handle, is told
-    /// [`JoinError::WouldDeadlock`](crate::JoinError::WouldDeadlock). What a job spawns on the loop comes from
-    /// another thread: after the request to shut down it is refused. Tasks of the loop may start jobs until its
+    /// A cancel removes a job that has not started, which then joins as
+    /// [`JoinError::Cancelled`](crate::JoinError::Cancelled). A job that runs cannot be ended: a cancel or an
+    /// abort is recorded, the job can read it with [`cancel_requested`](crate::cancel_requested), and the handle
+    /// gives its value. A shutdown waits for the job within its limits, and then reports it as aborted: its
+    /// handle reports [`JoinError::Closed`](crate::JoinError::Closed), and a late value is dropped on the pool's
+    /// thread.
+    ///
+    /// In a job, [`current`](crate::current) is the loop on which it was spawned, and
+    /// [`current_task`](crate::current_task) the job's task. A job that joins itself gets
+    /// [`JoinError::WouldDeadlock`](crate::JoinError::WouldDeadlock). A job runs on another thread than the
+    /// loop, so its spawns are refused after a request to shut down. Tasks of the loop may start jobs until the
     /// abort phase begins.
     ///
-    /// If there is no thread to be had, the handle reports a panic that says so.
+    /// If the system gives no thread, the handle reports a panic that says so.
     ///
     /// # Examples
     ///

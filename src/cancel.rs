@@ -1,4 +1,4 @@
-//! Ending tasks: handles that can only ask for it, and handles that do so when dropped.
+//! Ending tasks: handles that can only request it, and handles that request it when dropped.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -14,7 +14,7 @@ use crate::runtime::guards::cancel_within;
 use crate::task::join::TaskRef;
 use crate::task::state::{CancelRequest, Request};
 
-/// A handle that can ask one task to end, from any thread, during its life and after.
+/// A handle that can only request the end of one task: from any thread, also after the task has ended.
 ///
 /// # Examples
 ///
@@ -60,23 +60,23 @@ impl Canceller {
         self.task.id()
     }
 
-    /// As [`JoinHandle::cancel`].
+    /// Like [`JoinHandle::cancel`].
     pub fn cancel(&self) -> CancelRequest {
         self.task.request(Request::Cancel)
     }
 
-    /// As [`JoinHandle::cancel_within`].
+    /// Like [`JoinHandle::cancel_within`].
     #[cfg(feature = "std")]
     pub fn cancel_within(&self, grace: Duration) -> CancelRequest {
         cancel_within(self.task.clone(), grace)
     }
 
-    /// As [`JoinHandle::abort`].
+    /// Like [`JoinHandle::abort`].
     pub fn abort(&self) -> CancelRequest {
         self.task.request(Request::Abort)
     }
 
-    /// As [`JoinHandle::is_finished`].
+    /// Like [`JoinHandle::is_finished`].
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.task.is_done()
@@ -87,7 +87,7 @@ impl Canceller {
 ///
 /// # Cancel safety
 ///
-/// Dropping it is what cancels the task; polling it by reference is strict, as for a [`JoinHandle`].
+/// Dropping it cancels the task. Polling it by reference is strict, as for a [`JoinHandle`].
 ///
 /// # Examples
 ///
@@ -110,15 +110,15 @@ impl Canceller {
 /// let side = LoopThread::start()?;
 /// let sum = side.handle().spawn(async { 1 + 1 }).cancel_on_drop();
 /// let (id, stop) = (sum.id(), sum.canceller());
-/// let sum = sum.into_inner(); // from here on its drop detaches the task
+/// let sum = sum.into_inner(); // dropping this detaches the task
 /// assert!(sum.id() == id && sum.join()? == 2);
 /// assert_eq!(stop.cancel(), CancelRequest::Finished);
 ///
 /// let stuck = side.handle().spawn(std::future::pending::<()>()).cancel_on_drop();
 /// assert!(!stuck.is_finished());
 /// assert_eq!(stuck.cancel(), CancelRequest::Requested);
-/// stuck.cancel_within(Duration::from_secs(1)); // it may be asked again, or
-/// stuck.abort(); // not be asked any more
+/// stuck.cancel_within(Duration::from_secs(1)); // a second request, with a limit
+/// stuck.abort(); // and an abort
 /// assert!(sideloop::block_on(stuck).is_err());
 /// # Ok(()) }
 /// # #[cfg(not(feature = "std"))] fn main() {}
@@ -126,7 +126,7 @@ impl Canceller {
 #[derive(Debug)]
 #[must_use = "dropping it cancels the task"]
 pub struct CancelOnDrop<T> {
-    /// `None` once it was disarmed.
+    /// `None` once it has been disarmed.
     handle: Option<JoinHandle<T>>,
 }
 
@@ -146,35 +146,35 @@ impl<T> CancelOnDrop<T> {
         self.handle().id()
     }
 
-    /// As [`JoinHandle::is_finished`].
+    /// Like [`JoinHandle::is_finished`].
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.handle().is_finished()
     }
 
-    /// As [`JoinHandle::cancel`].
+    /// Like [`JoinHandle::cancel`].
     pub fn cancel(&self) -> CancelRequest {
         self.handle().cancel()
     }
 
-    /// As [`JoinHandle::cancel_within`].
+    /// Like [`JoinHandle::cancel_within`].
     #[cfg(feature = "std")]
     pub fn cancel_within(&self, grace: Duration) -> CancelRequest {
         self.handle().cancel_within(grace)
     }
 
-    /// As [`JoinHandle::abort`].
+    /// Like [`JoinHandle::abort`].
     pub fn abort(&self) -> CancelRequest {
         self.handle().abort()
     }
 
-    /// As [`JoinHandle::canceller`].
+    /// Like [`JoinHandle::canceller`].
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         self.handle().canceller()
     }
 
-    /// Disarms it: the plain handle, whose drop detaches the task.
+    /// Disarms it: returns the plain handle, whose drop detaches the task.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "it cannot: nothing else takes the handle")]
     pub fn into_inner(mut self) -> JoinHandle<T> {

@@ -1,4 +1,4 @@
-//! What tells of a loop's end: that it is coming, and that it has come.
+//! Futures that announce a loop's end: that it was requested, and that it has come.
 
 use std::fmt;
 use std::future::Future;
@@ -13,15 +13,15 @@ use crate::runtime::waiters::Ticket;
 use crate::shutdown::ShutdownReport;
 
 impl Handle {
-    /// Waits for the first request to end this loop: [`Handle::shutdown`], or whatever else ends it.
+    /// Waits for the first request to end this loop: [`Handle::shutdown`], or anything else that ends it.
     ///
-    /// On any executor and thread, by any number of tasks. It is ready before any limit of the shutdown has
-    /// passed. A task that would never end by itself, such as an accept loop or the reader of a feed, awaits it
-    /// beside its work, and so does not hold up a [drain](crate::Shutdown::drain).
+    /// Works on any executor and thread, for any number of tasks. It is ready before any limit of the shutdown
+    /// has passed. A task that never ends by itself, such as an accept loop or the reader of a feed, awaits it
+    /// beside its work, so that it does not delay a [drain](crate::Shutdown::drain).
     ///
     /// # Cancel safety
     ///
-    /// Strict: once requested, always requested.
+    /// Strict: once ready, it is always ready.
     ///
     /// # Examples
     ///
@@ -44,15 +44,15 @@ impl Handle {
         Closing(LatchWait::new(self, |shared| &shared.request.made))
     }
 
-    /// Waits until this loop has ended, and gives its report.
+    /// Waits until this loop has ended, and returns its report.
     ///
-    /// On any executor and thread, by any number of tasks, of whichever loop. When it is ready no task, no
-    /// hook, [`on_stop`](crate::Builder::on_stop) included, and no destructor of the loop runs any more. A
-    /// thread of its own may still be on its way out: [`LoopThread::join`](crate::LoopThread::join) waits
-    /// for that, too. An [`Executor`](crate::Executor) has ended when its
-    /// [`run`](crate::Executor::run) has returned, a [turn](crate::Turn::ended) said so, or it was dropped.
+    /// Works on any executor and thread, for any number of tasks. Once it is ready, no task, hook
+    /// ([`on_stop`](crate::Builder::on_stop) included) or destructor of the loop runs any more. The loop's
+    /// thread may still be on its way out: [`LoopThread::join`](crate::LoopThread::join) waits for that too.
+    /// An [`Executor`](crate::Executor) has ended when its [`run`](crate::Executor::run) has returned, when a
+    /// [turn](crate::Turn::ended) says so, or when it was dropped.
     ///
-    /// A task of this very loop waits for it until it is cancelled or aborted.
+    /// A task of the same loop that awaits this waits until it is cancelled or aborted.
     ///
     /// # Cancel safety
     ///
@@ -86,7 +86,7 @@ impl Handle {
 ///
 /// # Cancel safety
 ///
-/// Strict: once requested, always requested.
+/// Strict: once ready, it is always ready.
 ///
 /// # Examples
 ///

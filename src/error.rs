@@ -1,4 +1,4 @@
-//! What can go wrong, as types; and the one place where a panic of user code is caught.
+//! The error types; and the one place that catches panics of user code.
 
 use alloc::boxed::Box;
 use core::any::Any;
@@ -12,7 +12,7 @@ mod shell;
 #[cfg(feature = "std")]
 pub use self::shell::{BoxError, Cancelled, Elapsed, SpawnError, StartError, ZeroPeriod};
 
-/// Why a join gave no value.
+/// Why a join returned no value.
 ///
 /// # Examples
 ///
@@ -32,16 +32,16 @@ pub use self::shell::{BoxError, Cancelled, Elapsed, SpawnError, StartError, Zero
 pub enum JoinError {
     /// The task was cancelled or aborted; its future has been dropped.
     Cancelled,
-    /// The task's closure, poll or destructor panicked; the payload is here.
+    /// The task's closure, poll or destructor panicked, with this payload.
     Panicked(PanicPayload),
-    /// The loop had ended, or was asked to, before it could take the task in.
+    /// The loop had ended, or its end had been requested, before it accepted the task.
     Closed,
-    /// The join was asked for on the very thread that would have to run the task.
+    /// The join was called on the thread that would have to run the task.
     WouldDeadlock,
 }
 
 impl JoinError {
-    /// Which task panicked; `None` for the other reasons, and for a panic of no task.
+    /// The task that panicked; `None` for the other reasons, and for a panic outside tasks.
     ///
     /// # Examples
     ///
@@ -87,10 +87,10 @@ impl fmt::Display for JoinError {
 
 impl core::error::Error for JoinError {}
 
-/// What a panic carried: its message where there is one, and the payload itself.
+/// The payload of a panic, and its message if it has one.
 ///
-/// Without `std` no panic is caught: it unwinds out of the turn, or whatever else ran the task's code, and
-/// has its payload there. What the handle then reports has no message and an empty payload.
+/// Without `std` no panic is caught: it unwinds, with its payload, out of the turn or whatever else ran the
+/// task's code. The handle then reports an empty payload without a message.
 ///
 /// # Examples
 ///
@@ -158,7 +158,7 @@ impl PanicPayload {
         None
     }
 
-    /// The message the panic was raised with, if its payload is a string.
+    /// The panic's message, if its payload is a string.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         #[cfg(feature = "std")]
@@ -167,7 +167,7 @@ impl PanicPayload {
         None
     }
 
-    /// The payload itself, as `std::panic::catch_unwind` gives it.
+    /// The payload itself, as `std::panic::catch_unwind` returns it.
     ///
     /// # Examples
     ///
@@ -191,11 +191,11 @@ impl PanicPayload {
         self.0
     }
 
-    /// Goes on with the panic on this thread, without calling the panic hook again.
+    /// Resumes the panic on this thread, without calling the panic hook again.
     ///
     /// # Panics
     ///
-    /// Always, with the original payload: that is what it is for.
+    /// Always, with the original payload.
     ///
     /// # Examples
     ///
@@ -206,7 +206,7 @@ impl PanicPayload {
     /// let side = LoopThread::start()?;
     /// let task = side.handle().call(|| panic!("out of paper"));
     /// let relay = std::thread::spawn(|| match task.join() {
-    ///     Err(JoinError::Panicked(payload)) => payload.resume(), // as if it had panicked there
+    ///     Err(JoinError::Panicked(payload)) => payload.resume(), // as if this thread had panicked
     ///     _ => (),
     /// });
     /// assert_eq!(relay.join().unwrap_err().downcast_ref(), Some(&"out of paper"));

@@ -66,12 +66,11 @@ impl<T> Member<T> {
     }
 }
 
-/// Tasks of one loop that end together. Dropping the group cancels what still runs.
+/// Tasks of one loop that belong together. Dropping the group cancels the members that still run.
 ///
-/// Members are spawned through the group and given out by [`next`](TaskGroup::next) or
-/// [`join_next`](TaskGroup::join_next), each once, in the order in which they ended. Apart from that
-/// they are tasks like all others. `Send + Sync` if `T` is `Send`; it may be used by several threads
-/// at once, and outlives its loop.
+/// Members are spawned through the group. [`next`](TaskGroup::next) and [`join_next`](TaskGroup::join_next)
+/// return each of them once, in the order in which they ended. Otherwise they are ordinary tasks. The group
+/// is `Send + Sync` if `T` is `Send`, may be used by several threads at once, and outlives its loop.
 ///
 /// # Examples
 ///
@@ -98,10 +97,10 @@ pub struct TaskGroup<T> {
 }
 
 impl<T: 'static> TaskGroup<T> {
-    /// Spawns a member as [`Handle::spawn`] does.
+    /// Spawns a member like [`Handle::spawn`].
     ///
-    /// From any thread. What the loop does not take, because it shuts down, is dropped here, and the member
-    /// comes out of the group as [`JoinError::Closed`].
+    /// May be called from any thread. If the loop refuses the future because it shuts down, the future is
+    /// dropped here, and the member comes out of the group as [`JoinError::Closed`].
     #[track_caller]
     pub fn spawn<F>(&self, future: F) -> TaskId
     where
@@ -113,7 +112,7 @@ impl<T: 'static> TaskGroup<T> {
         self.add(JoinHandle::new(shared.spawn(way, vacant.fill(future))))
     }
 
-    /// Spawns a member as [`Handle::spawn_with`] does: the future itself need not be `Send`.
+    /// Spawns a member like [`Handle::spawn_with`]; the future itself need not be `Send`.
     ///
     /// # Examples
     ///
@@ -141,8 +140,7 @@ impl<T: 'static> TaskGroup<T> {
         self.add(self.handle.spawn_with(make))
     }
 
-    /// Spawns a member that cannot leave this thread, on which the loop must live. Its result need
-    /// not be `Send`.
+    /// Spawns a member that cannot leave this thread, which must be the loop's. Its result need not be `Send`.
     ///
     /// # Panics
     ///
@@ -193,7 +191,7 @@ impl<T: 'static> TaskGroup<T> {
 }
 
 impl<T> TaskGroup<T> {
-    /// An empty group, whose members will run on the loop of `handle`.
+    /// An empty group whose members run on the loop of `handle`.
     pub fn new(handle: &Handle) -> Self {
         Self { handle: handle.clone(), members: Members::new() }
     }
@@ -223,7 +221,7 @@ impl<T> TaskGroup<T> {
         self.add(task)
     }
 
-    /// How many members were not given out yet, ended or not.
+    /// How many members have not been returned yet, ended or not.
     ///
     /// # Examples
     ///
@@ -242,7 +240,7 @@ impl<T> TaskGroup<T> {
         self.members.lock().len()
     }
 
-    /// Whether every member was given out, or there never was one.
+    /// Whether every member has been returned, or there never was one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,4 +1,4 @@
-//! Cooperative cancellation: a task that is told of a cancel, and has the say over it.
+//! Cooperative cancellation: guards, by which a task is told of a cancel and decides about it.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -12,22 +12,27 @@ use crate::runtime::context;
 use crate::runtime::guards::Record;
 use crate::runtime::waiters::Ticket;
 
-/// While one lives, a cancel of its task is a request, which the task may honour, clean up after, or
+/// While a guard lives, a cancel of its task is a request that the task may honour, clean up after, or
 /// refuse.
 ///
-/// Without a guard a cancel drops the task's future at its next suspension. With one, the task goes
-/// on, learns of the request, and may await whatever its clean-up needs; what it then returns is its
-/// result, and who joins it gets that. A second cancel does not interrupt the clean-up; an abort
-/// does, guard or not. When the last guard of a task is dropped with a request pending and not
-/// [refused](CancelGuard::refuse), the task is dropped at its next suspension.
+/// Without a guard, a cancel drops the task's future at its next suspension. With one, the task goes on,
+/// learns of the request, and may await whatever its clean-up needs; the value that it then returns is its
+/// result. A second cancel does not interrupt the clean-up; an abort does. When the last guard of a task is
+/// dropped while a request is pending and not [refused](CancelGuard::refuse), the task is dropped at its
+/// next suspension.
 ///
-/// It protects from the poll on in which it is made: a cancel before that drops the task. A task of
-/// [`TaskBuilder::spawn_guarded`](crate::TaskBuilder::spawn_guarded) is guarded from its spawn on. The guard
-/// protects the task it was made for, wherever it is moved: to another thread, or beyond the end of its task, where
-/// it does nothing. One that lives in the closure of a repeated call guards that call for good.
+/// A guard protects from the poll in which it is made; a cancel before that drops the task. A task of
+/// [`TaskBuilder::spawn_guarded`](crate::TaskBuilder::spawn_guarded) is guarded from its spawn on. A guard
+/// protects the task it was made for, wherever it is moved; after the end of its task it does nothing. A
+/// guard in the closure of a repeated call protects that call for good.
 ///
-/// A graceful [`Shutdown`](crate::Shutdown) cancels, and so leaves guarded tasks their grace. A clean-up may use
-/// all that its task could use before: it may spawn, call, sleep, and run blocking jobs.
+/// # What a clean-up may do
+///
+/// Everything that its task could do before: sleep, set limits, spawn, call, start blocking jobs, await
+/// other tasks. In a graceful [`Shutdown`](crate::Shutdown), which cancels every task, this holds until the
+/// grace is over. Then the clean-up is aborted, together with the tasks that it has spawned; so it awaits
+/// those that matter. A clean-up must not block the thread, on which all others run too. Its limit is set by
+/// the caller: the grace of the shutdown, or [`cancel_within`](crate::JoinHandle::cancel_within).
 ///
 /// # Examples
 ///
@@ -56,13 +61,13 @@ pub struct CancelGuard {
 }
 
 impl CancelGuard {
-    /// A guard of the current task. One that comes too late, when a cancel has been decided or the
+    /// Guards the current task. A guard that is made too late, after a cancel has been decided or while the
     /// task's future is being dropped, changes nothing.
     ///
     /// # Panics
     ///
-    /// Outside of a task: on a thread without a loop, in a hook, in a blocking job, in the future of a
-    /// `block_on`. [`CancelGuard::try_new`] does not.
+    /// Outside a task: on a thread without a loop, in a hook, in a blocking job, in the future of a
+    /// `block_on`. [`CancelGuard::try_new`] returns `None` there.
     #[expect(clippy::new_without_default, reason = "it depends on where it is called")]
     #[track_caller]
     pub fn new() -> Self {
@@ -72,8 +77,8 @@ impl CancelGuard {
         }
     }
 
-    /// A guard of the current task, or `None` where [`CancelGuard::new`] would panic: for code that may run in
-    /// a task or elsewhere.
+    /// Guards the current task, or returns `None` where [`CancelGuard::new`] would panic: for code that runs
+    /// both in tasks and elsewhere.
     ///
     /// # Examples
     ///
@@ -82,7 +87,7 @@ impl CancelGuard {
     /// use sideloop::CancelGuard;
     ///
     /// let side = sideloop::LoopThread::start()?;
-    /// let commit = || CancelGuard::try_new().is_some(); // whoever calls, it is not interrupted
+    /// let commit = || CancelGuard::try_new().is_some(); // guarded where there is a task
     /// assert!(!commit());
     /// assert!(side.handle().call(commit).join()?);
     /// # Ok(()) }
@@ -110,11 +115,10 @@ impl CancelGuard {
         self.record.task().is_asked()
     }
 
-    /// Waits for a cancel. An abort is none: it ends the task without asking.
+    /// Waits for a cancel. An abort does not count: it ends the task without asking.
     ///
-    /// It may be awaited on any thread and executor, by several at once. Where the guard has outlived
-    /// its task it is over at once, as there is nothing left to be asked: [`CancelGuard::is_requested`]
-    /// tells the two apart.
+    /// May be awaited on any thread and executor, by several callers at once. If the guard has outlived its
+    /// task, it is ready at once; [`CancelGuard::is_requested`] tells the two cases apart.
     ///
     /// # Cancel safety
     ///
@@ -123,16 +127,16 @@ impl CancelGuard {
         Requested { record: &self.record, waiter: None }
     }
 
-    /// Runs `future` until it is ready or a cancel comes, whichever is first. A request that is
-    /// pending already comes first: the future is not polled then.
+    /// Runs `future` until it is ready or a cancel comes, whichever is first. If a request is already
+    /// pending, the future is not polled.
     ///
     /// # Errors
     ///
-    /// [`Cancelled`] if the cancel was first; the future has been dropped.
+    /// [`Cancelled`] if the cancel came first; the future has been dropped.
     ///
     /// # Cancel safety
     ///
-    /// That of `future`, which is dropped with it.
+    /// That of `future`, which is dropped too.
     ///
     /// # Examples
     ///
@@ -166,8 +170,8 @@ impl CancelGuard {
         .await
     }
 
-    /// Forgets a pending cancel: the task goes on as if it had not been asked. `true` if there was one
-    /// that could be refused; an abort cannot.
+    /// Forgets a pending cancel: the task goes on as if it had not been asked. `true` if there was a cancel;
+    /// an abort cannot be refused.
     ///
     /// # Examples
     ///
@@ -257,8 +261,8 @@ impl fmt::Debug for Requested<'_> {
     }
 }
 
-/// Whether the current task, or the blocking job that runs on this thread, was asked to end. `false`
-/// outside of both.
+/// Whether the end of the current task, or of the blocking job on this thread, was requested. `false`
+/// outside both.
 ///
 /// # Examples
 ///

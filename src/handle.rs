@@ -23,10 +23,10 @@ use crate::task::join::TaskRef;
 use crate::task::spawn::NewTask;
 use crate::task::state::{CancelRequest, Request};
 
-/// A loop, from any thread: spawns, calls, cancels by id, asks it to end.
+/// The way to a loop from any thread: spawns, calls, cancels by id, requests the end.
 ///
-/// Cheap to clone; clones are the same loop. It outlives the loop: every method then answers at
-/// once, with an error or with a handle that has ended.
+/// It is cheap to clone, and all clones reach the same loop. A handle outlives its loop: every method
+/// then returns at once, with an error or with a handle whose task has ended.
 ///
 /// # Examples
 ///
@@ -52,19 +52,19 @@ impl Handle {
         &self.shared
     }
 
-    /// Starts `future` as a task on the loop, and returns the handle to its result at once.
+    /// Starts `future` as a task on the loop and returns the handle to its result at once.
     ///
-    /// From any thread. On the loop's thread the task goes straight to the ready queue; elsewhere it
-    /// goes through the injection queue and the loop is unparked. Either way its first poll comes in a
-    /// later turn, never inside this call. Dropping the handle detaches the task.
+    /// May be called from any thread. On the loop's thread the task enters the ready queue directly;
+    /// elsewhere it goes through the injection queue, and the loop is unparked. Either way its first poll
+    /// happens in a later turn, never inside this call. Dropping the handle detaches the task.
     ///
-    /// If the loop was asked to shut down, the future is dropped here and the handle reports
-    /// [`JoinError::Closed`](crate::JoinError::Closed). On the loop's own thread, in what it runs, it is taken
-    /// all the same until the abort phase begins: see [`Shutdown`]. Refused submissions are counted, by
-    /// [`Metrics::refused`](crate::Metrics::refused) and the report.
+    /// After a shutdown was requested, a spawn from another thread is refused: the future is dropped here
+    /// and the handle reports [`JoinError::Closed`](crate::JoinError::Closed). Tasks, callbacks and destructors
+    /// that run on the loop may spawn until the abort phase begins, in a drain too: see [`Shutdown`]. The
+    /// report and [`Metrics::refused`](crate::Metrics::refused) count the refusals.
     ///
-    /// With a [capacity](crate::Builder::capacity) it blocks while there is no room, on every thread
-    /// but the loop's own.
+    /// With a [capacity](crate::Builder::capacity) this call blocks while the queue is full, except on the
+    /// loop's own thread.
     ///
     /// # Examples
     ///
@@ -85,10 +85,10 @@ impl Handle {
         JoinHandle::new(self.shared.spawn(way, vacant.fill(future)))
     }
 
-    /// Starts the future that `make` makes: the future itself need not be `Send`.
+    /// Starts the future that `make` returns; the future itself need not be `Send`.
     ///
-    /// From any thread. The closure runs, and the future is polled and dropped, on the loop's thread
-    /// only. A panic of the closure is the task's. Otherwise as [`Handle::spawn`].
+    /// May be called from any thread. The closure runs on the loop's thread, and the future is polled and
+    /// dropped there. A panic in the closure counts as the task's. Otherwise like [`Handle::spawn`].
     ///
     /// # Examples
     ///
@@ -118,14 +118,14 @@ impl Handle {
         JoinHandle::new(self.shared.spawn(way, vacant.plant(make)))
     }
 
-    /// Starts `future` like [`Handle::spawn`], or gives it back.
+    /// Starts `future` like [`Handle::spawn`], or returns it.
     ///
-    /// From any thread. Never blocks.
+    /// May be called from any thread. Never blocks.
     ///
     /// # Errors
     ///
-    /// [`SpawnError::Closed`] if the loop was asked to shut down, [`SpawnError::Full`] if it has a
-    /// [capacity](crate::Builder::capacity) and there is no room; the future comes back unpolled.
+    /// [`SpawnError::Closed`] where [`Handle::spawn`] would be refused, [`SpawnError::Full`] if the loop has a
+    /// [capacity](crate::Builder::capacity) and its queue is full. The error holds the future, unpolled.
     ///
     /// # Examples
     ///
@@ -153,10 +153,10 @@ impl Handle {
         }
     }
 
-    /// Calls `f` on the loop's thread, soon, and returns the handle to what it returns.
+    /// Calls `f` on the loop's thread, soon, and returns the handle to its result.
     ///
-    /// From any thread. A call is a task like any other: it has an id, keeps its place among the
-    /// caller's spawns, and can be cancelled before it ran.
+    /// May be called from any thread. A call is a task like any other: it has an id, keeps its place among
+    /// the caller's spawns, and can be cancelled until it runs.
     ///
     /// # Examples
     ///
@@ -177,7 +177,7 @@ impl Handle {
         JoinHandle::new(self.shared.spawn(way, vacant.plant_call(f)))
     }
 
-    /// Begins a task with a name.
+    /// Begins a task that has a name or starts guarded.
     ///
     /// # Examples
     ///
@@ -197,16 +197,15 @@ impl Handle {
 
     /// Cancels a task by id, ahead of any backlog.
     ///
-    /// The loop looks for the task between two batches of polls: a task that is always ready may be
-    /// polled some times more, which a cancel by its own handle or a [`Canceller`](crate::Canceller)
-    /// prevents. Dropping what this returns lets the request take its course; cancelling it may take
-    /// the request back.
+    /// The loop looks for the task between two batches of polls, so a task that is always ready may be
+    /// polled a few more times. A cancel by its own handle or a [`Canceller`](crate::Canceller) counts at
+    /// once. Dropping the returned handle lets the request go on; cancelling it may withdraw the request.
     ///
-    /// From any thread; it does not wait. The handle gives what the request found:
-    /// [`CancelRequest::NotFound`] when the loop does not know the task (any more). A stale id, or one
-    /// of another loop, touches nothing. On the loop's own thread the answer is there at once; for a task that
-    /// the loop does not know, that costs a walk over all submissions that it has not taken in yet. After the
-    /// loop's end the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
+    /// May be called from any thread; it does not wait. The returned handle reports what the request found:
+    /// [`CancelRequest::NotFound`] if the loop does not know the task, or no longer does. A stale id, or one
+    /// of another loop, touches nothing. On the loop's own thread the answer is ready at once; an unknown id
+    /// costs a walk over all submissions that the loop has not taken in yet. After the loop's end the handle
+    /// reports [`JoinError::Closed`](crate::JoinError::Closed).
     ///
     /// # Examples
     ///
@@ -226,7 +225,7 @@ impl Handle {
     }
 
     /// Cancels a task by id, and aborts it if it still runs after `grace`:
-    /// [`JoinHandle::cancel_within`](crate::JoinHandle::cancel_within) for who has the id alone.
+    /// [`JoinHandle::cancel_within`](crate::JoinHandle::cancel_within) for callers that have only the id.
     ///
     /// # Examples
     ///
@@ -279,10 +278,10 @@ impl Handle {
         JoinHandle::new(self.shared.control_of(id, known, waiting))
     }
 
-    /// Asks the loop to end. From anywhere, any number of times; later requests may only shorten it.
+    /// Requests the end of the loop, from anywhere and any number of times; later requests can only shorten it.
     ///
     /// Returns at once. [`LoopThread::join`](crate::LoopThread::join) and [`Handle::closed`] wait for the end.
-    /// This call wakes the tasks that wait for [`Handle::closing`].
+    /// This call wakes the tasks that await [`Handle::closing`].
     ///
     /// # Examples
     ///
@@ -318,7 +317,7 @@ impl Handle {
             .is_some_and(|local| local.scheduler.side.is_entered())
     }
 
-    /// Whether the loop was asked to shut down, or has ended.
+    /// Whether a shutdown was requested, or the loop has ended.
     ///
     /// # Examples
     ///
@@ -352,7 +351,7 @@ impl Handle {
     }
 }
 
-/// Two handles are equal if they are of the same loop.
+/// Two handles are equal if they belong to the same loop.
 impl PartialEq for Handle {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
@@ -367,7 +366,7 @@ impl Hash for Handle {
     }
 }
 
-/// The future of a task that was refused. On its own, so that who spawns needs no room for it.
+/// The future of a task that was refused. A function of its own, so that the caller needs no stack for it.
 #[inline(never)]
 fn give_back<F: Future, L: Label>(
     task: NewTask<F, L>,

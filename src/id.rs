@@ -24,7 +24,7 @@ pub(crate) const BY_NUMBER: u32 = u32::MAX - 1;
 
 static NEXT: Serial = Serial::new(1);
 
-/// Names one task, on whichever loop of the process it runs; never reused.
+/// Names one task among all loops of the process; never reused.
 ///
 /// Ids are ordered by spawning: of two tasks spawned by one thread on one loop, the later has the
 /// larger id.
@@ -51,7 +51,7 @@ impl TaskId {
         Self { serial, key }
     }
 
-    /// The id as a number: unique in the process, increasing, and of no further meaning.
+    /// The id as a number: unique in the process, increasing, without further meaning.
     ///
     /// # Examples
     ///
@@ -68,10 +68,10 @@ impl TaskId {
         self.serial
     }
 
-    /// The id of that number, as [`as_u64`](Self::as_u64) gave it: for ids that went through another
+    /// The id with this number, as returned by [`as_u64`](Self::as_u64): for ids that went through another
     /// language, a log or a socket. `None` for zero, which is never an id.
     ///
-    /// Whether there is, or ever was, such a task is not looked at: a request by the id of none finds
+    /// This does not check that the task exists or existed: a request by the id of no task finds
     /// [`CancelRequest::NotFound`](crate::CancelRequest::NotFound).
     ///
     /// # Examples

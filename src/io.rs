@@ -1,8 +1,8 @@
-//! Sockets, pipes and whatever else can be waited for, on the loop's own thread.
+//! Sockets, pipes and other pollable objects, on the loop's own thread.
 //!
-//! [`Async`] makes an object of the standard library, or of any other crate, one that is awaited; its names and meaning are
-//! those of async-io, so that a change of the import is the migration. There is no thread beside the loop's: an idle loop
-//! sleeps in one place for wakes, timers and readiness.
+//! [`Async`] wraps a pollable object of the standard library or of any other crate, so that its operations can be awaited.
+//! Names and meaning are those of async-io: to migrate, change the import. There is no thread besides the loop's: an idle
+//! loop sleeps in one place for wakes, timers and readiness.
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
@@ -31,31 +31,31 @@
 //!
 //! # How it waits
 //!
-//! A loop that never waits for I/O has nothing of this: no descriptor, no system call. With the first operation that is
-//! pending it makes its driver, on Linux (5.11 or later) an `epoll` list with an `eventfd`, and sleeps there from then on.
-//! An object is registered by the first operation of its direction that is pending, and stays so until its [`Async`] is
-//! dropped: later waits cost no system call. An operation is tried first, and what is ready is remembered until one would
-//! block. Wakes by readiness are local wakes. A busy loop looks for readiness at least every 61 turns, or every
-//! millisecond; a task whose operations never block yields after 128 of them.
+//! A loop that never waits for I/O pays nothing: no descriptor, no system call. The first pending operation makes the
+//! loop's driver, on Linux (5.11 or later) an `epoll` instance with an `eventfd`, and the loop sleeps there from then on.
+//! The first pending operation of a direction registers its object, which stays registered until its [`Async`] is dropped:
+//! later waits cost no system call. Each operation is tried first, and readiness is remembered until an operation would
+//! block. Wakes by readiness are local wakes. A busy loop polls for readiness at least every 61 turns or every millisecond;
+//! a task whose operations never block yields after 128 of them.
 //!
-//! On other Unix systems there is no driver of the crate's own yet, and what would wait gives
-//! [`Unsupported`](std::io::ErrorKind::Unsupported), unless [`Builder::driver`](crate::Builder::driver) brings one. A
-//! [`Driver`] says where a loop sleeps, whatever it waits for. On systems that are not Unix the feature offers nothing.
+//! The crate has no driver for other Unix systems yet: there an operation that would wait gives
+//! [`Unsupported`](std::io::ErrorKind::Unsupported), unless [`Builder::driver`](crate::Builder::driver) brings a
+//! [`Driver`], in which the loop then does all its sleeping. On systems that are not Unix the feature offers nothing.
 //!
 //! # Where it waits
 //!
-//! On the loop that polls it; an [`Async`] may move to another loop, and be waited for on several. Each direction keeps
-//! everybody who waits. Polled outside of a loop, an operation gives an error that says so.
+//! An operation waits on the loop that polls it. An [`Async`] may move to another loop, and several loops may wait for it.
+//! Each direction keeps all of its waiters. Polled outside a loop, an operation gives an error that says so.
 //!
 //! # Failures
 //!
-//! What the system refuses (too many descriptors, an object that cannot be waited for, such as a file) is the error of the
-//! operation. [`accept`](Async::accept) holds the errors for want of descriptors or memory back for 100 ms, for a loop that
-//! goes on accepting at once. A driver that fails gives its error to whoever waits, and is tried again later.
+//! If the system refuses (too many descriptors, an object that cannot be polled, such as a file), the operation returns its
+//! error. [`accept`](Async::accept) delays errors for want of descriptors or memory by 100 ms, so that a loop that accepts
+//! again at once does not spin. A driver that fails gives its error to all waiters, and is tried again later.
 //!
 //! # Virtual time
 //!
-//! Readiness is looked for before each jump of a virtual clock; it is not waited for where there is a deadline.
+//! The loop polls for readiness before each jump of a virtual clock. While there is a deadline it jumps rather than waits.
 
 mod accepting;
 mod connecting;
@@ -76,13 +76,13 @@ pub use self::operation::{Readable, Writable};
 pub use crate::runtime::driver::{Direction, Driver};
 use crate::runtime::objects::Source;
 
-/// A pollable object, and what the loops know of it that wait for it.
+/// A pollable object whose operations can be awaited.
 ///
-/// It is `Send` and `Sync` if the object is. The object has to be in non-blocking mode, which [`new`](Self::new) sees to,
-/// and must stay so. It must also keep its descriptor: an object that exchanges it for another waits for the old one.
+/// It is `Send` and `Sync` if the object is. The object must be in non-blocking mode, which [`new`](Self::new) sets, and
+/// must stay in it. It must also keep its descriptor: after an exchange, operations wait for the old one.
 ///
-/// Dropped, it is registered nowhere any more, and then closed; on whichever thread, also after the end of its loop. An
-/// [`Async`] that is forgotten stays open, and costs its loop a place in a list.
+/// Dropping it deregisters the object, then closes it, on any thread and also after the end of its loop. A forgotten
+/// [`Async`] stays open, and costs its loop a place in a list.
 ///
 /// # Examples
 ///
@@ -107,28 +107,27 @@ pub struct Async<T> {
     object: Option<T>,
     descriptor: fn(&T) -> BorrowedFd<'_>,
     source: Source,
-    /// Whether a read that returns less than there was room for has taken all there was. True of TCP streams alone: on
-    /// others, messages, credentials and descriptors that are passed end a read, too.
+    /// Whether a read that returns less than there was room for has taken everything. True of TCP streams only: on
+    /// other objects a read also ends at a message, or at credentials or descriptors that are passed.
     is_drained_by_short_reads: bool,
 }
 
 impl<T: AsFd> Async<T> {
-    /// Puts the object into non-blocking mode, and makes it one that can be awaited. It is registered later, by the first
-    /// operation that is pending.
+    /// Puts the object into non-blocking mode and wraps it. The first pending operation registers it.
     ///
     /// # Errors
     ///
-    /// What the system says of the mode; the object is dropped.
+    /// The system's error if the mode cannot be set; the object is dropped.
     pub fn new(io: T) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&io, true)?;
         Self::new_nonblocking(io)
     }
 
-    /// The same for an object that is in non-blocking mode already.
+    /// Wraps an object that is in non-blocking mode already.
     ///
     /// # Errors
     ///
-    /// None: async-io has them here.
+    /// None; the signature is that of async-io.
     ///
     /// # Examples
     ///
@@ -150,7 +149,7 @@ impl<T: AsFd> Async<T> {
 }
 
 impl<T> Async<T> {
-    /// The object itself.
+    /// The wrapped object.
     #[must_use]
     #[allow(clippy::missing_panics_doc)] // it does not
     pub fn get_ref(&self) -> &T {
@@ -158,11 +157,11 @@ impl<T> Async<T> {
         self.object.as_ref().expect("the object has not been taken out")
     }
 
-    /// Takes the object out, still in non-blocking mode; no loop waits for it any more.
+    /// Deregisters the object and returns it, still in non-blocking mode.
     ///
     /// # Errors
     ///
-    /// None: async-io has them here.
+    /// None; the signature is that of async-io.
     #[allow(clippy::missing_panics_doc)] // it does not
     pub fn into_inner(mut self) -> io::Result<T> {
         self.leave();
@@ -170,9 +169,9 @@ impl<T> Async<T> {
         Ok(self.object.take().expect("the object has not been taken out"))
     }
 
-    /// Waits until the object is readable: until an operation that reads, or accepts, would not block.
+    /// Waits until the object is readable: until reading from it, or accepting on it, would not block.
     ///
-    /// It is looked at anew by each call: what was readable before, and has been read since, is not.
+    /// Each call asks the system anew.
     ///
     /// # Cancel safety
     ///
@@ -217,11 +216,11 @@ impl<T> Async<T> {
         Writable::new(self)
     }
 
-    /// Polls for the object to be readable. Everybody who polls is woken, as long as their wakers differ.
+    /// Polls until the object is readable. All callers are woken, as long as their wakers differ.
     ///
     /// # Errors
     ///
-    /// What the system says of the object; that the caller is outside of a loop, or that the loop's driver has failed.
+    /// The system's error for the object; an error if the caller is outside a loop, or if the loop's driver has failed.
     ///
     /// # Examples
     ///
@@ -240,11 +239,11 @@ impl<T> Async<T> {
         self.poll_ready(Direction::Read, cx)
     }
 
-    /// Polls for the object to be writable. See [`poll_readable`](Self::poll_readable).
+    /// Polls until the object is writable. See [`poll_readable`](Self::poll_readable).
     ///
     /// # Errors
     ///
-    /// As [`poll_readable`](Self::poll_readable).
+    /// Like [`poll_readable`](Self::poll_readable).
     ///
     /// # Examples
     ///
@@ -262,16 +261,17 @@ impl<T> Async<T> {
         self.poll_ready(Direction::Write, cx)
     }
 
-    /// Tries an operation that reads until it would not block: until it gives something else than
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock). It is to say that of the object alone.
+    /// Tries an operation that reads until it returns something other than
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock), and waits in between. The operation must return `WouldBlock` only if
+    /// this object would block.
     ///
     /// # Errors
     ///
-    /// Those of the operation, and as [`poll_readable`](Self::poll_readable).
+    /// Those of the operation, and those of [`poll_readable`](Self::poll_readable).
     ///
     /// # Cancel safety
     ///
-    /// Strict: an operation that has done something is the last.
+    /// Strict: once the operation has had an effect, its result is returned.
     ///
     /// # Examples
     ///
@@ -297,11 +297,11 @@ impl<T> Async<T> {
     ///
     /// # Errors
     ///
-    /// As [`read_with`](Self::read_with).
+    /// Like [`read_with`](Self::read_with).
     ///
     /// # Cancel safety
     ///
-    /// Strict: an operation that has done something is the last.
+    /// Strict: once the operation has had an effect, its result is returned.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The handle to one task: waiting for it, and asking it to end.
+//! The handle to one task: waits for it, and requests its end.
 
 use core::fmt;
 use core::future::Future;
@@ -22,14 +22,14 @@ use crate::task::state::{CancelRequest, Request};
 /// The handle to a task and to its result.
 ///
 /// `Send + Sync` if the result is `Send`. It is a future of the result, on any executor. Dropping it
-/// detaches the task. It outlives the loop: a task that finished still gives its value.
+/// detaches the task. It outlives the loop: the value of a finished task can still be joined.
 ///
 /// # Cancel safety
 ///
 /// Strict: it may be polled by reference, in a `select`, and polled again later; nothing is lost.
-/// After it gave the result, polling again gives [`JoinError::Closed`]. Where the task cannot end before the
+/// Polled again after it gave the result, it gives [`JoinError::Closed`]. If the task cannot end before the
 /// polling thread goes on, it gives [`JoinError::WouldDeadlock`]: in a [`block_on`](crate::Executor::block_on)
-/// inside of a task of the same loop, and in the task's own blocking job.
+/// inside a task of the same loop, and in the task's own blocking job.
 ///
 /// # Examples
 ///
@@ -70,14 +70,14 @@ impl<T> JoinHandle<T> {
         self.join.id()
     }
 
-    /// Waits for the task, blocking the calling thread, and gives its result.
+    /// Blocks the calling thread until the task has ended, and returns its result.
     ///
     /// # Errors
     ///
-    /// [`JoinError::Cancelled`], [`JoinError::Panicked`] or [`JoinError::Closed`], as the task ended;
-    /// [`JoinError::WouldDeadlock`] at once if the task has not finished and the calling thread is the
-    /// one that would have to run it, as the thread of its loop or of its own job: the task is detached then.
-    /// On a loop's thread use `.await`.
+    /// [`JoinError::Cancelled`], [`JoinError::Panicked`] or [`JoinError::Closed`], as the task ended.
+    /// [`JoinError::WouldDeadlock`], at once, if the task has not finished and the calling thread would have
+    /// to run it: the thread of its loop, or of its own blocking job. The task is then detached. Use `.await`
+    /// on a loop's thread.
     ///
     /// # Examples
     ///
@@ -101,14 +101,14 @@ impl<T> JoinHandle<T> {
         self.join.take() // without a limit there is always an answer
     }
 
-    /// Waits for the task for at most `limit`, blocking the calling thread.
+    /// Blocks the calling thread until the task has ended, for at most `limit`.
     ///
-    /// Zero looks once and never blocks; [`Duration::MAX`] waits for ever. The task is never affected.
+    /// Zero checks once and never blocks; [`Duration::MAX`] waits for ever. The task is never affected.
     ///
     /// # Errors
     ///
-    /// The handle comes back as `Err` if the task is still running. The inner result is that of
-    /// [`JoinHandle::join`]; on the loop's own thread zero gives the handle back, and anything longer
+    /// `Err` holds the handle if the task still runs. The inner result is that of [`JoinHandle::join`]. On
+    /// the loop's own thread, a limit of zero returns the handle, and any longer one
     /// [`JoinError::WouldDeadlock`].
     ///
     /// # Examples
@@ -134,13 +134,13 @@ impl<T> JoinHandle<T> {
         self.try_join()
     }
 
-    /// The task's result if it has ended, or the handle back. Never waits, on whichever thread.
+    /// Returns the task's result if it has ended, else the handle. Never waits, on any thread.
     ///
-    /// The one way to a result without the standard library and without a waker.
+    /// Without the standard library this is the only way to a result without a waker.
     ///
     /// # Errors
     ///
-    /// The handle comes back as `Err` if the task has not ended. The inner result is as the task ended:
+    /// `Err` holds the handle if the task has not ended. The inner result is as the task ended:
     /// [`JoinError::Cancelled`], [`JoinError::Panicked`] or [`JoinError::Closed`].
     ///
     /// # Examples
@@ -158,7 +158,7 @@ impl<T> JoinHandle<T> {
         if self.is_finished() { Ok(self.join.take()) } else { Err(self) }
     }
 
-    /// Whether the task has ended. Once true, `join` does not block, from whichever thread.
+    /// Whether the task has ended. Once true, `join` does not block, on any thread.
     ///
     /// # Examples
     ///
@@ -178,11 +178,11 @@ impl<T> JoinHandle<T> {
         self.join.is_done()
     }
 
-    /// Asks the task to end; does not wait for it.
+    /// Cancels the task, and does not wait for its end.
     ///
-    /// From any thread. Its future is dropped on the loop's thread at its next suspension, or at once
-    /// if it is suspended; a task that was never polled is not polled any more. A task that holds a
-    /// [`CancelGuard`](crate::CancelGuard) is told instead, and may clean up or refuse.
+    /// May be called from any thread. The task's future is dropped on the loop's thread at its next
+    /// suspension, or at once if it is suspended; a task that was never polled will not be. A task that holds
+    /// a [`CancelGuard`](crate::CancelGuard) is told instead, and may clean up or refuse.
     ///
     /// # Examples
     ///
@@ -201,11 +201,11 @@ impl<T> JoinHandle<T> {
         self.join.request(Request::Cancel)
     }
 
-    /// Asks the task to end, and aborts it if it still runs after `grace`. Does not wait.
+    /// Cancels the task, and aborts it if it still runs after `grace`. Does not wait.
     ///
-    /// The grace is the time that the task has for its clean-up: it counts from when the loop learns
-    /// of the request. Zero cancels and aborts at once; [`Duration::MAX`] never aborts. Of several
-    /// graces the one that ends first counts. The answer is that of [`JoinHandle::cancel`].
+    /// The grace is the time that the task has for its clean-up, counted from the moment the loop learns of
+    /// the request. Zero cancels and aborts at once; [`Duration::MAX`] never aborts. Of several graces the
+    /// one that ends first counts. The answer is that of [`JoinHandle::cancel`].
     ///
     /// # Examples
     ///
@@ -231,8 +231,8 @@ impl<T> JoinHandle<T> {
         self.canceller().cancel_within(grace)
     }
 
-    /// Ends the task at its next suspension, whatever it thinks of it. Does not wait. After a cancel
-    /// the answer is `AlreadyRequested`, and it is an abort all the same.
+    /// Ends the task at its next suspension, whether it holds a guard or not. Does not wait. After a cancel
+    /// the answer is `AlreadyRequested`, and the task is aborted all the same.
     ///
     /// # Examples
     ///
@@ -251,7 +251,7 @@ impl<T> JoinHandle<T> {
         self.join.request(Request::Abort)
     }
 
-    /// A handle that can ask this task to end, and do nothing else; any number of clones.
+    /// A handle that can request the end of this task and do nothing else. It can be cloned freely.
     ///
     /// # Examples
     ///
@@ -275,7 +275,7 @@ impl<T> JoinHandle<T> {
         self.join.task()
     }
 
-    /// Lets the task go on without a handle. Its result is dropped on the loop's thread.
+    /// Gives up the handle; the task goes on. Its result is dropped on the loop's thread.
     ///
     /// # Examples
     ///
@@ -290,7 +290,7 @@ impl<T> JoinHandle<T> {
     /// ```
     pub fn detach(self) {}
 
-    /// Ties the task to the handle: dropping what this returns cancels the task.
+    /// Ties the task to its handle: dropping the returned handle cancels the task.
     ///
     /// # Examples
     ///
@@ -298,9 +298,9 @@ impl<T> JoinHandle<T> {
     /// # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let side = sideloop::LoopThread::start()?;
     /// let stuck = side.handle().spawn(std::future::pending::<()>()).cancel_on_drop();
-    /// let outer = side.handle().spawn(stuck); // it owns the other one now
+    /// let outer = side.handle().spawn(stuck); // this task owns the other one
     /// outer.cancel();
-    /// assert!(outer.join().is_err()); // and has taken it along
+    /// assert!(outer.join().is_err()); // and has cancelled it, too
     /// assert!(side.shutdown(sideloop::Shutdown::now().drain(std::time::Duration::MAX)).aborted.is_empty());
     /// # Ok(()) }
     /// # #[cfg(not(feature = "std"))] fn main() {}
@@ -310,7 +310,7 @@ impl<T> JoinHandle<T> {
         CancelOnDrop::new(self)
     }
 
-    /// Leaves `waker` with the task, which wakes it once when it has ended. `false`: it has ended.
+    /// Leaves `waker` with the task, which wakes it once when it ends. `false`: it has ended.
     #[cfg(feature = "std")]
     pub(crate) fn register(&mut self, waker: &Waker) -> bool {
         !self.is_finished() && self.join.register(waker)

@@ -1,12 +1,12 @@
-//! A single-threaded async executor that lives on its own thread, and that every other thread can
-//! hand work to.
+//! A single-threaded async executor that lives on its own thread and takes work from every other
+//! thread.
 //!
 //! ```
 //! # #[cfg(feature = "std")] fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use sideloop::{LoopThread, Shutdown, time};
 //! use std::time::Duration;
 //!
-//! let side = LoopThread::start()?; // the loop is up when this returns
+//! let side = LoopThread::start()?; // when this returns, the loop accepts work
 //! let task = side.handle().spawn(async {
 //!     time::sleep(Duration::from_millis(1)).await;
 //!     6 * 7
@@ -21,28 +21,31 @@
 //!
 //! # Where to begin
 //!
+//! The [`guide`] has a chapter for each need, and tables for those who come from asyncio, tokio or smol.
+//!
 //! | to | use |
 //! |---|---|
 //! | run a loop on a thread of its own | [`LoopThread`], or a [`Builder`] for names, stacks and hooks |
-//! | hand it work, from any thread | [`Handle::spawn`], [`Handle::spawn_with`], [`Handle::call`] |
+//! | give it work, from any thread | [`Handle::spawn`], [`Handle::spawn_with`], [`Handle::call`] |
 //! | wait for a task, or end it | [`JoinHandle`], [`Canceller`], [`Handle::cancel`] by [`TaskId`] |
-//! | spawn, sleep and yield inside of tasks | [`spawn_local`], [`mod@time`], [`yield_now`], [`yield_if_due`] |
-//! | end the loop and learn what was left | [`Shutdown`], [`ShutdownReport`] |
+//! | clean up when a task is cancelled | [`CancelGuard`], [`TaskBuilder::spawn_guarded`] |
+//! | spawn, sleep and yield inside tasks | [`spawn_local`], [`mod@time`], [`yield_now`], [`yield_if_due`] |
+//! | end the loop, with a report of what was left | [`Shutdown`], [`ShutdownReport`] |
 //! | drive a loop on a thread of yours | [`Executor`], [`block_on`] |
 //! | run without the standard library | [`bare::Loop`] |
 //!
 //! # Threads
 //!
-//! Handles may be used from any thread and anywhere: inside of polls, destructors, wakers and hooks.
-//! Futures, closures and what they own are polled and dropped on the loop's thread only, once they
-//! were accepted; blocking jobs run, and end, on threads of their pool. A method that would have to
-//! wait for the loop on the loop's own thread gives an error instead.
+//! Handles may be used on any thread and anywhere: in polls, destructors, wakers and hooks. Once a
+//! future or closure has been accepted, it runs on the loop's thread only and is dropped there, with
+//! everything that it owns; blocking jobs run, and end, on threads of their pool. On the loop's own
+//! thread, a method that would have to wait for the loop returns an error instead.
 //!
 //! # Signals
 //!
-//! A signal handler may not wake, spawn, call or cancel: it may have interrupted the loop's own thread in
-//! the middle of a change of its queues, or a thread that holds the lock under which a sleeping loop is
-//! woken. A handler writes to a pipe, or to a socket, and a thread or a task that reads it does the rest:
+//! A signal handler must not wake, spawn, call or cancel. It may have interrupted the loop's own thread
+//! while that changed its queues, or a thread that holds the lock under which a sleeping loop is woken.
+//! A handler writes to a pipe or a socket instead, and a thread or a task that reads it does the rest:
 //!
 //! ```
 //! # #[cfg(all(feature = "std", target_os = "linux"))]
@@ -68,21 +71,23 @@
 //!
 //! # Memory
 //!
-//! Where an allocation fails the process ends, as everywhere with the standard library.
+//! If an allocation fails, the process ends, as everywhere with the standard library.
 //!
 //! # Cancel safety
 //!
-//! What happens when a future of this crate is dropped before it is ready; each says its grade:
+//! Each future of this crate states what happens when it is dropped before it is ready, in one of three
+//! grades:
 //!
-//! - **strict**: dropping it and calling again is the same as having waited. Nothing is lost.
+//! - **strict**: dropping it and calling again is the same as waiting. Nothing is lost.
 //! - **lossy**: something is lost, and the documentation says what.
-//! - **detached**: what it began goes on without it.
+//! - **detached**: the operation goes on without it.
 //!
 //! # Features
 //!
 //! - `std` (default): threads, parking, clocks, handles. Without it the crate is `no_std + alloc`, and
-//!   offers the tasks, queues and timers in [`bare`].
+//!   offers the tasks, queues and timers in [`bare`], which says what is missing there.
 //! - `io`: sockets, pipes and other descriptors on the loop's own thread, in the module `io`, on Unix.
+//!   Without it async I/O needs a crate with a reactor of its own, such as async-io or async-net.
 #![cfg_attr(not(any(feature = "std", test)), no_std)] // the tests may use it
 #![cfg_attr(not(feature = "std"), allow(dead_code))] // what only the shell uses
 
@@ -99,6 +104,10 @@ pub mod semantics {}
 #[cfg(any(doc, all(doctest, feature = "std")))]
 #[doc = include_str!("../docs/assurance.md")]
 pub mod assurance {}
+
+#[cfg(any(doc, all(doctest, feature = "std")))]
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
 
 #[cfg(all(doctest, feature = "std"))]
 #[doc = include_str!("../README.md")]

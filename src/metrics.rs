@@ -1,4 +1,4 @@
-//! What can be seen of tasks from outside.
+//! Tasks and counters, observed from outside.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::join::JoinHandle;
 use crate::runtime::local::Local;
 use crate::runtime::shared::Shared;
 
-/// What is known of one task.
+/// A snapshot of one task.
 ///
 /// # Examples
 ///
@@ -25,27 +25,26 @@ use crate::runtime::shared::Shared;
 /// ```
 #[derive(Debug, Clone)]
 pub struct TaskInfo {
-    /// Its id.
+    /// The task's id.
     pub id: TaskId,
-    /// The name it was given.
+    /// The task's name, if it was given one.
     pub name: Option<Arc<str>>,
-    /// Where it was spawned.
+    /// Where the task was spawned.
     pub location: &'static Location<'static>,
-    /// What it was doing when it was looked at; of an ended task, [`TaskState::Idle`].
+    /// Its state at the moment of the snapshot; [`TaskState::Idle`] for a task that has ended.
     pub state: TaskState,
     /// How often it has been polled.
     pub polls: u64,
-    /// How long its loop has known it.
+    /// The time since its loop took it in.
     pub age: Duration,
 }
 
-/// What a loop has done so far, and what it holds.
+/// The counters of a loop.
 ///
-/// At rest `spawned = finished + cancelled + panicked + live`. A submission counts from when the loop
-/// has taken it in. Read from another thread while the loop runs, the numbers are each true, and of
-/// slightly different moments. A counter that has come to its end begins again at zero: after 2^64, or
-/// after 2^32 on a target without atomics of 64 bits. There a difference of two readings is to be taken
-/// modulo 2^32, and `live`, which is one, is right until `spawned` has come to that end.
+/// At rest `spawned = finished + cancelled + panicked + live`. A submission counts once the loop has taken it
+/// in. Read from another thread while the loop runs, each number is correct, at slightly different moments. A
+/// counter wraps around to zero after 2^64, or after 2^32 on a target without 64-bit atomics. There, take the
+/// difference of two readings modulo 2^32; `live`, itself a difference, is correct until `spawned` wraps.
 ///
 /// # Examples
 ///
@@ -60,7 +59,7 @@ pub struct TaskInfo {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Tasks that the loop has taken on: futures, calls and blocking jobs.
+    /// Tasks that the loop has taken in: futures, calls and blocking jobs.
     pub spawned: u64,
     /// Tasks that ended with a value.
     pub finished: u64,
@@ -70,34 +69,33 @@ pub struct Metrics {
     pub panicked: u64,
     /// Tasks that have not ended.
     pub live: u64,
-    /// Submissions of tasks that were not taken: after the request to shut down, or because a bounded
-    /// queue was full. Counted on the thread that made them.
+    /// Submissions of tasks that were refused: after a request to shut down, or because a bounded queue was
+    /// full. Counted on the submitting thread.
     pub refused: u64,
     /// Polls of tasks.
     pub polls: u64,
     /// Wakes of tasks on the loop's own thread.
     pub local_wakes: u64,
-    /// Wakes of tasks from other threads, as the loop takes them in: several of one task count once.
+    /// Wakes of tasks from other threads, as the loop takes them in: several wakes of one task count once.
     pub remote_wakes: u64,
     /// How often the loop has gone to sleep.
     pub parks: u64,
     /// How often another thread has ended a sleep: the system calls made to wake the loop.
     pub unparks: u64,
-    /// Timers that were armed, and armed again by a reset.
+    /// Timers that were armed, or armed again by a reset.
     pub timers_armed: u64,
     /// Timers that have fired.
     pub timers_fired: u64,
-    /// Readiness of objects that the loop's driver has told of.
+    /// Events of readiness that the loop's driver has reported.
     #[cfg(all(feature = "io", unix))]
     pub io_events: u64,
-    /// How often the loop has slept in its driver; each is one of `parks`, too.
+    /// How often the loop has slept in its driver; each of these is counted in `parks`, too.
     #[cfg(all(feature = "io", unix))]
     pub io_waits: u64,
-    /// Tasks that waited to be polled when the loop last looked; and, where it has a
-    /// [capacity](crate::Builder::capacity), the submissions that it has not taken in yet (without one
-    /// they are not counted).
+    /// Tasks that were ready when the loop last counted them, around a batch of polls; with a
+    /// [capacity](crate::Builder::capacity) also the submissions not taken in yet, which are not counted otherwise.
     pub queued: u64,
-    /// The time spent in tasks. Measured only with a [watchdog](crate::Builder::watchdog); else zero.
+    /// The time spent in tasks. Measured only with a [watchdog](crate::Builder::watchdog), else zero.
     pub busy: Duration,
 }
 
@@ -133,7 +131,7 @@ impl Metrics {
     }
 }
 
-/// What a task is doing.
+/// The state of a task.
 ///
 /// # Examples
 ///
@@ -157,10 +155,10 @@ pub enum TaskState {
 }
 
 impl Handle {
-    /// Says of each task that has not ended what it is and does, in spawn order: one consistent
-    /// snapshot, made by the loop ahead of any backlog.
+    /// Lists all tasks that have not ended, in spawn order: one consistent snapshot, made by the loop ahead of
+    /// any backlog.
     ///
-    /// From any thread; it does not wait. After the loop's end the handle reports
+    /// May be called from any thread; it does not wait. After the loop's end the handle reports
     /// [`JoinError::Closed`](crate::JoinError::Closed).
     ///
     /// # Examples
@@ -178,7 +176,7 @@ impl Handle {
         JoinHandle::new(self.shared().control(Local::tasks))
     }
 
-    /// The loop's counters. From any thread; it asks nothing of the loop, which may be stuck.
+    /// The loop's counters. May be called from any thread; answers even while the loop is stuck.
     ///
     /// # Examples
     ///

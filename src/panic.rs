@@ -1,4 +1,4 @@
-//! Panics that no handle will report, as the loop's hook sees them.
+//! Panics that no handle will report, as the hook of the loop receives them.
 
 use std::fmt;
 use std::panic::Location;
@@ -68,7 +68,7 @@ impl<'a> TaskPanic<'a> {
         self.0.subject.location
     }
 
-    /// What the panic carried.
+    /// The panic's payload.
     #[must_use]
     pub fn payload(&self) -> &PanicPayload {
         &self.0.payload

@@ -1,25 +1,29 @@
-//! How a loop ends: what may be asked for, and what is reported.
+//! How a loop ends: the request, and the report.
 
 use std::time::Duration;
 
 use crate::metrics::TaskInfo;
 use crate::tick::{Tick, nanos};
 
-/// How a loop is to end: first let tasks finish, then cancel, then abort, each under its limit.
+/// How a loop ends: it lets tasks finish, then cancels them, then aborts them, each phase under its limit.
 ///
-/// From the request on other threads' submissions are refused, blocking jobs' included, and
-/// [`Handle::closing`](crate::Handle::closing) is ready. Then the loop goes through these phases, of which any
-/// but the last may be left out, and is over as soon as nothing lives:
+/// From the request on, [`Handle::closing`](crate::Handle::closing) is ready, and what other threads submit is
+/// refused, from blocking jobs too. The loop goes through these phases, of which all but the last are optional,
+/// and ends as soon as no task is left:
 ///
-/// | phase | a task that lives | a task that is spawned by tasks, callbacks and destructors of the loop |
+/// | phase | living tasks | tasks spawned on the loop: by tasks, callbacks, destructors |
 /// |---|---|---|
-/// | [drain](Shutdown::drain) | may finish. [Repeated calls](crate::Handle::call_every) end. A task that would never end by itself awaits `closing` | is taken |
-/// | [cancel](Shutdown::graceful) | is cancelled: told, where it holds a [`CancelGuard`](crate::CancelGuard), else dropped | is taken, as part of a clean-up: it is not cancelled, and is aborted with what spawned it |
-/// | abort | is dropped, in the order of the spawns | is refused |
+/// | [drain](Shutdown::drain) | may finish; [repeated calls](crate::Handle::call_every) end; a task that never ends by itself awaits `closing` | accepted |
+/// | [cancel](Shutdown::graceful) | cancelled: a task with a [`CancelGuard`](crate::CancelGuard) is told, the others are dropped | accepted, as part of a clean-up: not cancelled, but aborted with the task that spawned them |
+/// | abort | dropped, in spawn order | refused |
 ///
-/// In the cancel phase every task is asked that lived when it began, some in each turn if they are many, and each
-/// one that another thread submitted before the request and the loop finds later. Blocking jobs that run cannot be ended: the
-/// loop waits for them until the abort phase.
+/// So a clean-up may [use the loop](crate::CancelGuard#what-a-clean-up-may-do) as before: spawn, sleep, await,
+/// run blocking jobs. A destructor may spawn until the abort phase; it cannot await. The clean-up ends before
+/// the grace is over, or is dropped at its current `.await`.
+///
+/// The cancel phase reaches every task that lives when it begins, some in each turn if there are many, and
+/// each task that another thread submitted before the request and that the loop takes in later. A blocking job
+/// that runs cannot be ended: the loop waits for it until the abort phase.
 ///
 /// # Examples
 ///
@@ -43,7 +47,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Aborts everything.
+    /// Aborts every task.
     ///
     /// # Examples
     ///
@@ -60,14 +64,14 @@ impl Shutdown {
         Self { drain: Duration::ZERO, grace: None }
     }
 
-    /// Cancels everything, and aborts what still runs after `grace`. [`Duration::MAX`] waits for ever.
+    /// Cancels every task, and aborts those that still run after `grace`. [`Duration::MAX`] waits for ever.
     pub const fn graceful(grace: Duration) -> Self {
         Self { drain: Duration::ZERO, grace: Some(grace) }
     }
 
-    /// Before that, lets tasks finish for up to `limit`, or until there are none. Repeated calls end when it
-    /// begins; a task that waits for ever and is not told, by [`Handle::closing`](crate::Handle::closing), makes it
-    /// take all of its limit.
+    /// Before that, lets tasks finish for up to `limit`, or until none is left. They may still spawn; other
+    /// threads may not. Repeated calls end when the drain begins. A task that waits for ever, and not for
+    /// [`Handle::closing`](crate::Handle::closing), makes the drain take all of its limit.
     pub const fn drain(mut self, limit: Duration) -> Self {
         self.drain = limit;
         self
@@ -115,7 +119,7 @@ pub(crate) enum Phase {
     Ended,
 }
 
-/// What became of the tasks from the request to shut down on.
+/// The fate of the tasks, counted from the request to shut down.
 ///
 /// # Examples
 ///
@@ -136,16 +140,16 @@ pub(crate) enum Phase {
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct ShutdownReport {
-    /// How many submissions of tasks were refused. The handle of each says
-    /// [`JoinError::Closed`](crate::JoinError::Closed); [`try_spawn`](crate::Handle::try_spawn) gave the future back.
+    /// How many submissions of tasks were refused. The handle of each reports
+    /// [`JoinError::Closed`](crate::JoinError::Closed); [`try_spawn`](crate::Handle::try_spawn) returned the future.
     pub refused: u64,
     /// How many tasks ended with a value.
     pub finished: u64,
-    /// What was cancelled and ended in time.
+    /// The tasks that were cancelled and ended in time.
     pub cancelled: Vec<TaskInfo>,
-    /// What had to be aborted.
+    /// The tasks that had to be aborted.
     pub aborted: Vec<TaskInfo>,
-    /// What panicked, in its last poll or in its destructor.
+    /// The tasks that panicked, in their last poll or in their destructor.
     pub panicked: Vec<TaskInfo>,
 }
 

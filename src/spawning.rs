@@ -1,4 +1,4 @@
-//! Ways to spawn beside those of a handle: with a name, and on the loop's own thread.
+//! More ways to spawn: with a name, and on the loop's own thread.
 
 use std::future::Future;
 use std::panic::Location;
@@ -16,7 +16,7 @@ use crate::runtime::context;
 use crate::runtime::local::Local;
 use crate::runtime::shared::Refusal;
 
-/// A task that is about to be spawned, with what it is to be called. Made by [`Handle::task`].
+/// A task before its spawn, with its name. Made by [`Handle::task`].
 ///
 /// # Examples
 ///
@@ -57,7 +57,7 @@ impl<'a> TaskBuilder<'a> {
         self
     }
 
-    /// Spawns as [`Handle::spawn`] does.
+    /// Spawns like [`Handle::spawn`].
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
     where
@@ -68,7 +68,7 @@ impl<'a> TaskBuilder<'a> {
         JoinHandle::new(self.handle.shared().spawn(way, vacant.fill(future)))
     }
 
-    /// Spawns as [`Handle::spawn_with`] does.
+    /// Spawns like [`Handle::spawn_with`].
     #[track_caller]
     pub fn spawn_with<C, F>(self, make: C) -> JoinHandle<F::Output>
     where
@@ -80,11 +80,11 @@ impl<'a> TaskBuilder<'a> {
         JoinHandle::new(self.handle.shared().spawn(way, vacant.plant(make)))
     }
 
-    /// Spawns the future that `make` makes, guarded from this call on: as [`Handle::spawn_with`], but a
-    /// cancel that comes before the first poll is told to the task, which is polled all the same.
+    /// Spawns the future that `make` returns, guarded from this call on: like [`Handle::spawn_with`], but a
+    /// task that is cancelled before its first poll is polled all the same, and told of the cancel.
     ///
-    /// `make` is called in the first poll, with the guard of its task. A guard that is dropped in there
-    /// protects no longer: see [`CancelGuard`]. An abort before the first poll drops `make` uncalled.
+    /// The first poll calls `make` with the guard of its task. If `make` drops the guard, the task is no
+    /// longer protected: see [`CancelGuard`]. An abort before the first poll drops `make` uncalled.
     ///
     /// # Examples
     ///
@@ -95,7 +95,7 @@ impl<'a> TaskBuilder<'a> {
     ///
     /// let side = LoopThread::start()?;
     /// let answer = side.handle().task().name("request").spawn_guarded(|guard| async move {
-    ///     let answer = guard.run(async { "in full" }).await; // or a cancel, if that is sooner
+    ///     let answer = guard.run(async { "in full" }).await; // `Err` if a cancel comes first
     ///     answer.unwrap_or("try again later")
     /// });
     /// side.shutdown(Shutdown::graceful(Duration::from_secs(1)));
@@ -115,7 +115,7 @@ impl<'a> TaskBuilder<'a> {
         JoinHandle::new(shared.spawn(way, vacant.plant(make).guarded()))
     }
 
-    /// Runs a blocking job as [`Handle::spawn_blocking`] does.
+    /// Runs a blocking job like [`Handle::spawn_blocking`].
     #[track_caller]
     pub fn spawn_blocking<C, R>(self, f: C) -> JoinHandle<R>
     where
@@ -128,7 +128,7 @@ impl<'a> TaskBuilder<'a> {
         }
     }
 
-    /// Spawns a future that cannot leave this thread, on which the loop must live.
+    /// Spawns a future that cannot leave this thread, which must be the loop's.
     ///
     /// # Panics
     ///
@@ -142,7 +142,7 @@ impl<'a> TaskBuilder<'a> {
     }
 }
 
-/// A handle to the loop of this thread, which spawns futures that cannot leave it. Not `Send`.
+/// A handle to a loop of this thread, which spawns futures that cannot leave the thread. Not `Send`.
 ///
 /// # Examples
 ///
@@ -168,11 +168,11 @@ impl LocalHandle {
         Self { local }
     }
 
-    /// The handle to the loop that the caller is running on.
+    /// The handle to the loop that the caller runs on.
     ///
     /// # Panics
     ///
-    /// Outside of a loop's run.
+    /// Outside a loop's run.
     ///
     /// # Examples
     ///
@@ -191,8 +191,8 @@ impl LocalHandle {
 
     /// Spawns a future that cannot leave this thread.
     ///
-    /// If the loop was asked to shut down, and is outside of its run or in its abort phase, the future is
-    /// dropped and the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
+    /// After a request to shut down, the future is dropped and the handle reports
+    /// [`JoinError::Closed`](crate::JoinError::Closed) if the loop is not running, or is in its abort phase.
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         let (taken, vacant) = self.local.open((), Location::caller());
@@ -226,15 +226,15 @@ fn here(caller: &str) -> Rc<Local> {
     }
 }
 
-/// Spawns a future that need not be `Send` on the loop that the caller is running on.
+/// Spawns a future that need not be `Send` on the loop that the caller runs on.
 ///
-/// It goes straight to the ready queue, wakes nobody, and is first polled in a later turn. In a
-/// [shutdown](crate::Shutdown) it is taken until the abort phase begins; after that the future is dropped and
-/// the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
+/// The task enters the ready queue directly, makes no system call, and is first polled in a later turn. In a
+/// [shutdown](crate::Shutdown) it is accepted until the abort phase begins; after that the future is dropped
+/// and the handle reports [`JoinError::Closed`](crate::JoinError::Closed).
 ///
 /// # Panics
 ///
-/// Outside of a loop's run.
+/// Outside a loop's run.
 ///
 /// # Examples
 ///
@@ -255,11 +255,11 @@ pub fn spawn_local<F: Future + 'static>(future: F) -> JoinHandle<F::Output> {
     JoinHandle::new(local.spawn_inside(taken, vacant.fill(future)))
 }
 
-/// The handle of the loop that the caller is running on, or that its blocking job was spawned on.
+/// The handle of the loop that the caller runs on, or on which its blocking job was spawned.
 ///
 /// # Panics
 ///
-/// Outside of a loop's run and of a blocking job. [`try_current`] does not.
+/// Outside a loop's run and outside a blocking job. [`try_current`] returns `None` there.
 ///
 /// # Examples
 ///
@@ -282,8 +282,7 @@ pub fn current() -> Handle {
     }
 }
 
-/// The handle of the loop that the caller is running on, or that its blocking job was spawned on, if there
-/// is one.
+/// The handle of the loop that the caller runs on, or on which its blocking job was spawned, if there is one.
 ///
 /// # Examples
 ///
@@ -297,10 +296,10 @@ pub fn try_current() -> Option<Handle> {
     here.or_else(|| context::job_of().map(Handle::new))
 }
 
-/// The id of the task that is being polled, or whose future or output is being dropped, on the loop that the
-/// caller is running on; or of the blocking job that the caller is.
+/// The id of the current task: the task that is being polled on this thread, or whose future or output is
+/// being dropped, or the blocking job that runs here.
 ///
-/// `None` outside of a loop, in a hook, and in the future of a `block_on`, which is not a task.
+/// `None` outside a loop, in a hook, and in the future of a `block_on`, which is not a task.
 ///
 /// # Examples
 ///
@@ -320,8 +319,7 @@ pub fn current_task() -> Option<TaskId> {
     }
 }
 
-/// The name of the task that is being polled or dropped here, or of the blocking job that this thread
-/// runs, if it was given one.
+/// The name of the current task, as [`current_task`] determines it, if it was given one.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! Spawning on a loop whose queue may be full, without blocking.
+//! Spawning on a loop with a full queue, without blocking.
 
 use std::fmt;
 use std::future::Future;
@@ -14,13 +14,14 @@ use crate::runtime::gate::GateWaiter;
 use crate::runtime::shared::{Refusal, Shared};
 
 impl Handle {
-    /// Starts `future` like [`Handle::spawn`] as soon as there is room, and waits for that without
-    /// blocking: for tasks of other loops, on which a blocking spawn would hold up everything else. Two
-    /// loops with narrow gates may submit to each other in this way.
+    /// Starts `future` like [`Handle::spawn`] as soon as there is room, and waits for room without blocking.
     ///
-    /// From any thread, on any executor. Nothing is spawned before the first poll of what this returns.
-    /// Those who wait, blocking or not, get room in the order in which they came. On the loop's own
-    /// thread, and without a [capacity](crate::Builder::capacity), it is ready at once.
+    /// It is for tasks of other loops, which a blocking spawn would delay altogether. Two loops with small
+    /// capacities may submit to each other in this way.
+    ///
+    /// Works from any thread, on any executor. Nothing is spawned before the first poll of the returned future.
+    /// Callers that wait, blocking or not, get room in the order in which they came. On the loop's own thread,
+    /// and without a [capacity](crate::Builder::capacity), it is ready at once.
     ///
     /// # Examples
     ///
@@ -55,7 +56,7 @@ impl Handle {
 ///
 /// # Errors
 ///
-/// [`SpawnError::Closed`] if the loop was asked to shut down; the future comes back unpolled. Never
+/// [`SpawnError::Closed`] where [`Handle::spawn`] would be refused; it holds the future, unpolled. Never
 /// [`SpawnError::Full`].
 ///
 /// # Panics
@@ -64,8 +65,9 @@ impl Handle {
 ///
 /// # Cancel safety
 ///
-/// Lossy: what was to be spawned is dropped with it, unpolled. Its place among those who wait, or the
-/// room that it was given, goes to the next. One that is kept, and not polled after it was woken, keeps that room.
+/// Lossy: the future to be spawned is dropped with it, unpolled. Its place in the queue of waiting callers, or
+/// the room that it was given, goes to the next one. If it is kept, and not polled after it was woken, it keeps
+/// that room.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! Letting others run: always, or only when it is time.
+//! Yielding to other tasks: always, or only when the poll has run for long.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -62,20 +62,20 @@ impl Future for YieldNow {
     }
 }
 
-/// Lets everything that is ready run, as [`yield_now`] does, if the current poll has run for longer than
+/// Yields like [`yield_now`] if the current poll has run for longer than
 /// [`Builder::poll_budget`](crate::Builder::poll_budget); otherwise goes on at once.
 ///
-/// For loops whose awaits may always be ready: a task that reads a channel which is never empty is never
-/// pending by itself, and everything else waits for it. Awaited once for each message, this bounds
-/// the wait by the budget and one message.
+/// It is for loops whose awaits may always be ready: a task that reads a channel which is never empty is never
+/// pending by itself, and delays everything else. Awaited once for each message, this bounds the delay by the
+/// budget and one message.
 ///
-/// The clock is read in the first call of a poll and then in every few calls, so that most calls cost a
-/// few nanoseconds. A poll that is over its budget stays so: every further call in it yields, whichever
-/// of the task's inner futures makes it. It may yield sooner than it has to, at most once in a budget's
-/// time, where other tasks have run since the loop last read its clock.
+/// The clock is read at the first call in a poll and then every few calls, so most calls cost a few
+/// nanoseconds. Once a poll is over its budget, every further call in it yields, from any of the task's inner
+/// futures. If other tasks have run since the loop last read its clock, it may yield early, at most once per
+/// budget.
 ///
-/// In virtual time, in which nothing takes time, the 64th call in a poll yields. Outside of a loop's run,
-/// and in blocking jobs, it never yields.
+/// In virtual time, where nothing takes time, the 64th call in a poll yields. Outside a loop's run, and in
+/// blocking jobs, it never yields.
 ///
 /// # Cancel safety
 ///

@@ -1,4 +1,4 @@
-//! Puts the memory map of the machine where the linker looks.
+//! Puts the memory map of the machine where the linker finds it.
 
 use std::path::PathBuf;
 use std::{env, fs};

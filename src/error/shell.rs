@@ -1,10 +1,10 @@
-//! The errors of what needs the standard library.
+//! The errors of the parts that need the standard library.
 
 use super::PanicPayload;
 use alloc::boxed::Box;
 use core::fmt;
 
-/// Any error of the user's, as [`Builder::on_start`](crate::Builder::on_start) may return it.
+/// Any error of yours, as the hook of [`Builder::on_start`](crate::Builder::on_start) may return it.
 ///
 /// # Examples
 ///
@@ -18,7 +18,7 @@ use core::fmt;
 /// ```
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a loop did not start. Nothing is left of it: no thread, no hook.
+/// Why a loop did not start. Nothing of it is left: no thread, no hook.
 ///
 /// # Examples
 ///
@@ -33,11 +33,11 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// ```
 #[derive(Debug)]
 pub enum StartError {
-    /// The operating system gave no thread.
+    /// The operating system gave no thread, with this error.
     Thread(std::io::Error),
-    /// `on_start` returned this error.
+    /// `on_start`, or making a driver, failed with this error.
     Init(BoxError),
-    /// `on_start` panicked.
+    /// `on_start`, or making a driver, panicked.
     Panicked(PanicPayload),
 }
 
@@ -67,7 +67,7 @@ impl core::error::Error for StartError {
     }
 }
 
-/// Why [`Handle::try_spawn`](crate::Handle::try_spawn) did not start a task; the future comes back.
+/// Why [`Handle::try_spawn`](crate::Handle::try_spawn) did not start a task, with the future.
 ///
 /// # Examples
 ///
@@ -78,12 +78,12 @@ impl core::error::Error for StartError {
 /// executor.handle().shutdown(Shutdown::now());
 /// let refused = executor.handle().try_spawn(async { 42 }).unwrap_err();
 /// assert_eq!(refused.to_string(), "the loop has shut down");
-/// assert_eq!(sideloop::block_on(refused.into_inner()), 42); // so it is run here
+/// assert_eq!(sideloop::block_on(refused.into_inner()), 42); // it runs here instead
 /// ```
 pub enum SpawnError<F> {
-    /// The loop was asked to shut down; nothing can be spawned on it again.
+    /// A shutdown of the loop was requested; it accepts no more work.
     Closed(F),
-    /// The injection queue holds as many submissions as it may.
+    /// The injection queue is at its capacity.
     Full(F),
 }
 
@@ -117,7 +117,7 @@ impl<F> fmt::Display for SpawnError<F> {
 
 impl<F> core::error::Error for SpawnError<F> {}
 
-/// What [`CancelGuard::run`](crate::CancelGuard::run) gives instead of a value: a cancel was first.
+/// The error of [`CancelGuard::run`](crate::CancelGuard::run): a cancel came before the value.
 ///
 /// # Examples
 ///
@@ -148,7 +148,7 @@ impl fmt::Display for Cancelled {
 }
 
 impl core::error::Error for Cancelled {}
-/// The limit of a [`timeout`](crate::time::timeout) came before its future was ready.
+/// The error of a [`timeout`](crate::time::timeout): the limit passed before the future was ready.
 ///
 /// # Examples
 ///
@@ -171,7 +171,7 @@ impl fmt::Display for Elapsed {
 
 impl core::error::Error for Elapsed {}
 
-/// What repeats cannot have a period of zero.
+/// The error of intervals and repeated calls with a period of zero.
 ///
 /// # Examples
 ///

@@ -13,16 +13,16 @@ use crate::runtime::{blocking_wait, context};
 impl<T> TaskGroup<T> {
     /// Waits for the next member to end; `None` when the group is empty.
     ///
-    /// Members come in the order in which they ended; one that had ended before the call that spawned
-    /// it returned counts as having ended then. On any executor. Any number of callers may wait at
-    /// once: each member goes to one of them, the longest waiting is called first, and when the group
-    /// becomes empty all of them get `None`.
+    /// Members come in the order in which they ended; one that ends before the call that spawned it returns
+    /// counts as ending there. Works on any executor. Any number of callers may wait at once: each member
+    /// goes to one of them, the longest waiting is woken first, and when the group becomes empty all of them
+    /// get `None`.
     ///
     /// # Cancel safety
     ///
-    /// Strict: dropping the future loses no member. If it had just been woken, another waiter is woken
-    /// in its place. A future that is kept and not polled after it was woken keeps its call to itself,
-    /// though any other that is polled may take the member.
+    /// Strict: dropping the future loses no member. If it had just been woken, another waiter is woken in
+    /// its place. A future that is kept, and not polled after it was woken, keeps that wake to itself; any
+    /// other caller that polls may take the member.
     ///
     /// # Examples
     ///
@@ -48,10 +48,10 @@ impl<T> TaskGroup<T> {
         self.members.next().await.map(Member::given)
     }
 
-    /// Waits as [`TaskGroup::next`] does, blocking the calling thread.
+    /// Waits like [`TaskGroup::next`], blocking the calling thread.
     ///
-    /// Where a member that still runs needs the calling thread it never blocks, on the loop's own or in the
-    /// member's own blocking job: if no member has ended, it gives that one's id with
+    /// It does not block if a running member needs the calling thread: on the loop's own thread, or in the
+    /// member's own blocking job. If no member has ended there, it returns the id of that member with
     /// [`JoinError::WouldDeadlock`], and the member stays in the group.
     ///
     /// # Examples

@@ -10,9 +10,9 @@ use crate::join::JoinHandle;
 use crate::task::state::CancelRequest;
 
 impl<T> TaskGroup<T> {
-    /// Asks every member that still runs to end, as [`JoinHandle::cancel`] does, and nobody else.
+    /// Cancels every member that still runs, like [`JoinHandle::cancel`], and no other task.
     ///
-    /// It does not wait, and the group stays usable: the members come out of it as they end.
+    /// It does not wait. The group stays usable: the members come out of it as they end.
     ///
     /// # Examples
     ///

@@ -6,7 +6,7 @@ use core::panic::Location;
 
 use crate::id::TaskId;
 
-/// Which task an error is of: its id, its name, and where it was spawned.
+/// Names the task of an error: its id, its name, and where it was spawned.
 ///
 /// # Examples
 ///

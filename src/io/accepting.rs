@@ -15,7 +15,7 @@ use super::operation::WaitingFor;
 use super::{Async, Direction};
 use crate::time::{Sleep, sleep};
 
-/// So long an error for want of descriptors or memory is held back: the connection waits in the system, and the next call
+/// How long an error for want of descriptors or memory is held back: the connection waits in the system, and the next call
 /// would fail at once.
 const HOLD_BACK: Duration = Duration::from_millis(100);
 
@@ -61,11 +61,11 @@ impl<'a, L, C> Accepting<'a, L, C> {
     }
 }
 
-/// The connections that come to a listener, of [`Async::incoming`]; it never ends.
+/// The stream of [`Async::incoming`]: the connections of a listener. It never ends.
 ///
 /// # Cancel safety
 ///
-/// Strict: what has been accepted has been given out.
+/// Strict: each accepted connection has been returned.
 ///
 /// # Examples
 ///

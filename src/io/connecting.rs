@@ -50,18 +50,19 @@ pub(super) async fn connected<T>(
     Ok(())
 }
 
-/// Connects to a host by its name: `"host:port"`, `("host", port)`, or whatever else names addresses.
+/// Connects to a host by name: `"host:port"`, `("host", port)`, or anything else that resolves to addresses.
 ///
-/// The name is looked up on the [pool for blocking jobs](crate::Handle::spawn_blocking) of the loop that polls this, and
-/// the addresses are tried in the order in which the system gives them.
+/// The name is looked up on the [pool for blocking jobs](crate::Handle::spawn_blocking) of the loop that polls this. The
+/// addresses are tried in the order in which the system returns them.
 ///
 /// # Errors
 ///
-/// That of the look-up; that of the last address; [`InvalidInput`](io::ErrorKind::InvalidInput) where there is none.
+/// The error of the look-up, or that of the last address; [`InvalidInput`](io::ErrorKind::InvalidInput) if the name has no
+/// address.
 ///
 /// # Cancel safety
 ///
-/// Dropped, it closes the socket, and the connection with it. A look-up that has begun goes on, for nobody.
+/// Dropping it closes the socket, and the connection with it. A look-up that has begun goes on, without effect.
 ///
 /// # Examples
 ///

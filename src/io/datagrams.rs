@@ -6,11 +6,11 @@ use std::net::{SocketAddr, UdpSocket};
 use super::Async;
 
 impl Async<UdpSocket> {
-    /// A socket at an address; port 0 has the system choose one.
+    /// A socket at an address; with port 0 the system chooses one.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Examples
     ///
@@ -38,11 +38,11 @@ impl Async<UdpSocket> {
         Self::new(UdpSocket::bind(address.into())?)
     }
 
-    /// Receives a message: its length, cut to the room, and where it is from.
+    /// Receives a message; returns its length, at most that of `buf`, and the sender's address.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///
@@ -51,11 +51,11 @@ impl Async<UdpSocket> {
         self.read_with(|socket| socket.recv_from(buf)).await
     }
 
-    /// Looks at the next message, and leaves it there.
+    /// Reads the next message without consuming it, like [`recv_from`](Self::recv_from).
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///
@@ -64,11 +64,11 @@ impl Async<UdpSocket> {
         self.read_with(|socket| socket.peek_from(buf)).await
     }
 
-    /// Sends a message to an address.
+    /// Sends a message to an address; returns the number of bytes sent.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///
@@ -78,11 +78,11 @@ impl Async<UdpSocket> {
         self.write_with(|socket| socket.send_to(buf, address)).await
     }
 
-    /// Receives a message of the peer that the socket is connected to.
+    /// Receives a message from the peer to which the socket is connected; returns its length.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///
@@ -91,11 +91,11 @@ impl Async<UdpSocket> {
         self.read_with(|socket| socket.recv(buf)).await
     }
 
-    /// Looks at the next message of the peer, and leaves it there.
+    /// Reads the next message from the peer without consuming it.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///
@@ -104,11 +104,11 @@ impl Async<UdpSocket> {
         self.read_with(|socket| socket.peek(buf)).await
     }
 
-    /// Sends a message to the peer.
+    /// Sends a message to the peer; returns the number of bytes sent.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///

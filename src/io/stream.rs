@@ -8,11 +8,11 @@ use super::accepting::{Accepting, Incoming};
 use super::connecting::{connected, stream_socket};
 
 impl Async<TcpListener> {
-    /// Listens at an address; port 0 has the system choose one.
+    /// Listens at an address; with port 0 the system chooses one.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Examples
     ///
@@ -30,8 +30,8 @@ impl Async<TcpListener> {
     ///
     /// # Errors
     ///
-    /// What the system says. Where it is out of descriptors or memory the connection stays with it, and the error comes
-    /// after 100 ms: a loop that accepts again at once does not keep the thread busy.
+    /// The system's error. If the system is out of descriptors or memory, the connection stays with it, and the error comes
+    /// after 100 ms, so that a loop that accepts again at once does not spin.
     ///
     /// # Cancel safety
     ///
@@ -55,11 +55,9 @@ impl Async<TcpListener> {
         Ok((Async::tcp(stream)?, address))
     }
 
-    /// The connections that come, as a stream; with the errors of [`accept`](Self::accept).
+    /// The stream of incoming connections, with the errors of [`accept`](Self::accept).
     ///
     /// # Examples
-    ///
-    /// See [`Incoming`].
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -77,7 +75,7 @@ impl Async<TcpListener> {
 }
 
 impl Async<TcpStream> {
-    /// A stream whose short reads are known to take all there is.
+    /// A stream whose short reads are known to take everything.
     fn tcp(stream: TcpStream) -> io::Result<Self> {
         let mut stream = Self::new(stream)?;
         stream.is_drained_by_short_reads = true;
@@ -88,11 +86,11 @@ impl Async<TcpStream> {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it closes the socket, and the connection with it.
+    /// Dropping it closes the socket, and the connection with it.
     ///
     /// # Examples
     ///
@@ -117,11 +115,11 @@ impl Async<TcpStream> {
         Ok(stream)
     }
 
-    /// Reads what comes next, and leaves it there; gives the number of bytes, 0 at the end.
+    /// Reads the next bytes without consuming them; returns their number, 0 at the end.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///

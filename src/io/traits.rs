@@ -1,4 +1,4 @@
-//! The traits of `futures-io`: what reads and writes, reads and writes asynchronously.
+//! The traits of `futures-io`, for objects that implement `Read` and `Write`.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::pin::Pin;
@@ -57,7 +57,7 @@ where
         self.poll_with(Direction::Write, cx, |mut io| io.flush())
     }
 
-    /// Flushes. It closes nothing: the object is closed when it is dropped, and a socket's `shutdown` is its own.
+    /// Flushes, and does not close: dropping closes the object, and `shutdown` is a method of the socket.
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
     }
@@ -106,7 +106,7 @@ impl<T: Write> AsyncWrite for Async<T> {
         self.poll_with_mut(Direction::Write, cx, |io| io.flush())
     }
 
-    /// Flushes, as that of `&Async`.
+    /// Flushes, like that of `&Async`.
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
     }

@@ -1,4 +1,4 @@
-//! Sockets of Unix.
+//! Unix sockets.
 
 use std::io;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
@@ -11,11 +11,11 @@ use super::accepting::{Accepting, Incoming};
 use super::connecting::{connected, stream_socket};
 
 impl Async<UnixListener> {
-    /// Listens at a path, which must not exist.
+    /// Listens at a path that must not exist.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Examples
     ///
@@ -42,7 +42,7 @@ impl Async<UnixListener> {
     ///
     /// # Errors
     ///
-    /// As those of a TCP listener.
+    /// Like those of a TCP listener.
     ///
     /// # Cancel safety
     ///
@@ -52,7 +52,7 @@ impl Async<UnixListener> {
         Ok((Async::new(stream)?, address))
     }
 
-    /// The connections that come, as a stream.
+    /// The stream of incoming connections.
     ///
     /// # Examples
     ///
@@ -80,11 +80,11 @@ impl Async<UnixStream> {
     ///
     /// # Errors
     ///
-    /// What the system says; where the listener's queue is full, [`WouldBlock`](io::ErrorKind::WouldBlock).
+    /// The system's error; [`WouldBlock`](io::ErrorKind::WouldBlock) if the listener's queue is full.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it closes the socket, and the connection with it.
+    /// Dropping it closes the socket, and the connection with it.
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         let address = SocketAddrUnix::new(path.as_ref())?;
         let (socket, is_there) = stream_socket(AddressFamily::UNIX, &address)?;
@@ -97,7 +97,7 @@ impl Async<UnixStream> {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Examples
     ///
@@ -119,11 +119,11 @@ impl Async<UnixStream> {
 }
 
 impl Async<UnixDatagram> {
-    /// A socket at a path, which must not exist.
+    /// A socket at a path that must not exist.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Examples
     ///
@@ -150,7 +150,7 @@ impl Async<UnixDatagram> {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Examples
     ///
@@ -167,7 +167,7 @@ impl Async<UnixDatagram> {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Examples
     ///
@@ -186,11 +186,11 @@ impl Async<UnixDatagram> {
         Ok((Self::new(one)?, Self::new(two)?))
     }
 
-    /// Receives a message: its length, cut to the room, and where it is from.
+    /// Receives a message; returns its length, at most that of `buf`, and the sender's address.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///
@@ -199,11 +199,11 @@ impl Async<UnixDatagram> {
         self.read_with(|socket| socket.recv_from(buf)).await
     }
 
-    /// Sends a message to the socket at a path.
+    /// Sends a message to the socket at a path; returns the number of bytes sent.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///
@@ -212,11 +212,11 @@ impl Async<UnixDatagram> {
         self.write_with(|socket| socket.send_to(buf, path.as_ref())).await
     }
 
-    /// Receives a message of the peer that the socket is connected to.
+    /// Receives a message from the peer to which the socket is connected; returns its length.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///
@@ -225,11 +225,11 @@ impl Async<UnixDatagram> {
         self.read_with(|socket| socket.recv(buf)).await
     }
 
-    /// Sends a message to the peer.
+    /// Sends a message to the peer; returns the number of bytes sent.
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// The system's error.
     ///
     /// # Cancel safety
     ///

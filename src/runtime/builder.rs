@@ -1,4 +1,4 @@
-//! How a loop is to be built.
+//! The settings of a loop.
 
 mod fairness;
 mod fallible;
@@ -22,7 +22,7 @@ const BLOCKING_THREADS: usize = 16;
 /// How long a poll may run before it yields where it can, unless [`Builder::poll_budget`] says otherwise.
 const POLL_BUDGET: Duration = Duration::from_micros(200);
 
-/// The settings of a loop; every setter takes and returns it.
+/// The settings of a loop; every setter takes and returns the builder.
 ///
 /// # Examples
 ///
@@ -44,7 +44,7 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The defaults.
+    /// A builder with the defaults.
     pub fn new() -> Self {
         let settings = Settings {
             batch: BATCH,
@@ -62,21 +62,21 @@ impl Builder {
         Self { thread: ThreadSettings::default(), settings, watchdog: None }
     }
 
-    /// Names the thread; "sideloop" unless set.
+    /// Sets the thread's name; "sideloop" by default.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.thread.name = name.into();
         self
     }
 
-    /// The thread's stack in bytes, at least 64 KiB; the standard library's default unless set.
+    /// Sets the size of the thread's stack in bytes, at least 64 KiB; the standard library's by default.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.thread.stack_size = Some(bytes);
         self
     }
 
-    /// Has `f` run on the loop's thread before any task. If it fails or panics, so does the start.
+    /// Runs `f` on the loop's thread before any task. If it fails or panics, the start fails.
     ///
-    /// It is inside the loop's run: it may spawn.
+    /// It runs inside the loop, so it may spawn.
     ///
     /// # Examples
     ///
@@ -94,7 +94,7 @@ impl Builder {
         self
     }
 
-    /// Has `f` run on the loop's thread last, when nothing of the loop is left. A panic in it is swallowed.
+    /// Runs `f` on the loop's thread last, when nothing of the loop is left. A panic in it is ignored.
     ///
     /// # Examples
     ///
@@ -116,8 +116,7 @@ impl Builder {
         self
     }
 
-    /// Has `f` called, on the loop's thread, for each panic that no handle will report. A panic in it
-    /// is swallowed.
+    /// Calls `f`, on the loop's thread, for each panic that no handle will report. A panic in `f` is ignored.
     pub fn on_panic<F>(mut self, f: F) -> Self
     where
         F: Fn(&TaskPanic<'_>) + Send + 'static,
@@ -126,10 +125,12 @@ impl Builder {
         self
     }
 
-    /// Has `f` called once for each change of the loop from idle to ready, on the thread that caused
-    /// it: for a host loop that drives an [`Executor`] by [`Executor::turn`].
+    /// Calls `f` each time the loop turns from idle to ready: for a host that drives an [`Executor`] by
+    /// [`Executor::turn`], which has an example, and sleeps while it is idle.
     ///
-    /// A panic in it is swallowed.
+    /// `f` runs on the thread that made the loop ready, which may be the host's own: it may leave a message,
+    /// and must not drive the executor. After a turn that was not idle, the host goes on without a call. See
+    /// [the guide](crate::guide#inside-a-host-loop). A panic in `f` is ignored.
     ///
     /// # Examples
     ///
@@ -154,12 +155,10 @@ impl Builder {
         self
     }
 
-    /// Looks for work for up to this long before it parks: spends processor time to answer sooner.
-    /// Zero unless set.
+    /// Spins for up to this long before the loop parks: spends processor time to answer sooner. Zero by default.
     ///
-    /// It adapts: while what ends the waits comes later than that, the loop looks for less and less,
-    /// down to an eighth; as soon as something comes in time it looks for all of it again. An idle
-    /// loop parks, and stays parked.
+    /// The time adapts: after a spin in vain the next one is shorter, down to an eighth; after a successful one
+    /// it is whole again. An idle loop parks and stays parked.
     ///
     /// # Examples
     ///
@@ -179,17 +178,17 @@ impl Builder {
         self
     }
 
-    /// Bounds the submissions that have not begun: spawns, calls and blocking jobs of other threads. At
-    /// least one; without this there is no bound.
+    /// Bounds the submissions that have not begun: spawns, calls and blocking jobs from other threads. At
+    /// least one; unbounded by default.
     ///
-    /// A submission holds its place until its task is first polled, or ends without. At the bound
-    /// [`Handle::try_spawn`](crate::Handle::try_spawn) gives the future back,
-    /// [`Handle::spawn_when_free`](crate::Handle::spawn_when_free) waits, and the others block the calling
-    /// thread until there is room or the loop is asked to end: so the loop must be running, or another thread
-    /// have it driven. Room goes to those who wait in the order in which they came. On the loop's own thread
-    /// nothing blocks; a loop that submits to another one's full queue does. It bounds what waits to begin, not how
-    /// many tasks or blocking jobs there are.
-    /// Wakes, cancels, shutdown and snapshots are not submissions.
+    /// A submission holds its place until its task is first polled, or ends unpolled. At the bound
+    /// [`Handle::try_spawn`](crate::Handle::try_spawn) returns the future,
+    /// [`Handle::spawn_when_free`](crate::Handle::spawn_when_free) waits, and the other methods block the
+    /// calling thread until there is room or the loop is asked to end; so the loop must be running, or another
+    /// thread must drive it. Waiting callers get room in the order in which they came. Nothing blocks on the
+    /// loop's own thread, but a loop that submits to the full queue of another one blocks. The bound is on what
+    /// waits to begin, not on the number of tasks or blocking jobs. Wakes, cancels, shutdown and snapshots are
+    /// not submissions.
     ///
     /// # Examples
     ///
@@ -211,14 +210,14 @@ impl Builder {
         self
     }
 
-    /// Most threads of the pool of [`Handle::spawn_blocking`](crate::Handle::spawn_blocking); at least
-    /// one, 16 unless set.
+    /// Sets the largest number of threads of the pool of
+    /// [`Handle::spawn_blocking`](crate::Handle::spawn_blocking); at least one, 16 by default.
     ///
     /// # Examples
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// // A library that may be used by one thread at a time.
+    /// // For a library that only one thread at a time may use.
     /// let side = sideloop::Builder::new().blocking_threads(1).start()?;
     /// let first = side.handle().spawn_blocking(std::thread::current);
     /// let second = side.handle().spawn_blocking(std::thread::current);
@@ -230,11 +229,11 @@ impl Builder {
         self
     }
 
-    /// Has `f` called, on a thread of its own, once for each poll, callback or destructor of a task
-    /// that takes longer than `limit`, while it still does.
+    /// Calls `f`, on a thread of its own, once for each poll, callback or destructor of a task that runs for
+    /// longer than `limit`, while it still runs.
     ///
-    /// Each poll then costs two reads of the clock and two locks. An idle loop is left alone. A panic
-    /// in `f` is swallowed. It reports and does nothing else: nobody can end a poll from outside.
+    /// Each poll then costs two reads of the clock and two locks. An idle loop is not disturbed. A panic in `f`
+    /// is ignored. The watchdog only reports: a poll cannot be ended from outside.
     ///
     /// # Examples
     ///
@@ -265,19 +264,18 @@ impl Builder {
         (self.thread, self.settings, outcome)
     }
 
-    /// Whether the system is to end the loop thread's sleeps as exactly as it can: on Linux, with a
-    /// timer slack of 1 ns instead of the usual 50 µs. On unless set; has no effect elsewhere.
+    /// Whether the system ends the loop thread's sleeps as exactly as it can: on Linux, with a timer slack of
+    /// 1 ns instead of the usual 50 µs. On by default; no effect on other systems.
     ///
-    /// Without it timers are still never early, but later: the system puts wake-ups off to have them
-    /// share an interrupt. It is set at the start of the loop's thread, on no other, and where that
-    /// fails nothing else changes. As always on Linux, a thread begins with the slack of the one that
-    /// starts it: what tasks start inherits it.
+    /// Without it timers are later, though never early: the system delays wake-ups so that they share an
+    /// interrupt. The slack is set on the loop's thread only, at its start; if that fails, nothing else changes.
+    /// As always on Linux, threads that tasks start inherit it.
     ///
     /// # Examples
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// // A loop on a battery, whose timers may wait for company.
+    /// // For a device on battery, where saved wake-ups matter more than exact timers.
     /// let side = sideloop::Builder::new().precise_timers(false).start()?;
     /// # Ok(()) }
     /// ```
@@ -286,36 +284,33 @@ impl Builder {
         self
     }
 
-    /// Has the loop live by a clock of its own, which stands still and jumps; for tests and simulations.
+    /// Gives the loop a clock of its own, which stands still and jumps; for tests and simulations.
     ///
-    /// In [`Executor::run`], in [`Executor::block_on`] and on a [`LoopThread`] the clock jumps to the
-    /// next deadline, of a timer or of a shutdown, whenever nothing is ready: nobody waits, and a day
-    /// of timers passes in the time that its polls take. Without any deadline the loop sleeps as
-    /// always. Driven by [`Executor::turn`] or [`Executor::run_until_idle`] the clock stands still;
-    /// [`Executor::advance`] moves it.
+    /// In [`Executor::run`], in [`Executor::block_on`] and on a [`LoopThread`], the clock jumps to the next
+    /// deadline, of a timer or of a shutdown, whenever nothing is ready: a day of timers passes in the time
+    /// that its polls take. Without a deadline the loop sleeps as usual. In [`Executor::turn`] and
+    /// [`Executor::run_until_idle`] the clock stands still; [`Executor::advance`] moves it.
     ///
-    /// Inside the loop all times are virtual: [`time::now`](crate::time::now), what counts from it,
-    /// and the limits of a shutdown. They begin at the instant of the building. Outside of the loop
-    /// `time::now()` stays the real clock: a [`sleep`](crate::time::sleep()) that is made there has a
-    /// deadline counted from [`Instant::now`](std::time::Instant::now), which the loop then takes for
-    /// one of its own time; [`spin`](Self::spin) and [`watchdog`](Self::watchdog) count in real time. What
-    /// another thread sent is always taken in before the next jump, and the clock stands while a blocking
-    /// job of the loop waits or runs, in a shutdown too; but it does not wait for what other threads are
-    /// still about to send: a limit for their answer is over as soon as the loop has nothing else to do.
+    /// All times inside the loop are virtual: [`time::now`](crate::time::now), everything counted from it, and
+    /// the limits of a shutdown. They begin at the instant the loop is built. Outside the loop `time::now()` is
+    /// the real clock: a [`sleep`](crate::time::sleep()) made there has a deadline counted from
+    /// [`Instant::now`](std::time::Instant::now), which the loop reads as a virtual one.
+    /// [`spin`](Self::spin) and [`watchdog`](Self::watchdog) count in real time. Work from other threads is
+    /// taken in before the next jump, and the clock stands while a blocking job of the loop waits or runs, in a
+    /// shutdown too. It does not wait for work that other threads have not sent yet: a limit on their answer
+    /// passes as soon as the loop has nothing else to do.
     ///
     /// # The seed
     ///
-    /// With a seed other than 0 the order of polls is drawn from it, to find what relies on an order.
-    /// The same seed and the same program give the same order, as long as nothing else comes in from
-    /// outside: other threads, `Instant::now()`, addresses, the seeds of hash maps. With 0, tasks are
-    /// polled in the order in which they became ready, as without virtual time.
+    /// With a seed other than 0 the order of polls is drawn from it, to find code that relies on an order.
+    /// The same seed and program repeat the same order, if nothing else comes from outside: other threads,
+    /// `Instant::now()`, addresses, the seeds of hash maps. With 0, tasks are polled in the order in which they
+    /// became ready, as without virtual time.
     ///
-    /// A turn polls, in the drawn order, exactly those tasks that were ready when its polls began and
-    /// not spawned in it; of more than [`batch`](Self::batch), those that have been ready longest. So nobody is
-    /// starved: each task is polled within the batch in which it would be if the order were not
-    /// drawn and what becomes ready during a batch waited for the next. Tasks may then start in
-    /// another order than they were spawned in. Cancelled tasks still go first, and timers still fire
-    /// in the order of their deadlines.
+    /// A turn polls, in the drawn order, exactly the tasks that were ready when its polls began and were not
+    /// spawned in it; if there are more than a [`batch`](Self::batch), those that have been ready longest. So
+    /// no task is starved. Tasks may start in another order than that of their spawns. Cancelled tasks still go
+    /// first, and timers still fire in the order of their deadlines.
     ///
     /// # Examples
     ///
@@ -336,26 +331,25 @@ impl Builder {
         self
     }
 
-    /// Starts the loop on its own thread. When this returns `Ok`, `on_start` has finished and a call
-    /// made at once runs.
+    /// Starts the loop on its own thread. When this returns `Ok`, `on_start` has finished, and a call made at
+    /// once runs.
     ///
     /// # Errors
     ///
-    /// [`StartError::Thread`] if there is no thread to be had, [`StartError::Init`] and
-    /// [`StartError::Panicked`] as `on_start` ended. Nothing is left of the loop then.
+    /// [`StartError::Thread`] if the system gives no thread; [`StartError::Init`] or [`StartError::Panicked`] if
+    /// `on_start` failed or panicked. Nothing of the loop is left then.
     pub fn start(self) -> Result<LoopThread, StartError> {
         let (thread, settings, watchdog) = self.settle();
         watchdog.map_err(StartError::Thread)?;
         LoopThread::launch(thread, settings)
     }
 
-    /// Builds the executor on the caller's thread. What belongs to a thread (name, stack size,
-    /// `on_start`, `on_stop`, precise timers) does not apply. If there is no thread for a watchdog it
-    /// goes without.
+    /// Builds the executor on the caller's thread. The settings of a thread (name, stack size, `on_start`,
+    /// `on_stop`, precise timers) do not apply. If the system gives no thread for a watchdog, there is none.
     ///
     /// # Panics
     ///
-    /// If a driver of the user's cannot be made; [`try_build`](Self::try_build) says so instead.
+    /// If your own driver cannot be made; [`try_build`](Self::try_build) returns an error instead.
     #[must_use]
     pub fn build(self) -> Executor {
         let (_, settings, _) = self.settle();

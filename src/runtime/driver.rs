@@ -20,7 +20,7 @@ use super::control::tell;
 use super::shared::Shared;
 use crate::error::{StartError, contain};
 
-/// In which way an object is to be ready.
+/// The direction in which an object is ready.
 ///
 /// # Examples
 ///
@@ -31,9 +31,9 @@ use crate::error::{StartError, contain};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// To be read from, or to accept.
+    /// For reading, or accepting.
     Read,
-    /// To be written to, or connected.
+    /// For writing, or for the end of connecting.
     Write,
 }
 
@@ -41,16 +41,16 @@ impl Direction {
     pub(crate) const BOTH: [Self; 2] = [Self::Read, Self::Write];
 }
 
-/// Where a loop's thread sleeps, given to it by [`Builder::driver`](crate::Builder::driver); made, used and dropped on
-/// that thread alone.
+/// The place where a loop's thread sleeps. [`Builder::driver`](crate::Builder::driver) gives it to a loop; it is made, used
+/// and dropped on the loop's thread only.
 ///
-/// The loop asks it three things. [`look`](Self::look) finds what is ready by now and returns at once; the loop calls it
-/// at least every 61 turns, or every millisecond, while it is busy, and before virtual time jumps. [`wait`](Self::wait) is
-/// where the idle loop sleeps. [`register`](Self::register) asks for one readiness of an object; it is what
-/// [`Async`](super::Async) needs, and a driver that does not offer it still serves for wakes and timers.
+/// It has three operations. [`look`](Self::look) finds what is ready and returns at once; a busy loop calls it at least
+/// every 61 turns or every millisecond, and a virtual clock before each jump. [`wait`](Self::wait) is where the idle loop
+/// sleeps. [`register`](Self::register) requests one wake by the readiness of an object; [`Async`](crate::io::Async) needs it,
+/// and a driver without it still serves for wakes and timers.
 ///
-/// A driver that fails, or panics, ends no loop. Tasks that wait for I/O then get its error, once each; the loop sleeps
-/// elsewhere until the next wake or deadline, and tries it again after that. A bell that panics is contained as well.
+/// A driver that fails or panics does not end the loop. Each task that waits for I/O gets the error once; the loop sleeps
+/// elsewhere until the next wake or deadline, then tries the driver again. A panic of the bell is contained, too.
 ///
 /// # Examples
 ///
@@ -100,34 +100,34 @@ pub trait Driver {
     /// Ends the wait from any thread.
     type Bell: Fn() + Send + Sync + 'static;
 
-    /// The bell; asked for once. It may be rung from any thread at any time, also after the driver's end. Rung during a
-    /// [`wait`](Self::wait) it ends that; rung while there is none, the next one.
+    /// Returns the bell; called once. The bell may be rung from any thread at any time, also after the driver's end. It
+    /// ends the current [`wait`](Self::wait), or, if there is none, the next one.
     fn bell(&self) -> Self::Bell;
 
-    /// Wakes whatever has become ready by now, without waiting.
+    /// Wakes the wakers of all objects that have become ready, without waiting.
     ///
     /// # Errors
     ///
-    /// What the driver likes. See above for what becomes of it.
+    /// Any; see above for its treatment.
     fn look(&mut self) -> io::Result<()>;
 
-    /// Waits until something is ready and has been woken, the bell rings, or `until` comes; `None` never does. It may
-    /// return early for no reason.
+    /// Waits until an object has become ready and its waker was woken, the bell rings, or `until` comes; `None` is never.
+    /// It may return early for no reason.
     ///
     /// # Errors
     ///
-    /// As [`look`](Self::look).
+    /// Like [`look`](Self::look).
     fn wait(&mut self, until: Option<Instant>) -> io::Result<()>;
 
-    /// Asks for `waker` to be woken once, from any thread, when `object` is, or has become, ready in this direction; then
-    /// it is forgotten. The driver may keep the descriptor, but no claim to it: the object may be closed before it is
-    /// ready.
+    /// Requests that `waker` be woken once, from any thread, when `object` is or becomes ready in this direction; then the
+    /// driver forgets the request. The driver may keep the number of the descriptor, but does not own it: the object may be
+    /// closed before it is ready.
     ///
     /// There is at most one request for an object and direction at a time, unless the driver has failed meanwhile.
     ///
     /// # Errors
     ///
-    /// Unless the driver offers this, [`io::ErrorKind::Unsupported`]. It goes to whoever waits for the object.
+    /// Any; it goes to the tasks that wait for the object. By default [`io::ErrorKind::Unsupported`].
     fn register(
         &mut self,
         object: BorrowedFd<'_>,

@@ -1,4 +1,4 @@
-//! A loop without a thread of its own: the caller drives it.
+//! A loop without its own thread: the caller drives it.
 
 mod host;
 
@@ -27,8 +27,9 @@ use crate::spawning::LocalHandle;
 
 /// A loop on the caller's thread, driven by the caller. Neither `Send` nor `Sync`.
 ///
-/// Its [`Handle`] works from any thread. Dropping it aborts what still lives, and waits for the threads of its
-/// pool and its watchdog, but not for jobs that run on.
+/// Its [`Handle`] works from any thread. Dropping the executor aborts the tasks that still live, and waits for
+/// the threads of its pool and its watchdog, but not for jobs that still run. A GUI or another host loop
+/// drives it by [`turn`](Self::turn): see [the guide](crate::guide#inside-a-host-loop).
 ///
 /// # Examples
 ///
@@ -54,7 +55,7 @@ pub struct Executor {
     is_silent: bool,
 }
 
-/// What one turn did, and what comes next.
+/// The outcome of one turn, and the next deadline.
 ///
 /// # Examples
 ///
@@ -74,17 +75,18 @@ pub struct Turn {
     pub polls: usize,
     /// How many timers fired.
     pub fired: usize,
-    /// Nothing is ready: the host may sleep until it is woken or `next_deadline` comes.
+    /// Whether nothing is ready: the host may sleep until it is woken or `next_deadline` comes. If false, the
+    /// host makes the next turn by itself: nothing will wake it.
     pub idle: bool,
-    /// When the next timer is due; `None`: no timer is armed. Exact if the loop is idle; else it may be too
-    /// early, where so many timers were cancelled that it takes more than a turn to find the next one.
+    /// When the next timer is due; `None` if no timer is armed. Exact if the loop is idle; else it may be too
+    /// early, after so many cancelled timers that finding the next one takes more than a turn.
     pub next_deadline: Option<Instant>,
-    /// The loop was asked to end, and has: there is nothing more to drive.
+    /// Whether the loop has ended after a request: there is nothing more to drive.
     pub ended: bool,
 }
 
 impl Executor {
-    /// An executor with the defaults; [`Builder::build`] makes one with others.
+    /// An executor with the defaults; [`Builder::build`] makes one with other settings.
     #[must_use]
     pub fn new() -> Self {
         Builder::new().build()
@@ -113,13 +115,13 @@ impl Executor {
         &self.handle
     }
 
-    /// The handle that spawns what cannot leave this thread.
+    /// The handle that spawns futures that cannot leave this thread.
     #[must_use]
     pub fn local_handle(&self) -> LocalHandle {
         LocalHandle::new(self.local.clone())
     }
 
-    /// Spawns a future that need not be `Send`. It is first polled in a turn, never in this call.
+    /// Spawns a future that need not be `Send`. It is first polled in a turn, never inside this call.
     #[track_caller]
     pub fn spawn_local<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         let (taken, vacant) = self.local.open((), Location::caller());
@@ -128,16 +130,16 @@ impl Executor {
 
     /// Runs the loop until `future` is ready, blocking the thread when nothing is.
     ///
-    /// Inside of a task of another loop it holds that loop up until it is done: to wait there for a task of
-    /// that very loop gives [`JoinError::WouldDeadlock`](crate::JoinError::WouldDeadlock). For a host with an `on_wake` hook: what is
-    /// ready, or has come in, when it returns is told by no hook; the next turn is the host's to make.
-    ///
     /// The future need not be `'static` or `Send`, and is not a task: it has no id, and a panic in it
-    /// reaches the caller. Tasks that are not finished stay, for the next time the loop is driven.
+    /// reaches the caller. Unfinished tasks stay until the loop is driven again.
+    ///
+    /// Inside a task of another loop, this call delays that loop until it returns; waiting in it for a task of
+    /// that loop gives [`JoinError::WouldDeadlock`](crate::JoinError::WouldDeadlock). A host with an `on_wake`
+    /// hook makes a turn afterwards: the hook does not announce work that is ready when this returns.
     ///
     /// # Panics
     ///
-    /// With what `future` panics with.
+    /// With the panic of `future`.
     ///
     /// # Examples
     ///
@@ -176,7 +178,7 @@ impl Executor {
         }
     }
 
-    /// Runs the loop until a shutdown is requested and done, blocking the thread when nothing is ready.
+    /// Runs the loop until it has been shut down, blocking the thread when nothing is ready.
     ///
     /// # Examples
     ///
@@ -199,9 +201,8 @@ impl Executor {
         self
     }
 
-    /// Runs turns until nothing is ready and no timer due, and says how many polls were made. Never
-    /// blocks, except in what it polls; a task that keeps waking itself keeps it going. Virtual time does
-    /// not jump.
+    /// Runs turns until nothing is ready and no timer is due, and returns the number of polls. It blocks only
+    /// where a task blocks, and does not return while a task keeps waking itself. Virtual time does not jump.
     ///
     /// # Examples
     ///
@@ -222,17 +223,15 @@ impl Executor {
         }
     }
 
-    /// Lets virtual time pass: `by` from now, from deadline to deadline, with everything polled until
-    /// idle at each.
+    /// Advances virtual time by `by`, from deadline to deadline, and polls until idle at each.
     ///
-    /// First what is ready now is polled until nothing is. Then the clock stops at every deadline on
-    /// the way, those that come up on the way and the limits of a shutdown included, and stands in the
-    /// end at now + `by`, or as far as time goes. So `advance(a)` and then `advance(b)` are the same as
-    /// `advance(a + b)`, and `advance(Duration::ZERO)` polls until idle. What other threads send
-    /// meanwhile is taken in.
+    /// First it polls until nothing is ready. Then the clock stops at every deadline on the way, including
+    /// those that are armed on the way and the limits of a shutdown, and ends at now + `by`, or at the end of
+    /// time. So `advance(a)` and then `advance(b)` equal `advance(a + b)`, and `advance(Duration::ZERO)` polls
+    /// until idle. Work that other threads send meanwhile is taken in.
     ///
-    /// Never blocks, except in what it polls; a task that keeps waking itself, or sleeps for no time,
-    /// over and over, keeps it at one moment for ever.
+    /// It blocks only where a task blocks. A task that keeps waking itself, or sleeps for zero time over and
+    /// over, keeps it at one moment for ever.
     ///
     /// # Panics
     ///
@@ -272,8 +271,8 @@ impl Executor {
         self.run_until_idle();
     }
 
-    /// Has virtual time stand at `at`, over whatever is due on the way, or back: how a clock that jumps
-    /// looks to a loop. For tests of that, and outside of what semantic versioning promises.
+    /// Sets virtual time to `at`, forward over deadlines or back, to test a loop under a clock that jumps.
+    /// Exempt from semantic versioning.
     ///
     /// # Examples
     ///
@@ -355,12 +354,12 @@ impl Drop for Beside<'_> {
     }
 }
 
-/// Runs `future` to its end on this thread, with a whole executor of its own: it may spawn, sleep and
-/// join. What it spawned and did not wait for is aborted when it is done.
+/// Runs `future` on this thread until it is ready, on a new executor: it may spawn, sleep and join. Tasks that
+/// still run then are aborted.
 ///
 /// # Panics
 ///
-/// With what `future` panics with.
+/// With the panic of `future`.
 ///
 /// # Examples
 ///

@@ -19,12 +19,12 @@ use crate::handle::Handle;
 use crate::runtime::builder::Builder;
 use crate::shutdown::{Shutdown, ShutdownReport};
 
-/// A loop that runs on a thread of its own, and the right to wait for its end.
+/// A loop on its own thread, and the right to wait for its end.
 ///
-/// Made by [`LoopThread::start`] or a [`Builder`]. Everything else is done through its [`Handle`].
-/// Dropping it aborts what lives and waits for the thread, as `shutdown(Shutdown::now())` does; on the
-/// loop's own thread, in its jobs and in its watchdog's hook it only asks for the end. Two loops whose tasks own each other's `LoopThread` wait
-/// for each other: keep it outside of loops.
+/// Made by [`LoopThread::start`] or a [`Builder`]; everything else goes through its [`Handle`]. Dropping it
+/// aborts every task and waits for the thread, like `shutdown(Shutdown::now())`. On the loop's own thread, in
+/// its blocking jobs and in its watchdog's hook, dropping it only requests the end. Keep it outside loops: two
+/// loops whose tasks own each other's `LoopThread` wait for each other.
 ///
 /// # Examples
 ///
@@ -101,16 +101,16 @@ impl ThreadSettings {
 }
 
 impl LoopThread {
-    /// Starts a loop with the defaults, on its own thread. When this returns `Ok` the loop takes work.
+    /// Starts a loop with the defaults, on its own thread. When this returns `Ok`, the loop accepts work.
     ///
     /// # Errors
     ///
-    /// [`StartError::Thread`] if there is no thread to be had.
+    /// [`StartError::Thread`] if the system gives no thread.
     pub fn start() -> Result<Self, StartError> {
         Builder::new().start()
     }
 
-    /// Begins a loop with other settings: [`Builder::new`].
+    /// Begins a loop with other settings; the same as [`Builder::new`].
     ///
     /// # Examples
     ///
@@ -144,17 +144,17 @@ impl LoopThread {
         }
     }
 
-    /// The handle to the loop, to be cloned to whoever needs it.
+    /// The handle to the loop; clone it for each thread that needs one.
     #[must_use]
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Asks the loop to end, waits for its thread, and says what became of its tasks.
+    /// Requests the end of the loop, waits for its thread, and reports the fate of its tasks.
     ///
-    /// With the report no thread of the loop runs any more, its watchdog's and its pool's included, but for
-    /// jobs past their limit, which the report names among what was aborted. On the loop's own thread, in its jobs
-    /// and in its watchdog's hook it does not wait: it returns at once what is known so far.
+    /// When this returns the report, no thread of the loop runs any more, those of its watchdog and its pool
+    /// included; except blocking jobs past their limit, which the report lists as aborted. On the loop's own
+    /// thread, in its jobs and in its watchdog's hook, this does not wait: it returns the report so far.
     ///
     /// # Examples
     ///
@@ -174,9 +174,9 @@ impl LoopThread {
         self.join()
     }
 
-    /// Waits until somebody shuts the loop down, and says what became of its tasks.
+    /// Waits until the loop has been shut down by a [`Handle`], and reports the fate of its tasks.
     ///
-    /// Otherwise as [`LoopThread::shutdown`]: where it does not wait the loop goes on.
+    /// Otherwise like [`LoopThread::shutdown`]; where this does not wait, the loop goes on.
     ///
     /// # Examples
     ///
@@ -200,13 +200,12 @@ impl LoopThread {
         }
     }
 
-    /// Waits as [`LoopThread::join`] does, for at most `limit`: whatever the loop is stuck in cannot hold its
-    /// caller.
+    /// Waits like [`LoopThread::join`], for at most `limit`, even if the loop is stuck in a poll.
     ///
     /// # Errors
     ///
-    /// It comes back itself if the loop has not ended, with all its threads; where `join` does not wait, at
-    /// once. A loop that is stuck for good is let go with [`LoopThread::detach`].
+    /// `Err` holds the `LoopThread` if the loop and all its threads have not ended; where `join` does not wait,
+    /// at once. If the loop is stuck for good, let go of it with [`LoopThread::detach`].
     ///
     /// # Examples
     ///
@@ -237,7 +236,7 @@ impl LoopThread {
         }
     }
 
-    /// Lets the loop live until it is shut down, by a [`Handle`]; nobody waits for its end.
+    /// Lets the loop run until it is shut down by a [`Handle`], without waiting for its end.
     ///
     /// # Examples
     ///

@@ -95,7 +95,7 @@ impl Stall {
         self.subject.location
     }
 
-    /// How long it has been going on.
+    /// How long the task has been running since its poll, callback or destructor began.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.elapsed

@@ -58,7 +58,7 @@ const REF: usize = 1 << 10;
 /// More references than a count may reach: half of its range.
 const MOST: usize = usize::MAX / 2;
 
-/// What a request to end a task found. Of several callers exactly one is told `Requested`.
+/// The answer to a request to end a task. Of several callers exactly one gets `Requested`.
 ///
 /// # Examples
 ///
@@ -84,7 +84,7 @@ pub enum CancelRequest {
     AlreadyRequested,
     /// The task had ended.
     Finished,
-    /// The loop does not know the task (any more). Only a request by id can find this.
+    /// The loop does not know the task, or no longer does. Only a request by id can get this answer.
     NotFound,
 }
 

@@ -1,4 +1,4 @@
-//! Time by the clock of one loop, wherever it is waited for.
+//! Timers by the clock of one loop, awaited anywhere.
 
 use std::time::{Duration, Instant};
 
@@ -25,11 +25,11 @@ impl Handle {
         self.shared().clock.now_instant()
     }
 
-    /// Waits for `duration` by this loop's clock, polled on any executor or thread.
+    /// Waits for `duration` by this loop's clock; may be polled on any executor or thread.
     ///
-    /// Otherwise as [`time::sleep`](crate::time::sleep()): the deadline is fixed here, zero yields once.
-    /// When the loop has ended it is ready at once, and
-    /// [`is_elapsed`](crate::time::Sleep::is_elapsed) tells whether its time had come.
+    /// Otherwise like [`time::sleep`](crate::time::sleep()): the deadline is fixed here, and zero yields once.
+    /// If the loop ends first, the sleep is ready at once, and
+    /// [`is_elapsed`](crate::time::Sleep::is_elapsed) tells whether its deadline had come.
     ///
     /// # Examples
     ///
@@ -48,7 +48,7 @@ impl Handle {
         Sleep::of_loop(home, clock.moment_after(clock.now(), duration))
     }
 
-    /// Waits until `at` by this loop's clock; otherwise as [`Handle::sleep`].
+    /// Waits until `at` by this loop's clock; otherwise like [`Handle::sleep`].
     ///
     /// # Examples
     ///
@@ -66,10 +66,10 @@ impl Handle {
         Sleep::of_loop(self.shared().number, Moment::of(at))
     }
 
-    /// Gives `future` at most `limit` from now, by this loop's clock, polled on any executor or thread.
+    /// Limits `future` to `limit` from now, by this loop's clock; may be polled on any executor or thread.
     ///
-    /// Otherwise as [`time::timeout`](crate::time::timeout()). When the loop has ended, a future that is
-    /// pending is out of time at once.
+    /// Otherwise like [`time::timeout`](crate::time::timeout()). If the loop ends, a pending future is out of
+    /// time at once.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Calls at a later time, and again and again.
+//! Calls at a later time, and repeated calls.
 
 use std::future::{Future, poll_fn};
 use std::panic::Location;
@@ -15,12 +15,11 @@ use crate::runtime::clock::Moment;
 use crate::scheduler::wheel::TimerKey;
 
 impl Handle {
-    /// Calls `f` on the loop's thread when `delay` has passed, and returns the handle to what it
-    /// returns.
+    /// Calls `f` on the loop's thread when `delay` has passed, and returns the handle to its result.
     ///
-    /// From any thread. The delay counts from this call, by the loop's clock; zero is soon, and
-    /// [`Duration::MAX`], or what no `Instant` can hold, is never. It is a task like any other: it has
-    /// an id, and can be cancelled before it ran. Dropping the handle does not cancel it.
+    /// May be called from any thread. The delay counts from this call, by the loop's clock. Zero means soon;
+    /// [`Duration::MAX`], or a time that no `Instant` can hold, means never. The call is a task like any other:
+    /// it has an id, and can be cancelled until it runs. Dropping the handle does not cancel it.
     ///
     /// # Examples
     ///
@@ -48,7 +47,7 @@ impl Handle {
         self.call_when(self.shared().clock.now_instant().checked_add(delay), f)
     }
 
-    /// Calls `f` on the loop's thread at `when`; soon if that has passed. Otherwise as
+    /// Calls `f` on the loop's thread at `when`, or soon if that has passed. Otherwise like
     /// [`Handle::call_after`].
     ///
     /// # Examples
@@ -74,12 +73,12 @@ impl Handle {
 
     /// Calls `f` on the loop's thread every `period`, for the first time one period from now.
     ///
-    /// From any thread. It keeps its grid: a call that comes late moves none of those that follow, and
-    /// the grid points that passed meanwhile are skipped. Between two calls everything that is ready
-    /// runs. It goes on until it is cancelled, by its handle or by id, or until `f` panics: then the
-    /// handle reports [`JoinError::Panicked`](crate::JoinError::Panicked). It ends, and its handle gives
-    /// `Ok(())`, when the loop begins to [drain](crate::Shutdown::drain), which waits for what comes to an end.
-    /// Dropping the handle does not cancel it; [`JoinHandle::cancel_on_drop`] makes a handle that does.
+    /// May be called from any thread. The calls keep a grid: a late call does not move those that follow, and
+    /// grid points that have passed meanwhile are skipped. Between two calls everything that is ready runs. The
+    /// calls go on until they are cancelled, by handle or by id, or until `f` panics; then the handle reports
+    /// [`JoinError::Panicked`](crate::JoinError::Panicked). They end with `Ok(())` when the loop begins to
+    /// [drain](crate::Shutdown::drain). Dropping the handle does not cancel them;
+    /// [`JoinHandle::cancel_on_drop`] makes a handle that does.
     ///
     /// # Errors
     ///

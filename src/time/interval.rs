@@ -1,4 +1,4 @@
-//! Ticks on a grid, and what becomes of those that nobody came for in time.
+//! Ticks on a grid, and the treatment of missed ticks.
 
 mod grid;
 
@@ -13,8 +13,8 @@ use crate::error::ZeroPeriod;
 
 /// Ticks every `period`, for the first time at once.
 ///
-/// The grid begins here. Every period is accepted; a grid point that no `Instant` can hold never
-/// comes.
+/// The grid begins at this call. Every period but zero is accepted; a grid point that no `Instant` can hold
+/// never comes.
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ pub fn interval_at(first: Instant, period: Duration) -> Result<Interval, ZeroPer
     Interval::new(Some(first), period)
 }
 
-/// What an [`Interval`] does about the grid points that had passed when a tick was delivered.
+/// How an [`Interval`] treats the grid points that have passed when it delivers a tick.
 ///
 /// # Examples
 ///
@@ -89,13 +89,13 @@ pub fn interval_at(first: Instant, period: Duration) -> Result<Interval, ZeroPer
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum MissedTick {
-    /// Skips them: the next tick is the next grid point to come. The grid stays.
+    /// Skips them: the next tick comes at the next grid point. The grid stays.
     #[default]
     Skip,
-    /// Delivers each of them, one by one, without waiting. The grid stays.
+    /// Delivers them one by one, without waiting. The grid stays.
     Burst,
-    /// Begins a new grid: the next tick comes one period after this one was delivered, and so does
-    /// each that follows. There is always a whole period between two ticks, and lateness adds up.
+    /// Begins a new grid with each tick: the next tick comes one period after this one was delivered. There is
+    /// always a whole period between two ticks, and lateness adds up.
     Delay,
 }
 
@@ -121,17 +121,17 @@ pub enum MissedTick {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tick {
-    /// The grid point that was waited for; the delivery is never before it.
+    /// The grid point of this tick, which is never delivered before it.
     pub scheduled: Instant,
-    /// How many later grid points had passed too when the tick was delivered. [`MissedTick`] says
-    /// what becomes of them: under `Burst` that many ticks are still to be delivered late.
+    /// How many later grid points had also passed when the tick was delivered. [`MissedTick`] says how they
+    /// are treated: under `Burst` that many late ticks follow.
     pub missed: u64,
 }
 
 /// Ticks at the points of a grid. Made by [`interval`] and [`interval_at`].
 ///
-/// It waits on the loop that polls it, and may be moved between threads and loops. The cost of a
-/// tick does not depend on how many grid points were missed.
+/// It waits on the loop that polls it, and may move between threads and loops. The cost of a tick does not
+/// depend on the number of missed grid points.
 ///
 /// # Examples
 ///
@@ -192,11 +192,11 @@ impl Interval {
 
     /// Waits for the next tick.
     ///
-    /// Between two ticks everything that is ready runs, also if both are late.
+    /// Between two ticks everything that is ready runs, even if both are late.
     ///
     /// # Panics
     ///
-    /// If it has to wait outside of a loop's run, for want of a clock.
+    /// If it has to wait outside a loop's run, where there is no clock.
     ///
     /// # Cancel safety
     ///
@@ -205,7 +205,7 @@ impl Interval {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
-    /// Chooses what becomes of missed ticks, from the next delivery on.
+    /// Sets the treatment of missed ticks, from the next delivery on.
     pub fn missed_tick(&mut self, missed_tick: MissedTick) {
         self.grid.missed_tick = missed_tick;
     }
@@ -223,7 +223,7 @@ impl Interval {
     ///     let period = Duration::from_millis(2);
     ///     let mut idle = time::interval(period)?;
     ///     let before = time::now();
-    ///     idle.reset(); // there was traffic: no sign of life is needed yet
+    ///     idle.reset(); // there was traffic: no heartbeat is needed yet
     ///     assert!(idle.tick().await.scheduled >= before + period);
     ///     Ok(())
     /// })
@@ -319,12 +319,12 @@ impl Interval {
         self.grid.period
     }
 
-    /// Polls for the next tick: [`Interval::tick`] for who writes a future by hand. At `Pending` the waker
-    /// of `cx` is woken when there is something to poll for; only that of the last poll is.
+    /// Polls for the next tick: [`Interval::tick`] for futures and streams written by hand. After `Pending` the
+    /// waker of `cx` is woken when it is time to poll again; only that of the last poll is.
     ///
     /// # Panics
     ///
-    /// If it has to wait outside of a loop's run, for want of a clock.
+    /// If it has to wait outside a loop's run, where there is no clock.
     ///
     /// # Examples
     ///

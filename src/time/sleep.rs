@@ -20,8 +20,8 @@ const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Waits for `duration` from now.
 ///
-/// The deadline is fixed here; the timer is armed at the first poll that has to wait. Zero yields once.
-/// [`Duration::MAX`], and what no `Instant` can hold, never ends.
+/// This call fixes the deadline; the first poll that has to wait arms the timer. Zero yields once.
+/// [`Duration::MAX`], or a time that no `Instant` can hold, never ends.
 ///
 /// # Examples
 ///
@@ -63,16 +63,17 @@ pub fn sleep_until(at: Instant) -> Sleep {
 
 /// The future of [`sleep`] and [`sleep_until`].
 ///
-/// It is `Send`, and may be polled and dropped on any thread: it waits on the loop that polled it
-/// last. After it has ended it stays ended until it is [reset](Sleep::reset).
+/// It is `Send`, and may be polled and dropped on any thread: it waits on the loop that polled it last. Once
+/// ready, it stays ready until it is [reset](Sleep::reset).
 ///
 /// # Panics
 ///
-/// Polled outside of a loop's run, for want of a clock.
+/// If it is polled outside a loop's run, where there is no clock; one made by
+/// [`Handle::sleep`](crate::Handle::sleep) may be polled anywhere.
 ///
 /// # Cancel safety
 ///
-/// Strict: dropping it frees its timer at once; polling it again later goes on waiting.
+/// Strict: dropping it frees its timer at once; polled again later, it goes on waiting.
 ///
 /// # Examples
 ///
@@ -184,17 +185,17 @@ impl Sleep {
         Self { deadline, place: Place::Here { entry, bound: false } }
     }
 
-    /// The instant that was asked for; for one that never ends, an instant in the far future.
+    /// The deadline as it was set; for a sleep that never ends, an instant in the far future.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         let far = || Instant::now().checked_add(FAR).unwrap_or_else(Instant::now);
         self.deadline.instant().unwrap_or_else(far)
     }
 
-    /// Whether its time has come and a poll has said so, or would say so here and now.
+    /// Whether the deadline has come and a poll has returned ready, or would return ready now.
     ///
-    /// A deadline that has passed is not enough: the loop yields once before it tells. After the end of
-    /// the loop whose time it counts ([`Handle::sleep`](crate::Handle::sleep)) it is ready, and not elapsed.
+    /// A deadline that has passed is not enough: the sleep yields once first. If the loop by whose clock it
+    /// counts ([`Handle::sleep`](crate::Handle::sleep)) has ended, it is ready but not elapsed.
     #[must_use]
     pub fn is_elapsed(&self) -> bool {
         match &self.place {
@@ -217,9 +218,9 @@ impl Sleep {
         self.deadline.on(&local.shared.clock) <= local.time()
     }
 
-    /// Waits until `at` instead, also after it has ended. Who waits for it need not poll it again.
+    /// Moves the deadline to `at`, also after the sleep has ended. A task that awaits it need not poll it again.
     ///
-    /// Counts as arming: among equal deadlines it comes last.
+    /// This counts as arming: among equal deadlines it comes last.
     ///
     /// # Examples
     ///

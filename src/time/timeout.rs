@@ -10,11 +10,11 @@ use pin_project_lite::pin_project;
 use super::sleep::{Sleep, sleep, sleep_until};
 use crate::error::Elapsed;
 
-/// Gives `future` at most `limit` from now.
+/// Limits `future` to `limit` from now.
 ///
-/// The deadline is fixed here. [`Duration::MAX`], and what no `Instant` can hold, sets no limit. A
-/// limit of zero still gives the future what [`sleep`] gives: its first poll, and one more after
-/// everything that is ready now.
+/// This call fixes the deadline. [`Duration::MAX`], or a time that no `Instant` can hold, sets no limit. With a
+/// limit of zero the future still gets its first poll, and one more after everything that is ready now, as
+/// with [`sleep`].
 ///
 /// # Examples
 ///
@@ -34,7 +34,7 @@ pub fn timeout<F>(limit: Duration, future: F) -> Timeout<F> {
     Timeout::new(future, sleep(limit))
 }
 
-/// Gives `future` until `at`; otherwise as [`timeout`].
+/// Limits `future` until `at`; otherwise like [`timeout`].
 ///
 /// # Examples
 ///
@@ -55,17 +55,18 @@ pub fn timeout_at<F>(at: Instant, future: F) -> Timeout<F> {
 pin_project! {
     /// The future of [`timeout`] and [`timeout_at`]: the output of the inner future, or [`Elapsed`].
     ///
-    /// The inner future is polled first: if it is ready in the poll that finds the limit past, it
-    /// wins. A timer is armed only by a poll that finds it pending, and freed as soon as it is ready.
-    /// After `Elapsed` the inner future is still there, untouched: it may be polled on, or taken out.
+    /// The inner future is polled first: if it is ready in the poll that finds the limit past, it wins. Only a
+    /// poll that finds it pending arms a timer, which is freed as soon as the future is ready. After `Elapsed`
+    /// the inner future is still there, untouched: it may be polled again, or taken out.
     ///
     /// # Panics
     ///
-    /// Polled outside of a loop's run while the inner future is pending, for want of a clock.
+    /// If it is polled outside a loop's run, where there is no clock, and the inner future is pending; one made
+    /// by [`Handle::timeout`](crate::Handle::timeout) may be polled anywhere.
     ///
     /// # Cancel safety
     ///
-    /// That of the inner future, which is dropped with it. The timer is strict: it is freed at once.
+    /// That of the inner future, which is dropped too. The timer is strict: it is freed at once.
     ///
     /// # Examples
     ///
@@ -74,7 +75,7 @@ pin_project! {
     /// use std::pin::pin;
     /// use std::time::Duration;
     ///
-    /// // A warning after the limit, instead of an end.
+    /// // A limit that only warns.
     /// sideloop::block_on(async {
     ///     let slow = time::sleep(Duration::from_millis(3));
     ///     let mut limited = pin!(time::timeout(Duration::from_millis(1), slow));
@@ -98,7 +99,7 @@ impl<F> Timeout<F> {
         Self { future, limit }
     }
 
-    /// When the time is over; for a limit that never comes, an instant in the far future.
+    /// The deadline; for a limit that never comes, an instant in the far future.
     ///
     /// # Examples
     ///
@@ -116,8 +117,8 @@ impl<F> Timeout<F> {
         self.limit.deadline()
     }
 
-    /// Gives the future until `at` instead, also after the limit has passed. Who waits for it need not
-    /// poll it again.
+    /// Moves the deadline to `at`, also after the limit has passed. A task that awaits it need not poll it
+    /// again.
     ///
     /// # Examples
     ///
@@ -157,12 +158,12 @@ impl<F> Timeout<F> {
         &self.future
     }
 
-    /// The inner future, to be changed.
+    /// The inner future, mutably.
     pub fn get_mut(&mut self) -> &mut F {
         &mut self.future
     }
 
-    /// The inner future, to be changed or polled where it is pinned.
+    /// The inner future, pinned, to be changed or polled in place.
     pub fn get_pin_mut(self: Pin<&mut Self>) -> Pin<&mut F> {
         self.project().future
     }

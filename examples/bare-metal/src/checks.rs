@@ -1,4 +1,4 @@
-//! What needs no interrupt.
+//! The checks that need no interrupt.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -26,7 +26,7 @@ pub(crate) const ALL: [Check; 7] = [
     ("handles and wakers outlive the loop", handles_outlive_the_loop),
 ];
 
-/// What the handle gives right now.
+/// The outcome that the handle has now.
 fn outcome<T>(handle: JoinHandle<T>) -> Poll<Result<T, JoinError>> {
     pin!(handle).poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -53,13 +53,13 @@ fn tasks_start_in_order() {
     assert!(matches!(outcome(sum), Poll::Ready(Ok(55))));
 }
 
-/// Deadlines from one to 2^57, which this machine has no word for.
+/// Deadlines from one to 2^57, which do not fit into a word of this machine.
 fn timers_fire_in_order() {
     let mut bare = Loop::new(|| ());
     let fired = Rc::new(RefCell::new(Vec::new()));
     let mut wanted = BTreeSet::new();
     for n in 0..20_u64 {
-        // Powers of eight, each twice, in an order that is not theirs.
+        // Powers of eight, each twice, out of order.
         let deadline = 1 << (n * 7 % 20 * 3);
         for copy in 0..2 {
             wanted.insert((deadline, n, copy));

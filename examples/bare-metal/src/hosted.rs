@@ -1,5 +1,5 @@
-//! The same checks where there is a standard library, which is not used: `wasm32-unknown-unknown`, whose
-//! `main` an engine calls without arguments. The exit code is how many checks there were; a panic traps.
+//! The same checks on a target that has a standard library, which is not used: `wasm32-unknown-unknown`, where
+//! an engine calls `main` without arguments. The exit code is the number of checks; a panic traps.
 
 extern crate alloc;
 
@@ -7,7 +7,7 @@ mod checks;
 
 use std::process::ExitCode;
 
-/// A name, and what panics if it is not so.
+/// A name, and a check that panics if it fails.
 type Check = (&'static str, fn());
 
 fn main() -> ExitCode {

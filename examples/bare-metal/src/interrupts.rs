@@ -13,18 +13,18 @@ use crate::Check;
 
 pub(crate) const ALL: [Check; 1] = [("no wake of an interrupt is lost", no_wake_is_lost)];
 
-/// How many wakes the task waits for.
+/// The number of wakes that the task waits for.
 const WAKES: u32 = 400;
 
 static ALARM: Mutex<RefCell<Option<Alarm>>> = Mutex::new(RefCell::new(None));
 /// How often the loop's hook was called.
 static CALLS: Mutex<Cell<u32>> = Mutex::new(Cell::new(0));
 
-/// A timer that interrupts once, and whom it wakes.
+/// A timer that interrupts once, and the task that it wakes.
 struct Alarm {
     timer: SYST,
     task: Option<Waker>,
-    /// How many interrupts came that the task has not seen.
+    /// How many interrupts the task has not seen yet.
     unseen: u32,
 }
 
@@ -38,7 +38,7 @@ impl Alarm {
 
     fn stop(&mut self) {
         self.timer.disable_counter();
-        SCB::clear_pendst(); // it may have gone off again
+        SCB::clear_pendst(); // it may have fired again
     }
 }
 
@@ -57,7 +57,7 @@ fn SysTick() {
 }
 
 /// Each interrupt comes a little later than the one before, so that they hit the loop at many places.
-/// A wake that is lost shows as a sleep without end.
+/// A lost wake shows as a sleep without end.
 fn no_wake_is_lost() {
     let mut timer = Peripherals::take().expect("nobody took them").SYST;
     timer.set_clock_source(SystClkSource::Core);
@@ -95,8 +95,8 @@ fn no_wake_is_lost() {
     assert!((1..WAKES).contains(&slept), "{slept} of {WAKES} found it asleep");
 }
 
-/// Sleeps while `asleep()`; was it ever so? An interrupt that is held back ends the sleep too, so none
-/// can come between the look and the sleep.
+/// Sleeps while `asleep()`, and returns whether it ever slept. An interrupt that is held back also ends the sleep,
+/// so none can come between the test and the sleep.
 fn sleep_while(asleep: impl Fn() -> bool) -> bool {
     let look = || {
         let asleep = asleep();

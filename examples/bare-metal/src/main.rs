@@ -1,12 +1,12 @@
 //! The loop on machines without an operating system, in 64 KiB of memory. It checks itself: `main` runs
-//! each check, prints how many there were, and a panic ends the machine with exit code 1.
+//! each check and prints their number; a panic ends the machine with exit code 1.
 //!
 //! ```text
 //! cargo run --release --target thumbv7m-none-eabi --bin metal
 //! ```
 //!
-//! The heap is behind a spin lock, so an interrupt that allocated could hang: that waking does not is
-//! checked too.
+//! The heap is behind a spin lock, so an interrupt that allocates could hang. So this also checks that a wake does
+//! not allocate.
 #![no_std]
 #![no_main]
 
@@ -27,7 +27,7 @@ static HEAP: LockedHeap = LockedHeap::empty();
 static MEMORY: ConstStaticCell<[MaybeUninit<u8>; 40 * 1024]> =
     ConstStaticCell::new([MaybeUninit::uninit(); 40 * 1024]);
 
-/// A name, and what panics if it is not so.
+/// A name, and a check that panics if it fails.
 type Check = (&'static str, fn());
 
 #[cfg_attr(target_arch = "arm", cortex_m_rt::entry)]
@@ -43,7 +43,7 @@ fn main() -> ! {
     process::exit(0)
 }
 
-/// Runs them one by one. Each must give back what it allocated.
+/// Runs the checks one by one. Each must free what it allocates.
 fn run(checks: &[Check]) -> usize {
     for (name, check) in checks {
         print!("{name} ... ");

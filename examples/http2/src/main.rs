@@ -1,11 +1,11 @@
-//! A server of hyper's HTTP/2 on a loop of its own, shut down gracefully in the middle of fifty requests:
-//! each of them is answered.
+//! An HTTP/2 server with hyper on a loop of its own, shut down gracefully in the middle of fifty requests, each of
+//! which is answered.
 //!
-//! Two things make it so. The connection's task is guarded: asked to end, it tells hyper, which takes no
-//! further streams and finishes those in flight. And what hyper spawns for each stream is guarded, too, from the
-//! spawn on: else the shutdown would cancel the streams before the connection could finish them.
+//! Two things ensure this. The connection's task is guarded: when it is cancelled, it tells hyper, which accepts no
+//! further streams and finishes those in flight. The tasks that hyper spawns for the streams are guarded too, from
+//! their spawn on; otherwise the shutdown would cancel them before the connection could finish them.
 //!
-//! `cargo run` shows it, `cargo test` demands it. The connection is a pipe in memory, for which no I/O is needed.
+//! `cargo run` shows it, `cargo test` checks it. The connection is a pipe in memory, so it needs no I/O.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -26,10 +26,10 @@ use tokio::io::DuplexStream;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long a request takes.
+/// The time that a request takes.
 const WORK: Duration = Duration::from_millis(50);
 
-/// Spawns what hyper has to spawn, each task guarded.
+/// Spawns the tasks of hyper, each guarded.
 #[derive(Clone)]
 struct LoopExecutor(Handle);
 
@@ -47,7 +47,7 @@ where
     }
 }
 
-/// Serves one connection until the task is asked to end, and then what is in flight.
+/// Serves one connection until the task is cancelled, then finishes the requests in flight.
 async fn serve(
     guard: CancelGuard,
     pipe: DuplexStream,
@@ -72,7 +72,7 @@ async fn serve(
     }
 }
 
-/// Makes so many requests at once, and says how many were answered in full.
+/// Makes this many requests at once, and returns how many were answered in full.
 async fn ask(pipe: DuplexStream, requests: usize) -> Result<usize, BoxError> {
     let executor = LoopExecutor(sideloop::current());
     let (sender, connection) = client::conn::http2::handshake(executor, TokioIo::new(pipe)).await?;
@@ -89,7 +89,7 @@ async fn ask(pipe: DuplexStream, requests: usize) -> Result<usize, BoxError> {
     Ok(answers.into_iter().flatten().filter(|answer| answer == "in full").count())
 }
 
-/// Shuts a server down when so many requests are in flight; says how many were answered.
+/// Shuts a server down when this many requests are in flight; returns how many were answered.
 fn answered(requests: usize) -> Result<(usize, ShutdownReport), BoxError> {
     let (server, clients) = (LoopThread::start()?, LoopThread::start()?);
     let (here, there) = tokio::io::duplex(64 * 1024);

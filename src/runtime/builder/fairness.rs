@@ -1,4 +1,4 @@
-//! How long tasks may keep others waiting.
+//! The limits on how long a task delays the others.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::Builder;
 const MOST_BATCH: usize = 65_536;
 
 impl Builder {
-    /// The most polls between two looks at injected work and timers; 64 unless set.
+    /// Sets the largest number of polls between two looks at injected work and timers; 64 by default.
     ///
-    /// From 1 to 65 536, to which other values are brought: without a limit one busy task would
-    /// starve everything that comes from outside.
+    /// Values are clamped to 1 to 65 536: without a limit one busy task would starve everything that comes
+    /// from outside.
     ///
     /// # Examples
     ///
@@ -28,8 +28,8 @@ impl Builder {
         self
     }
 
-    /// How long a poll may run before [`yield_if_due`](crate::yield_if_due) yields in it; 200 µs unless
-    /// set. Zero yields at every call, [`Duration::MAX`] at none.
+    /// Sets how long a poll may run before [`yield_if_due`](crate::yield_if_due) yields; 200 µs by default.
+    /// Zero yields at every call, [`Duration::MAX`] at none.
     ///
     /// It ends no poll by itself: a task that never awaits cannot be interrupted.
     ///

@@ -1,16 +1,16 @@
-//! What may fail on the caller's own thread: the building of an executor, and a driver of the user's.
+//! The settings that may fail: building on the caller's own thread, and a driver of the user's.
 
 use super::Builder;
 use crate::error::StartError;
 use crate::runtime::executor::Executor;
 
 impl Builder {
-    /// The same, where what can fail may.
+    /// Builds the executor on the caller's thread like [`build`](Self::build), and reports what fails.
     ///
     /// # Errors
     ///
-    /// [`StartError::Thread`] if there is no thread for a watchdog, [`StartError::Init`] and
-    /// [`StartError::Panicked`] as the making of a driver of the user's ended. Nothing is left of the loop then.
+    /// [`StartError::Thread`] if the system gives no thread for a watchdog; [`StartError::Init`] or
+    /// [`StartError::Panicked`] if making your own driver failed or panicked. Nothing of the loop is left then.
     ///
     /// # Examples
     ///
@@ -26,11 +26,10 @@ impl Builder {
         Executor::on_this_thread(settings)
     }
 
-    /// Has the loop sleep in the driver that `make` makes, on the loop's thread, before anything else is run there.
-    /// Without this the loop sleeps on a lock of its own, and from the first wait for I/O on in a driver of the crate's.
+    /// Makes the loop sleep in a driver of your own. `make` runs on the loop's thread, before anything else.
     ///
-    /// If `make` fails, so does the start, with [`StartError::Init`]. See [`Driver`](crate::io::Driver) for an example of
-    /// one.
+    /// Without this the loop sleeps on a lock, and from the first wait for I/O on in the crate's own driver. If `make`
+    /// fails, the start fails with [`StartError::Init`]. See [`Driver`](crate::io::Driver) for an example.
     ///
     /// # Examples
     ///

@@ -1,24 +1,43 @@
-//! What the host of an executor drives, and waits for.
+//! The host's side of an executor: the turn, and the descriptor to wait for.
 
 use std::time::Instant;
 
 use super::{Executor, Turn};
 
 impl Executor {
-    /// Makes one turn: takes in what came, fires due timers, polls one batch. Never blocks, except in
-    /// what it polls. Virtual time does not jump.
+    /// Makes one turn: takes in new work, fires due timers, polls one batch. It blocks only where a task
+    /// blocks. Virtual time does not jump.
     ///
-    /// After a request to shut down each turn goes on with that; the one that finds nothing left ends the
-    /// loop, as the end of [`run`](Self::run) does, and says so by [`Turn::ended`].
+    /// After a request to shut down each turn carries it on. The turn that finds no task left ends the loop, as
+    /// [`run`](Self::run) does at its end, and reports that in [`Turn::ended`].
     ///
     /// # Examples
     ///
+    /// A host loop. It sleeps on its channel, into which the hook of [`Builder::on_wake`] sends:
+    ///
     /// ```
-    /// let mut executor = sideloop::Executor::new();
-    /// let task = executor.spawn_local(async { 1 });
-    /// let turn = executor.turn();
-    /// assert!(turn.polls == 1 && turn.idle && task.is_finished());
+    /// use sideloop::{Builder, Shutdown};
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Instant;
+    ///
+    /// let (wake, events) = channel();
+    /// let mut executor = Builder::new().on_wake(move || drop(wake.send(()))).build();
+    /// let handle = executor.handle().clone();
+    /// std::thread::spawn(move || handle.shutdown(Shutdown::now()));
+    /// loop {
+    ///     let turn = executor.turn();
+    ///     if turn.ended {
+    ///         break;
+    ///     }
+    ///     let _event = match turn.next_deadline {
+    ///         _ if !turn.idle => events.try_recv().ok(), // there is more to do
+    ///         Some(at) => events.recv_timeout(at.saturating_duration_since(Instant::now())).ok(),
+    ///         None => events.recv().ok(),
+    ///     };
+    /// }
     /// ```
+    ///
+    /// [`Builder::on_wake`]: crate::Builder::on_wake
     pub fn turn(&mut self) -> Turn {
         let local = &*self.local;
         let _entered = local.scheduler.side.enter();
@@ -56,9 +75,9 @@ impl Executor {
         at <= self.local.shared.clock.now_instant()
     }
 
-    /// The next moment at which the loop has to be driven though nothing comes in: that of a timer, or of a
-    /// shutdown; `None` is never. As [`Turn::next_deadline`], without a turn: exact, or too early where many timers
-    /// were cancelled since the last turn.
+    /// The next moment at which the loop has to be driven even if nothing comes in: the deadline of a timer or of a
+    /// shutdown; `None` for never. Like [`Turn::next_deadline`], without a turn: exact, or too early if many timers
+    /// have been cancelled since the last turn.
     ///
     /// # Examples
     ///
@@ -81,14 +100,14 @@ impl Executor {
     /// A descriptor that is readable when the loop has something to do, made at the first call: for a host loop that waits
     /// for descriptors.
     ///
-    /// The host waits until it is readable, or [`next_deadline`](Self::next_deadline) comes, and then calls
-    /// [`turn`](Self::turn) until that is idle. Nobody else may read from it, or change it. It stays the same as long as
-    /// the executor lives.
+    /// The host waits until it is readable or [`next_deadline`](Self::next_deadline) comes, and then calls
+    /// [`turn`](Self::turn) until a turn is idle. The host must not read from the descriptor or change it. It stays the
+    /// same as long as the executor lives. Unlike the hook of `on_wake`, it also covers the readiness of sockets.
     ///
     /// # Errors
     ///
-    /// What the system says where it has none to give; [`Unsupported`](std::io::ErrorKind::Unsupported) where the loop
-    /// sleeps in a driver of the user's, or the system has no driver of ours.
+    /// The system's error if it gives no descriptor; [`Unsupported`](std::io::ErrorKind::Unsupported) if the loop sleeps
+    /// in a driver of your own, or the crate has none for this system.
     ///
     /// # Examples
     ///
@@ -98,7 +117,7 @@ impl Executor {
     ///
     /// let mut executor = sideloop::Executor::new();
     /// let handle = executor.handle().clone();
-    /// executor.try_fd()?; // from here on it tells of what comes in
+    /// executor.try_fd()?; // from here on it announces new work
     /// while !executor.turn().idle {}
     /// let task = std::thread::spawn(move || handle.call(|| 1)).join().unwrap();
     /// poll(&mut [PollFd::new(&executor.try_fd()?, PollFlags::IN)], None)?;
@@ -113,11 +132,11 @@ impl Executor {
     }
 }
 
-/// As [`Executor::try_fd`].
+/// Like [`Executor::try_fd`].
 ///
 /// # Panics
 ///
-/// Where that fails.
+/// If [`Executor::try_fd`] fails.
 #[cfg(all(feature = "io", unix))]
 impl std::os::fd::AsFd for Executor {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
