@@ -55,6 +55,7 @@
 //! | the same, two wait for one member | `groups::two_wait_for_the_last_member` | `last_member_calls_nobody` |
 //! | the same, and one of them leaves | `groups::a_waiter_that_leaves_against_an_end` | `called_waiter_leaves` |
 //! | a group: a member is made against its end | `groups::member_made_against_its_end` | `ended_member_untold` |
+//! | end of a member against its detach | `groups::detach_against_an_end` | `end_of_a_detached_member_told` |
 //! | what happens once to a loop, against who begins to wait for it | `events::wait_against_the_event` | `event_waiter_sleeps_unasked` |
 //! | a thread that blocks in a join against its wake | `threads::wake_against_wait` | `thread_rung_before_the_mark` |
 //! | a poll that begins against a watchdog that goes to rest | `watchdog::polls_against_rest` | `watchdog_sleeps_unasked` |

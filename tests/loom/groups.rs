@@ -83,6 +83,28 @@ fn a_waiter_that_leaves_against_an_end() {
     });
 }
 
+/// J5: a member ends while the group lets it go: its end is told to nobody, though another has its key by then.
+///
+/// Faults: `end_of_a_detached_member_told`.
+#[test]
+fn detach_against_an_end() {
+    loom::model(|| {
+        let (members, mut enders) = group_of(1);
+        let ender = ends(enders.pop().expect("one"));
+        members.take_all().for_each(drop);
+        let mut later = None;
+        let register = |_: &mut u8, waker: &Waker| {
+            later = Some(waker.clone());
+            true
+        };
+        members.add(|_| 9, register);
+        ender.join().expect("ends");
+        assert!(members.take(&mut None).is_pending(), "the new member runs");
+        later.expect("it has one").wake();
+        assert_eq!(wait_for(members.next()), Some(9));
+    });
+}
+
 /// G1: a task becomes a member while the loop ends it: it is told once, and given out.
 ///
 /// Faults: `ended_member_untold`.
