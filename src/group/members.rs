@@ -22,7 +22,7 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use super::completions::{CompletionQueue, FEW, MemberWaker};
+use super::completions::{CompletionQueue, Completions, FEW, MemberWaker};
 use crate::error::discard;
 use crate::runtime::waiters::{Ticket, call};
 use crate::sync::{Mutex, MutexGuard};
@@ -117,21 +117,36 @@ impl<M> Members<M> {
         if ended.is_none() && !members.keyed.is_empty() {
             return Poll::Pending;
         }
-        let own = told.waiters.take(waiter);
-        let is_empty = members.len() == 0;
-        let others = is_empty.then(|| told.take_all());
-        // What a burst has left is freed outside of the locks.
+        let own = if waiter.is_some() { told.waiters.take(waiter) } else { None };
+        if told.ended.is_empty() {
+            Self::thin(members, told);
+        } else {
+            drop(told);
+            drop(members);
+        }
+        if own.is_some() {
+            discard(own);
+        }
+        Poll::Ready(ended)
+    }
+
+    /// No end waits to be taken: what a burst has left is freed, and if the group is empty everybody is called. Both
+    /// outside of the locks.
+    #[inline(never)]
+    fn thin(mut members: MutexGuard<'_, All<M>>, mut told: MutexGuard<'_, Completions>) {
         let keys = told.thin();
-        let much = is_empty && members.keyed.capacity() > FEW;
+        if members.len() > 0 {
+            return drop((told, members, keys));
+        }
+        let waiters = told.take_all();
+        let much = members.keyed.capacity() > FEW;
         let places = if much { std::mem::take(&mut members.keyed) } else { Slab::new() };
         drop(told);
         drop(members);
         drop((keys, places));
-        for waker in others.into_iter().flatten() {
+        for waker in waiters {
             call(waker);
         }
-        discard(own);
-        Poll::Ready(ended)
     }
 
     /// Puts a waiter to sleep, unless there is an answer for it. `false`: look again.
