@@ -129,9 +129,13 @@ mod scheduler;
 pub mod bare;
 #[cfg(feature = "std")]
 mod blocking;
+#[cfg(feature = "std")]
+mod builder;
 mod cancel;
 #[cfg(feature = "std")]
 mod ending;
+#[cfg(feature = "std")]
+mod executor;
 #[cfg(feature = "std")]
 mod group;
 #[cfg(feature = "std")]
@@ -141,6 +145,8 @@ mod handle;
 #[cfg(all(feature = "io", unix))]
 pub mod io;
 mod join;
+#[cfg(feature = "std")]
+mod loop_thread;
 #[cfg(feature = "std")]
 mod metrics;
 #[cfg(feature = "std")]
@@ -167,16 +173,16 @@ pub use crate::task::state::CancelRequest;
 
 #[cfg(feature = "std")]
 pub use crate::{
+    builder::Builder,
     ending::{Closed, Closing},
     error::{BoxError, Cancelled, SpawnError, StartError, ZeroPeriod},
+    executor::{Executor, Turn, block_on},
     group::TaskGroup,
     guard::{CancelGuard, Requested, cancel_requested},
     handle::Handle,
+    loop_thread::LoopThread,
     metrics::{Metrics, TaskInfo, TaskState},
     panic::TaskPanic,
-    runtime::builder::Builder,
-    runtime::executor::{Executor, Turn, block_on},
-    runtime::thread::LoopThread,
     runtime::watchdog::Stall,
     shutdown::{Shutdown, ShutdownReport},
     spawning::{

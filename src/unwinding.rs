@@ -13,7 +13,7 @@ use crate::cancel::Canceller;
 use crate::error::{JoinError, PanicPayload};
 use crate::join::JoinHandle;
 #[cfg(feature = "std")]
-use crate::{error::StartError, group::TaskGroup, handle::Handle, runtime::thread::LoopThread};
+use crate::{error::StartError, group::TaskGroup, handle::Handle, loop_thread::LoopThread};
 
 impl<T: UnwindSafe> UnwindSafe for JoinHandle<T> {}
 impl<T: RefUnwindSafe> RefUnwindSafe for JoinHandle<T> {}

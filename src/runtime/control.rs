@@ -120,8 +120,8 @@ mod tests {
         Join, JoinError, Kind, Location, NewTask, Poll, Shared, TaskId, origin, poll_fn, post,
         this_loop,
     };
+    use crate::executor::Executor;
     use crate::id::{self, NO_KEY};
-    use crate::runtime::executor::Executor;
 
     type Last = Arc<Mutex<Option<Join<()>>>>;
 

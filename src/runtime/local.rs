@@ -54,6 +54,13 @@ pub(crate) use self::registering::forget;
 /// After more polls than this the time is asked for anew.
 const FEW: usize = 4;
 
+/// Most polls between two looks at injected work and timers, unless [`Builder::batch`] says otherwise.
+const BATCH: usize = 64;
+/// Most threads of the pool for blocking jobs, unless [`Builder::blocking_threads`] says otherwise.
+const BLOCKING_THREADS: usize = 16;
+/// How long a poll may run before it yields where it can, unless [`Builder::poll_budget`] says otherwise.
+const POLL_BUDGET: Duration = Duration::from_micros(200);
+
 /// What a loop is built with.
 pub(crate) struct Settings {
     pub(crate) batch: usize,
@@ -69,6 +76,24 @@ pub(crate) struct Settings {
     /// What makes a driver of the user's.
     #[cfg(all(feature = "io", unix))]
     pub(crate) driver: Option<super::driver::Make>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            batch: BATCH,
+            poll_budget: POLL_BUDGET,
+            spin: Duration::ZERO,
+            on_panic: None,
+            on_wake: None,
+            capacity: None,
+            blocking_threads: BLOCKING_THREADS,
+            watchdog: None,
+            virtual_time: None,
+            #[cfg(all(feature = "io", unix))]
+            driver: None,
+        }
+    }
 }
 
 /// What is bounded, and how busy the loop is: for those who share it.
@@ -104,7 +129,7 @@ pub(crate) struct Local {
     /// What the clock said when a task last asked, if that was just now: see [`Self::read_clock`].
     read: Cell<Option<Tick>>,
     /// What wakes the future that is polled beside the tasks, if there is one.
-    pub(super) main: RefCell<Option<Arc<BlockOnWaker>>>,
+    pub(crate) main: RefCell<Option<Arc<BlockOnWaker>>>,
     report: RefCell<ShutdownReport>,
     /// Those who are to be asked to end, in spawn order.
     to_ask: RefCell<VecDeque<TaskId>>,

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use super::executor::Executor;
-use crate::runtime::builder::Builder;
+use crate::builder::Builder;
+use crate::executor::Executor;
 use crate::sync::counted::exchanges;
 use crate::{JoinHandle, TaskGroup, current, spawn_local, time, yield_now};
 

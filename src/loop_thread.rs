@@ -10,13 +10,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use super::context;
-use super::executor::Executor;
-use super::local::Settings;
-use super::slack;
 use crate::error::{BoxError, StartError, contain, discard, forget_payload};
+use crate::executor::Executor;
 use crate::handle::Handle;
-use crate::runtime::builder::Builder;
+use crate::runtime::local::Settings;
+use crate::runtime::{context, slack};
 use crate::shutdown::{Shutdown, ShutdownReport};
 
 /// A loop on its own thread, and the right to wait for its end.
@@ -107,20 +105,7 @@ impl LoopThread {
     ///
     /// [`StartError::Thread`] if the system gives no thread.
     pub fn start() -> Result<Self, StartError> {
-        Builder::new().start()
-    }
-
-    /// Begins a loop with other settings; the same as [`Builder::new`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let side = sideloop::LoopThread::builder().name("audio").start()?;
-    /// # Ok(()) }
-    /// ```
-    pub fn builder() -> Builder {
-        Builder::new()
+        Self::launch(ThreadSettings::default(), Settings::default())
     }
 
     pub(crate) fn launch(own: ThreadSettings, settings: Settings) -> Result<Self, StartError> {

@@ -14,13 +14,12 @@ use std::time::{Duration, Instant};
 
 use futures_task::waker_ref;
 
-use super::block_on_waker::BlockOnWaker;
-use super::builder::Builder;
-use super::context::{self, Held};
-use super::local::{Local, Settings};
 use crate::error::StartError;
 use crate::handle::Handle;
 use crate::join::JoinHandle;
+use crate::runtime::block_on_waker::BlockOnWaker;
+use crate::runtime::context::{self, Held};
+use crate::runtime::local::{Local, Settings};
 use crate::scheduler::HostWaker;
 use crate::shutdown::ShutdownReport;
 use crate::spawning::LocalHandle;
@@ -89,7 +88,9 @@ impl Executor {
     /// An executor with the defaults; [`Builder::build`] makes one with other settings.
     #[must_use]
     pub fn new() -> Self {
-        Builder::new().build()
+        let executor = Self::living_here(Settings::default());
+        executor.local.rest();
+        executor
     }
 
     /// Makes a loop that lives on this thread. Only a driver of the user's may fail.
@@ -97,9 +98,7 @@ impl Executor {
     pub(crate) fn on_this_thread(mut settings: Settings) -> Result<Self, StartError> {
         #[cfg(all(feature = "io", unix))]
         let driver = settings.driver.take();
-        let local = Local::new(settings);
-        context::register(&local);
-        let executor = Self { handle: local.handle(), local, is_silent: false };
+        let executor = Self::living_here(settings);
         #[cfg(all(feature = "io", unix))]
         if let Some(make) = driver {
             executor.local.make_driver(make)?;
@@ -107,6 +106,12 @@ impl Executor {
         // It is idle until it is first driven: what comes in before calls `on_wake`.
         executor.local.rest();
         Ok(executor)
+    }
+
+    fn living_here(settings: Settings) -> Self {
+        let local = Local::new(settings);
+        context::register(&local);
+        Self { handle: local.handle(), local, is_silent: false }
     }
 
     /// The handle to the loop, for any thread.

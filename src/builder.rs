@@ -1,26 +1,18 @@
-//! The settings of a loop.
+//! How a loop is to be built.
 
-mod fairness;
-mod fallible;
+mod making;
 
 use std::fmt;
 use std::time::Duration;
 
-use super::executor::Executor;
-use super::local::Settings;
-use super::thread::{LoopThread, ThreadSettings};
-use super::watchdog::{Stall, StallHook, Watchdog};
-use crate::error::{BoxError, StartError};
+use crate::error::BoxError;
+use crate::loop_thread::ThreadSettings;
 use crate::panic::TaskPanic;
+use crate::runtime::local::Settings;
+use crate::runtime::watchdog::{Stall, StallHook};
 
-/// Most polls between two looks at injected work and timers, unless [`Builder::batch`] says otherwise.
-const BATCH: usize = 64;
-
-/// Most threads of the pool for blocking jobs, unless [`Builder::blocking_threads`] says otherwise.
-const BLOCKING_THREADS: usize = 16;
-
-/// How long a poll may run before it yields where it can, unless [`Builder::poll_budget`] says otherwise.
-const POLL_BUDGET: Duration = Duration::from_micros(200);
+/// The largest batch: some hundred microseconds of polls that do nothing.
+const MOST_BATCH: usize = 65_536;
 
 /// The settings of a loop; every setter takes and returns the builder.
 ///
@@ -46,20 +38,7 @@ pub struct Builder {
 impl Builder {
     /// A builder with the defaults.
     pub fn new() -> Self {
-        let settings = Settings {
-            batch: BATCH,
-            poll_budget: POLL_BUDGET,
-            spin: Duration::ZERO,
-            on_panic: None,
-            on_wake: None,
-            capacity: None,
-            blocking_threads: BLOCKING_THREADS,
-            watchdog: None,
-            virtual_time: None,
-            #[cfg(all(feature = "io", unix))]
-            driver: None,
-        };
-        Self { thread: ThreadSettings::default(), settings, watchdog: None }
+        Self { thread: ThreadSettings::default(), settings: Settings::default(), watchdog: None }
     }
 
     /// Sets the thread's name; "sideloop" by default.
@@ -257,13 +236,6 @@ impl Builder {
         self
     }
 
-    /// Starts the watchdog, if there is to be one.
-    fn settle(mut self) -> (ThreadSettings, Settings, std::io::Result<()>) {
-        let watchdog = self.watchdog.map(|(limit, hook)| Watchdog::start(limit, hook)).transpose();
-        let outcome = watchdog.map(|watchdog| self.settings.watchdog = watchdog);
-        (self.thread, self.settings, outcome)
-    }
-
     /// Whether the system ends the loop thread's sleeps as exactly as it can: on Linux, with a timer slack of
     /// 1 ns instead of the usual 50 µs. On by default; no effect on other systems.
     ///
@@ -331,30 +303,43 @@ impl Builder {
         self
     }
 
-    /// Starts the loop on its own thread. When this returns `Ok`, `on_start` has finished, and a call made at
-    /// once runs.
+    /// Sets the largest number of polls between two looks at injected work and timers; 64 by default.
     ///
-    /// # Errors
+    /// Values are clamped to 1 to 65 536: without a limit one busy task would starve everything that comes
+    /// from outside.
     ///
-    /// [`StartError::Thread`] if the system gives no thread; [`StartError::Init`] or [`StartError::Panicked`] if
-    /// `on_start` failed or panicked. Nothing of the loop is left then.
-    pub fn start(self) -> Result<LoopThread, StartError> {
-        let (thread, settings, watchdog) = self.settle();
-        watchdog.map_err(StartError::Thread)?;
-        LoopThread::launch(thread, settings)
+    /// # Examples
+    ///
+    /// ```
+    /// let mut executor = sideloop::Builder::new().batch(2).build();
+    /// for _ in 0..5 {
+    ///     executor.spawn_local(async {}).detach();
+    /// }
+    /// assert_eq!(executor.turn().polls, 2);
+    /// assert_eq!(executor.run_until_idle(), 3);
+    /// ```
+    pub fn batch(mut self, polls: usize) -> Self {
+        self.settings.batch = polls.clamp(1, MOST_BATCH);
+        self
     }
 
-    /// Builds the executor on the caller's thread. The settings of a thread (name, stack size, `on_start`,
-    /// `on_stop`, precise timers) do not apply. If the system gives no thread for a watchdog, there is none.
+    /// Sets how long a poll may run before [`yield_if_due`](crate::yield_if_due) yields; 200 µs by default.
+    /// Zero yields at every call, [`Duration::MAX`] at none.
     ///
-    /// # Panics
+    /// It ends no poll by itself: a task that never awaits cannot be interrupted.
     ///
-    /// If your own driver cannot be made; [`try_build`](Self::try_build) returns an error instead.
-    #[must_use]
-    pub fn build(self) -> Executor {
-        let (_, settings, _) = self.settle();
-        let built = Executor::on_this_thread(settings);
-        built.unwrap_or_else(|error| panic!("the executor could not be built: {error}: {error:?}"))
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let mut executor = sideloop::Builder::new().poll_budget(Duration::ZERO).build();
+    /// executor.spawn_local(sideloop::yield_if_due()).detach();
+    /// assert_eq!(executor.run_until_idle(), 2); // polls
+    /// ```
+    pub fn poll_budget(mut self, time: Duration) -> Self {
+        self.settings.poll_budget = time;
+        self
     }
 }
 
