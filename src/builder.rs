@@ -323,6 +323,27 @@ impl Builder {
         self
     }
 
+    /// Sets how much longer than to the next deadline of a timer the loop may sleep, so that timers whose deadlines are
+    /// close share a wake-up; zero by default, which is exact.
+    ///
+    /// Timers are never early, and what is due when the loop wakes up fires in the order of the deadlines. The limits of
+    /// a shutdown stay exact. It has no effect on virtual time, nor on a host that drives the executor by turns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// // A hundred thousand idle connections, whose limits need not be exact.
+    /// let side = sideloop::Builder::new().timer_tolerance(Duration::from_millis(1)).start()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn timer_tolerance(mut self, time: Duration) -> Self {
+        self.settings.timer_tolerance = time;
+        self
+    }
+
     /// Sets how long a poll may run before [`yield_if_due`](crate::yield_if_due) yields; 200 µs by default.
     /// Zero yields at every call, [`Duration::MAX`] at none.
     ///
@@ -357,6 +378,7 @@ impl fmt::Debug for Builder {
             .field("precise_timers", &self.thread.precise)
             .field("batch", &self.settings.batch)
             .field("poll_budget", &self.settings.poll_budget)
+            .field("timer_tolerance", &self.settings.timer_tolerance)
             .field("spin", &self.settings.spin)
             .field("virtual_time", &self.settings.virtual_time)
             .finish_non_exhaustive()

@@ -1,5 +1,6 @@
 //! A loop without its own thread: the caller drives it.
 
+mod guest;
 mod host;
 
 use std::fmt;
@@ -221,8 +222,7 @@ impl Executor {
         loop {
             let turn = self.turn();
             polls += turn.polls;
-            let is_due = turn.next_deadline.is_some_and(|at| self.has_come(at));
-            if turn.idle && !is_due && !self.look() {
+            if turn.idle && !self.is_due(&turn) && !self.look() {
                 return polls;
             }
         }
@@ -313,6 +313,7 @@ impl Drop for Executor {
     fn drop(&mut self) {
         self.local.close();
         context::move_out(&self.local);
+        self.local.guest.set(None);
         self.local.join_threads();
         if !self.is_silent {
             self.local.tell_end();

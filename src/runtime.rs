@@ -12,6 +12,7 @@ pub(crate) mod control;
 pub(crate) mod driver;
 pub(crate) mod gate;
 pub(crate) mod guards;
+pub(crate) mod guest;
 pub(crate) mod latch;
 pub(crate) mod local;
 #[cfg(all(feature = "io", unix))]

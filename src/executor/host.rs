@@ -47,9 +47,8 @@ impl Executor {
         let done = local.turn();
         local.leave_turn();
         let ended = local.is_over();
-        if ended && !local.has_ended() {
-            local.close();
-            local.tell_end();
+        if ended {
+            local.end();
         }
         let (known, next) =
             local.next_deadline().map_or_else(|at| (false, Some(at)), |at| (true, at));

@@ -9,6 +9,7 @@ mod parking;
 mod refusals;
 #[cfg(all(feature = "io", unix))]
 mod registering;
+mod settings;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,16 +22,18 @@ use std::time::Duration;
 use self::pace::Pace;
 use self::parking::Reading;
 use self::refusals::Refusals;
+use self::settings::rouse;
 #[cfg(all(feature = "io", unix))]
 use super::bells::Bells;
 use super::block_on_waker::BlockOnWaker;
 use super::clock::Clock;
 use super::context::{Held, LoopNumber};
 use super::guards::Guards;
+use super::guest::GuestWaker;
 use super::parker::Parker;
 use super::shared::{Refusal, Shared};
 use super::spin::SpinBudget;
-use super::watchdog::{Busy, Watchdog};
+use super::watchdog::Watchdog;
 use crate::error::JoinError;
 use crate::handle::Handle;
 use crate::id::TaskId;
@@ -42,73 +45,19 @@ use crate::shutdown::{Phase, ShutdownReport};
 use crate::task::cell::{Label, Origin};
 use crate::task::join::Join;
 use crate::task::loop_side::LoopSide;
-use crate::task::run_queues::{RunQueues, Unpark};
+use crate::task::run_queues::RunQueues;
 use crate::task::spawn::{NewTask, Vacant};
-use crate::tick::Tick;
+use crate::tick::{Tick, nanos};
 
 #[cfg(all(feature = "io", unix))]
 pub(crate) use self::io::IoTicket;
 #[cfg(all(feature = "io", unix))]
 pub(crate) use self::registering::forget;
 
+pub(crate) use self::settings::{Limits, Settings};
+
 /// After more polls than this the time is asked for anew.
 const FEW: usize = 4;
-
-/// Most polls between two looks at injected work and timers, unless [`Builder::batch`] says otherwise.
-const BATCH: usize = 64;
-/// Most threads of the pool for blocking jobs, unless [`Builder::blocking_threads`] says otherwise.
-const BLOCKING_THREADS: usize = 16;
-/// How long a poll may run before it yields where it can, unless [`Builder::poll_budget`] says otherwise.
-const POLL_BUDGET: Duration = Duration::from_micros(200);
-
-/// What a loop is built with.
-pub(crate) struct Settings {
-    pub(crate) batch: usize,
-    pub(crate) poll_budget: Duration,
-    pub(crate) spin: Duration,
-    pub(crate) on_panic: Option<PanicHook>,
-    pub(crate) on_wake: Option<Unpark>,
-    pub(crate) capacity: Option<usize>,
-    pub(crate) blocking_threads: usize,
-    pub(crate) watchdog: Option<Watchdog>,
-    /// The seed, if time is virtual.
-    pub(crate) virtual_time: Option<u64>,
-    /// What makes a driver of the user's.
-    #[cfg(all(feature = "io", unix))]
-    pub(crate) driver: Option<super::driver::Make>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            batch: BATCH,
-            poll_budget: POLL_BUDGET,
-            spin: Duration::ZERO,
-            on_panic: None,
-            on_wake: None,
-            capacity: None,
-            blocking_threads: BLOCKING_THREADS,
-            watchdog: None,
-            virtual_time: None,
-            #[cfg(all(feature = "io", unix))]
-            driver: None,
-        }
-    }
-}
-
-/// What is bounded, and how busy the loop is: for those who share it.
-pub(crate) struct Limits {
-    pub(crate) capacity: Option<usize>,
-    pub(crate) blocking_threads: usize,
-    pub(crate) busy: Option<Busy>,
-}
-
-impl Settings {
-    fn limits(&self) -> Limits {
-        let busy = self.watchdog.as_ref().map(Watchdog::busy);
-        Limits { capacity: self.capacity, blocking_threads: self.blocking_threads, busy }
-    }
-}
 
 /// The loop, for its own thread.
 pub(crate) struct Local {
@@ -119,6 +68,10 @@ pub(crate) struct Local {
     batch: usize,
     pub(crate) pace: Pace,
     spin: SpinBudget,
+    /// How much longer than to the next deadline it may sleep.
+    tolerance: Tick,
+    /// The waker of a host that polls the executor.
+    pub(crate) guest: GuestWaker,
     /// Until the loop has ended.
     on_panic: RefCell<Option<Rc<PanicHook>>>,
     watchdog: Option<Watchdog>,
@@ -146,12 +99,14 @@ impl Local {
     /// Builds a loop that lives on this thread from now on.
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
         let (parker, limits) = (Parker::default(), settings.limits());
+        let guest = GuestWaker::default();
         #[cfg(not(all(feature = "io", unix)))]
-        let side = LoopSide::new(rouse(parker.clone().into_bell(), settings.on_wake));
+        let side =
+            LoopSide::new(rouse(parker.clone().into_bell(), guest.clone(), settings.on_wake));
         #[cfg(all(feature = "io", unix))]
         let bells = Bells::new(parker.clone());
         #[cfg(all(feature = "io", unix))]
-        let side = LoopSide::new(rouse(bells.clone().into_bell(), settings.on_wake));
+        let side = LoopSide::new(rouse(bells.clone().into_bell(), guest.clone(), settings.on_wake));
         let clock = settings.virtual_time.map_or(Clock::Real, |_| Clock::at_rest());
         let run_queues = side.run_queues().clone();
         let shared = LoopNumber::give(|number| Shared::new(number, run_queues, clock, limits));
@@ -164,6 +119,8 @@ impl Local {
             batch: settings.batch,
             pace: Pace::new(settings.poll_budget),
             spin: SpinBudget::of(settings.spin),
+            tolerance: nanos(settings.timer_tolerance),
+            guest,
             looks_on: settings.watchdog.is_some() || settings.capacity.is_some(),
             on_panic: RefCell::new(settings.on_panic.map(Rc::new)),
             watchdog: settings.watchdog,
@@ -371,17 +328,6 @@ impl Local {
         };
         let age = Duration::from_nanos(now.saturating_sub(since));
         TaskInfo { id, name, location, state, polls, age }
-    }
-}
-
-/// How the loop is roused, and its host told.
-fn rouse(bell: impl Fn() + Send + Sync + 'static, hook: Option<Unpark>) -> Unpark {
-    match hook {
-        None => Box::new(bell),
-        Some(hook) => Box::new(move || {
-            bell();
-            hook();
-        }),
     }
 }
 

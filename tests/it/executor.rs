@@ -1,5 +1,6 @@
 //! An executor without a thread: turns, runs, and what a host loop needs to know.
 
+mod guest;
 mod hosted;
 mod outside;
 

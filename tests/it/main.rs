@@ -63,4 +63,5 @@ mod timed_calls;
 mod timed_calls_late;
 mod timeouts;
 mod timeouts_elsewhere;
+mod timer_tolerance;
 mod virtual_time;

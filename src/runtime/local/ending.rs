@@ -144,6 +144,14 @@ impl Local {
         *self.shared.last_report.lock() = self.report();
     }
 
+    /// Closes the loop and tells its end, if that was not done yet. Nothing of it is left.
+    pub(crate) fn end(&self) {
+        if !self.has_ended() {
+            self.close();
+            self.tell_end();
+        }
+    }
+
     /// Nothing of the loop runs any more: wakes those that wait for that. Returns the report.
     pub(crate) fn tell_end(&self) -> ShutdownReport {
         self.shared.end()

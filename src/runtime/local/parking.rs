@@ -88,6 +88,7 @@ impl Local {
         if deadline.is_some_and(|tick| self.has_come(tick)) {
             return self.look_if_due();
         }
+        let deadline = deadline.map(|tick| self.tolerated(tick));
         let deadline = deadline.and_then(|tick| self.shared.clock.instant(tick));
         if self.spin.is_none() {
             return self.sleep(deadline);
@@ -99,6 +100,16 @@ impl Local {
             self.sleep(deadline);
         }
         self.spin.learn(begun.elapsed());
+    }
+
+    /// The latest moment up to which the loop may sleep when it has to look again at `tick`: that of a shutdown's limit is
+    /// exact, those of timers are not.
+    fn tolerated(&self, tick: Tick) -> Tick {
+        if self.tolerance == 0 {
+            return tick;
+        }
+        let limit = if self.shared.is_closed() { self.next_limit() } else { None };
+        tick.saturating_add(self.tolerance).min(limit.unwrap_or(NEVER)).max(tick)
     }
 
     fn sleep(&self, deadline: Option<Instant>) {
