@@ -104,8 +104,8 @@ impl Builder {
         self
     }
 
-    /// Calls `f` each time the loop turns from idle to ready: for a host that drives an [`Executor`] by
-    /// [`Executor::turn`], which has an example, and sleeps while it is idle.
+    /// Calls `f` each time the loop turns from idle to ready: for a host that drives an [`Executor`](crate::Executor) by
+    /// [`Executor::turn`](crate::Executor::turn), which has an example, and sleeps while it is idle.
     ///
     /// `f` runs on the thread that made the loop ready, which may be the host's own: it may leave a message,
     /// and must not drive the executor. After a turn that was not idle, the host goes on without a call. See
@@ -258,10 +258,10 @@ impl Builder {
 
     /// Gives the loop a clock of its own, which stands still and jumps; for tests and simulations.
     ///
-    /// In [`Executor::run`], in [`Executor::block_on`] and on a [`LoopThread`], the clock jumps to the next
+    /// In [`Executor::run`](crate::Executor::run), in [`Executor::block_on`](crate::Executor::block_on) and on a [`LoopThread`](crate::LoopThread), the clock jumps to the next
     /// deadline, of a timer or of a shutdown, whenever nothing is ready: a day of timers passes in the time
-    /// that its polls take. Without a deadline the loop sleeps as usual. In [`Executor::turn`] and
-    /// [`Executor::run_until_idle`] the clock stands still; [`Executor::advance`] moves it.
+    /// that its polls take. Without a deadline the loop sleeps as usual. In [`Executor::turn`](crate::Executor::turn) and
+    /// [`Executor::run_until_idle`](crate::Executor::run_until_idle) the clock stands still; [`Executor::advance`](crate::Executor::advance) moves it.
     ///
     /// All times inside the loop are virtual: [`time::now`](crate::time::now), everything counted from it, and
     /// the limits of a shutdown. They begin at the instant the loop is built. Outside the loop `time::now()` is

@@ -86,7 +86,7 @@ pub struct Turn {
 }
 
 impl Executor {
-    /// An executor with the defaults; [`Builder::build`] makes one with other settings.
+    /// An executor with the defaults; [`Builder::build`](crate::Builder::build) makes one with other settings.
     #[must_use]
     pub fn new() -> Self {
         let executor = Self::living_here(Settings::default());
@@ -240,7 +240,7 @@ impl Executor {
     ///
     /// # Panics
     ///
-    /// If the executor was built without [`Builder::virtual_time`].
+    /// If the executor was built without [`Builder::virtual_time`](crate::Builder::virtual_time).
     ///
     /// # Examples
     ///

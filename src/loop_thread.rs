@@ -19,7 +19,7 @@ use crate::shutdown::{Shutdown, ShutdownReport};
 
 /// A loop on its own thread, and the right to wait for its end.
 ///
-/// Made by [`LoopThread::start`] or a [`Builder`]; everything else goes through its [`Handle`]. Dropping it
+/// Made by [`LoopThread::start`] or a [`Builder`](crate::Builder); everything else goes through its [`Handle`]. Dropping it
 /// aborts every task and waits for the thread, like `shutdown(Shutdown::now())`. On the loop's own thread, in
 /// its blocking jobs and in its watchdog's hook, dropping it only requests the end. Keep it outside loops: two
 /// loops whose tasks own each other's `LoopThread` wait for each other.

@@ -197,13 +197,14 @@ fn a_run_until_empty_ends_with_the_last_task() {
         let begun = executor.handle().now();
         let outer = executor.spawn_local(async {
             time::sleep(24 * FAR).await;
-            sideloop::spawn_local(async {
+            let inner = sideloop::spawn_local(async {
                 time::sleep(24 * FAR).await;
                 time::now()
-            })
+            });
+            Some(inner)
         });
         executor.run_until_empty();
-        let inner = outer.try_join().expect("it has ended").expect("a handle");
+        let inner = outer.try_join().expect("it has ended").expect("no panic").expect("a handle");
         let ended = inner.try_join().expect("it has ended").expect("a time");
         assert!(ended >= begun + 48 * FAR);
         let again = executor.spawn_local(async { 7 });
