@@ -3,7 +3,7 @@
 //! As an arena it neither allocates nor frees under the borrow of its owner: see [`make_room`] and [`tidy`].
 
 #[cfg(all(any(test, fuzzing), not(loom)))]
-pub(crate) mod history;
+mod invariants;
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -157,13 +157,6 @@ impl Registry {
             self.remote.remove(task.id().as_u64(), task.id().key());
         }
         self.entries.is_untidy() || is_foreign && self.remote.is_untidy()
-    }
-
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn remove(&mut self, id: TaskId) -> Option<TaskEntry> {
-        let entry = self.entries.remove(self.find(id)?)?;
-        self.forget(&entry);
-        Some(entry)
     }
 
     /// Puts the ids of all tasks into a list that has room for them, in the order in which they were

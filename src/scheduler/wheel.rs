@@ -48,13 +48,9 @@
 
 mod filing;
 mod front;
-#[cfg(all(any(test, fuzzing), not(loom)))]
-pub(crate) mod history;
 #[cfg(any(test, fuzzing))]
 mod invariants;
-mod level;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod oracle;
+pub(crate) mod level;
 mod out_of_order;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -68,7 +64,7 @@ use super::arena::Arena;
 
 /// A list of at most so many entries is sorted rather than refiled, also beyond the budget. Few in tests,
 /// so that both are done often.
-const SHORT: usize = if cfg!(any(test, fuzzing)) { 12 } else { 256 };
+pub(crate) const SHORT: usize = if cfg!(any(test, fuzzing)) { 12 } else { 256 };
 
 /// The level of entries that are in no list but in `out_of_order`.
 const OUT_OF_ORDER: u8 = LEVELS as u8;

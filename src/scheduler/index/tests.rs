@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use super::*;
-use crate::scheduler::cases::cases;
+use crate::testing::cases;
 
 /// An index of these serials; the key of each is its place.
 fn index_of(serials: &[u64]) -> Index {

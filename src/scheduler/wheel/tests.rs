@@ -8,8 +8,8 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
-use super::oracle::Pair;
 use super::{TimerKey, Wheel, WheelStep};
+use crate::testing::wheel_oracle::Pair;
 
 const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400 * SECOND;

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::Pair;
-use crate::scheduler::wheel::history::{History, STARTS, limit};
 use crate::scheduler::wheel::level::LEVELS;
-use crate::task::choices::History as _;
-use crate::task::choices::replay::{Random, history_of, run_seeds, run_what_was_found};
+use crate::testing::choices::History as _;
+use crate::testing::choices::replay::{Random, history_of, run_seeds, run_what_was_found};
+use crate::testing::wheel_history::{History, STARTS, limit};
 
 const SEEDS: u64 = 3_000;
 

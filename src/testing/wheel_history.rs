@@ -3,10 +3,10 @@
 use alloc::vec::Vec;
 use core::iter;
 
-use super::level::LEVELS;
-use super::oracle::Pair;
-use super::{SHORT, WheelStep};
-use crate::task::choices::{self, Choose};
+use super::wheel_oracle::Pair;
+use crate::scheduler::wheel::level::LEVELS;
+use crate::scheduler::wheel::{SHORT, WheelStep};
+use crate::testing::choices::{self, Choose};
 
 /// Where a wheel may stand when it begins: at each power of two where something could wrap.
 pub(crate) const STARTS: [u64; 7] =

@@ -6,7 +6,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{TimerKey, Wheel, WheelStep};
+use crate::scheduler::wheel::{TimerKey, Wheel, WheelStep};
 
 /// Timers by order of firing; each is named by the number of those armed before it.
 #[derive(Debug, Default)]
