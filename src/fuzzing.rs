@@ -4,7 +4,9 @@
 use core::fmt;
 
 use crate::testing::choices::History;
-use crate::testing::{injection_history, registry_history, waker_history, wheel_history};
+use crate::testing::{
+    injection_history, registry_history, waker_history, wheel_history, wheel_oracle,
+};
 
 /// What may be done to a part of the crate: its module says what that is.
 pub trait Drawn: fmt::Debug {
@@ -35,8 +37,8 @@ macro_rules! histories {
 }
 
 histories! {
-    WheelHistory(wheel_history::History)
-    RegistryHistory(registry_history::History)
+    WheelHistory(wheel_history::History<{ wheel_oracle::FEW }>)
+    RegistryHistory(registry_history::History<{ registry_history::FEW }>)
     InjectionHistory(injection_history::History)
     WakerHistory(waker_history::History)
 }

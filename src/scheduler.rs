@@ -6,7 +6,7 @@
 
 pub(crate) mod arena;
 mod host;
-mod index;
+pub(crate) mod index;
 mod injected;
 pub(crate) mod mix;
 pub(crate) mod registry;

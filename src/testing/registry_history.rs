@@ -62,18 +62,21 @@ enum Operation {
     Turn,
 }
 
-/// What is done to a registry.
-#[derive(Debug, Clone)]
-pub(crate) struct History(Vec<Operation>);
+/// A table of so few slots is kept in most histories, so that one is given up often.
+pub(crate) const FEW: usize = 64;
 
-impl choices::History for History {
+/// What is done to a registry that keeps an index of at most `K` slots.
+#[derive(Debug, Clone)]
+pub(crate) struct History<const K: usize>(Vec<Operation>);
+
+impl<const K: usize> choices::History for History<K> {
     fn draw(choose: &mut impl Choose) -> Self {
         Self(iter::from_fn(|| Operation::draw(choose)).take(LONGEST).collect())
     }
 
     fn run(&self) {
         let future = Arc::new(());
-        let mut pair = Pair::new(&future);
+        let mut pair = Pair::<K>::new(&future);
         for (deed, operation) in self.0.iter().enumerate() {
             operation.apply(&mut pair);
             if !cfg!(fuzzing) || deed % 4 == 3 {
@@ -113,7 +116,7 @@ impl Operation {
         })
     }
 
-    fn apply(&self, pair: &mut Pair) {
+    fn apply<const K: usize>(&self, pair: &mut Pair<'_, K>) {
         match *self {
             Self::Insert { ref serials, is_local } => {
                 serials.iter().for_each(|serial| pair.insert(*serial, is_local));
@@ -164,9 +167,9 @@ struct Known {
 }
 
 /// A registry beside a map from serial to what is known.
-struct Pair<'a> {
+struct Pair<'a, const K: usize> {
     side: LoopSide,
-    registry: Registry,
+    registry: Registry<K>,
     tasks: BTreeMap<u64, Known>,
     /// Serials that were there: none comes again.
     used: BTreeSet<u64>,
@@ -178,7 +181,7 @@ struct Pair<'a> {
     token: &'a Arc<()>,
 }
 
-impl<'a> Pair<'a> {
+impl<'a, const K: usize> Pair<'a, K> {
     fn new(token: &'a Arc<()>) -> Self {
         Self {
             side: LoopSide::new(Box::new(|| ())),
@@ -351,16 +354,18 @@ fn unmix(mixed: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::History;
+    use super::{FEW, History};
+    use crate::scheduler::index::KEPT;
     use crate::testing::choices::replay::{run_seeds, run_what_was_found};
 
     #[test]
     fn every_seed_agrees_with_the_map() {
-        run_seeds::<History>(300);
+        run_seeds::<History<FEW>>(300);
+        run_seeds::<History<KEPT>>(30);
     }
 
     #[test]
     fn what_the_fuzzer_found_agrees_with_the_map() {
-        run_what_was_found::<History>("registry");
+        run_what_was_found::<History<FEW>>("registry");
     }
 }

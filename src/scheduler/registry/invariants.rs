@@ -8,7 +8,7 @@ use crate::scheduler::timer_target::TaskKey;
 use crate::task::owned_task::OwnedTask;
 use crate::tick::Tick;
 
-impl Registry {
+impl<const K: usize> Registry<K> {
     /// Adds a task, with whatever is lacking for it.
     pub(crate) fn put(&mut self, task: OwnedTask, since: Tick) {
         let registry = RefCell::new(core::mem::take(self));
