@@ -21,8 +21,8 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use super::completions::{CompletionQueue, FEW, MemberWaker};
-use crate::error::discard;
-use crate::runtime::waiters::{Ticket, call};
+use crate::error::{call_contained, discard};
+use crate::runtime::waiters::Ticket;
 use crate::sync::{Mutex, MutexGuard};
 
 /// The handles of tasks that end together.
@@ -75,7 +75,7 @@ impl<M> Members<M> {
         drop(members);
         drop((keys, places));
         for waker in others.into_iter().flatten() {
-            call(waker);
+            call_contained(|| waker.wake());
         }
         discard(own);
         Poll::Ready(ended)

@@ -14,7 +14,7 @@ use super::context;
 use super::executor::Executor;
 use super::local::Settings;
 use super::slack;
-use crate::error::{BoxError, StartError, contain, discard, forget_payload};
+use crate::error::{BoxError, StartError, call_contained, contain, discard};
 use crate::handle::Handle;
 use crate::runtime::builder::Builder;
 use crate::shutdown::{Shutdown, ShutdownReport};
@@ -322,9 +322,7 @@ fn live(
     executor.run();
     drop(executor);
     if let Some(hook) = own.on_stop {
-        if let Err(payload) = contain(hook) {
-            forget_payload(payload);
-        }
+        call_contained(hook);
     }
     shared.end()
 }
