@@ -236,11 +236,15 @@ pub(crate) fn contain<R>(user_code: impl FnOnce() -> R) -> Result<R, PanicPayloa
     Ok(user_code())
 }
 
+/// Calls user code whose panic nobody will see. `false`: it panicked.
+#[inline]
+pub(crate) fn call_contained(user_code: impl FnOnce()) -> bool {
+    contain(user_code).map_err(forget_payload).is_ok()
+}
+
 /// Drops a value of the user's; a panic in its destructor ends here.
 pub(crate) fn discard<T>(value: T) {
-    if let Err(payload) = contain(|| drop(value)) {
-        forget_payload(payload);
-    }
+    call_contained(|| drop(value));
 }
 
 /// Drops a payload that nobody will see. If its destructor panics too, what that raised is leaked

@@ -175,7 +175,7 @@ impl Executor {
                 }
             }
             let done = local.turn();
-            local.is_over();
+            local.end_if_empty();
             if local.is_idle() && !done.more_timers && !main.is_woken() {
                 local.park();
             } else {

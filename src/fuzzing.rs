@@ -3,9 +3,10 @@
 
 use core::fmt;
 
-use crate::scheduler::{registry, wheel};
-use crate::task::choices::History;
-use crate::task::{injection, waker};
+use crate::testing::choices::History;
+use crate::testing::{
+    injection_history, registry_history, waker_history, wheel_history, wheel_oracle,
+};
 
 /// What may be done to a part of the crate: its module says what that is.
 pub trait Drawn: fmt::Debug {
@@ -36,8 +37,8 @@ macro_rules! histories {
 }
 
 histories! {
-    WheelHistory(wheel::history::History)
-    RegistryHistory(registry::history::History)
-    InjectionHistory(injection::history::History)
-    WakerHistory(waker::history::History)
+    WheelHistory(wheel_history::History<{ wheel_oracle::FEW }>)
+    RegistryHistory(registry_history::History<{ registry_history::FEW }>)
+    InjectionHistory(injection_history::History)
+    WakerHistory(waker_history::History)
 }

@@ -126,6 +126,9 @@ mod task;
 
 mod scheduler;
 
+#[cfg(any(test, fuzzing))]
+mod testing;
+
 pub mod bare;
 #[cfg(feature = "std")]
 mod blocking;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::error::{BoxError, StartError, contain, discard, forget_payload};
+use crate::error::{BoxError, StartError, call_contained, contain, discard};
 use crate::executor::Executor;
 use crate::handle::Handle;
 use crate::runtime::local::Settings;
@@ -306,9 +306,7 @@ fn live(
     executor.run();
     drop(executor);
     if let Some(hook) = own.on_stop {
-        if let Err(payload) = contain(hook) {
-            forget_payload(payload);
-        }
+        call_contained(hook);
     }
     shared.end()
 }

@@ -5,11 +5,10 @@
 //! its [`Host`]. Every borrow here is short, and none is open while user code runs.
 
 pub(crate) mod arena;
-mod cases;
 mod host;
-mod index;
+pub(crate) mod index;
 mod injected;
-mod mix;
+pub(crate) mod mix;
 pub(crate) mod registry;
 mod timer_target;
 mod timers;

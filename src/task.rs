@@ -40,8 +40,6 @@
 
 pub(crate) mod batch;
 pub(crate) mod cell;
-#[cfg(all(any(test, fuzzing), not(loom)))]
-pub(crate) mod choices;
 pub(crate) mod counters;
 pub(crate) mod injection;
 pub(crate) mod join;
@@ -60,8 +58,6 @@ mod block_cache;
 mod local_queues;
 mod local_spawn;
 mod loop_flags;
-#[cfg(all(any(test, fuzzing), feature = "std", not(any(loom, shuttle))))]
-mod oracle;
 mod polls_overflow;
 mod remote_drop;
 mod urgent;

@@ -121,7 +121,7 @@ impl Executor {
         local.keep_pace();
         loop {
             let done = local.turn();
-            if local.is_over() {
+            if local.end_if_empty() {
                 return local.end();
             }
             let is_idle = local.is_idle() && !done.more_timers;

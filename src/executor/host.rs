@@ -46,7 +46,7 @@ impl Executor {
         local.keep_pace();
         let done = local.turn();
         local.leave_turn();
-        let ended = local.is_over();
+        let ended = local.end_if_empty();
         if ended {
             local.end();
         }

@@ -27,8 +27,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use crate::error::discard;
-use crate::runtime::waiters::{Ticket, Waiters, call};
+use crate::error::{call_contained, discard};
+use crate::runtime::waiters::{Ticket, Waiters};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// Room for so many members, and their keys, is kept.
@@ -129,7 +129,7 @@ impl CompletionQueue {
         if !pollers.is_empty() {
             drop(told);
             for waker in pollers {
-                call(waker);
+                call_contained(|| waker.wake());
             }
             told = self.lock();
         }
@@ -137,7 +137,7 @@ impl CompletionQueue {
         let mut last = None;
         while let Some((ticket, waker)) = told.waiters.pop_between(last, newest) {
             drop(told);
-            if call(waker) {
+            if call_contained(|| waker.wake()) {
                 return;
             }
             last = Some(ticket);
@@ -209,7 +209,11 @@ mod tests {
         assert_eq!(called(), [0, 1, 0]);
         completions.leave(&mut tickets[1]); // the key is another's now
         assert_eq!(called(), [0, 1, 1]);
-        completions.lock().waiters.take_all().for_each(|waker| assert!(call(waker)));
+        completions
+            .lock()
+            .waiters
+            .take_all()
+            .for_each(|waker| assert!(call_contained(|| waker.wake())));
         assert_eq!(called(), [1, 1, 1]);
     }
 }

@@ -23,8 +23,8 @@ use std::task::{Context, Poll, Waker};
 use slab::Slab;
 
 use super::completions::{CompletionQueue, Completions, FEW, MemberWaker};
-use crate::error::discard;
-use crate::runtime::waiters::{Ticket, call};
+use crate::error::{call_contained, discard};
+use crate::runtime::waiters::Ticket;
 use crate::sync::{Mutex, MutexGuard};
 
 /// The handles of tasks that end together.
@@ -145,7 +145,7 @@ impl<M> Members<M> {
         drop(members);
         drop((keys, places));
         for waker in waiters {
-            call(waker);
+            call_contained(|| waker.wake());
         }
     }
 
@@ -197,7 +197,7 @@ impl<M> Members<M> {
     pub(crate) fn call_all(&self) {
         let waiters = self.completions.lock().take_all();
         for waker in waiters {
-            call(waker);
+            call_contained(|| waker.wake());
         }
     }
 
@@ -212,7 +212,7 @@ impl<M> Members<M> {
         drop(members);
         drop(keys);
         for waker in waiters {
-            call(waker);
+            call_contained(|| waker.wake());
         }
         all.into_members()
     }

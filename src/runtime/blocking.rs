@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub(crate) use self::pool::Pool;
-use crate::error::{PanicPayload, contain, discard, forget_payload};
+use crate::error::{PanicPayload, call_contained, contain, discard};
 use crate::id::TaskId;
 use crate::sync::Mutex;
 use crate::task::join::TaskRef;
@@ -73,8 +73,8 @@ where
         let (waker, late) = self.end(result);
         discard(late);
         done();
-        if let Some(Err(payload)) = waker.map(|waker| contain(|| waker.wake())) {
-            forget_payload(payload);
+        if let Some(waker) = waker {
+            call_contained(|| waker.wake());
         }
         self.pool.finish();
     }

@@ -15,7 +15,7 @@ use std::mem;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use crate::error::{contain, discard, forget_payload};
+use crate::error::{call_contained, discard};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// Somebody waits.
@@ -221,8 +221,8 @@ impl Drop for GateWaiter {
 
 /// Runs the waker, which is user code and may panic.
 fn wake(waker: Option<Waker>) {
-    if let Some(Err(payload)) = waker.map(|waker| contain(|| waker.wake())) {
-        forget_payload(payload);
+    if let Some(waker) = waker {
+        call_contained(|| waker.wake());
     }
 }
 

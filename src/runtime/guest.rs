@@ -6,8 +6,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::waiters::call;
-use crate::error::discard;
+use crate::error::{call_contained, discard};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// The host's waker, if it has left one.
@@ -40,7 +39,7 @@ impl GuestWaker {
         // before its exchange in `RunQueues::park`.
         if self.0.is_set.load(Ordering::Relaxed) != 0 {
             if let Some(waker) = self.exchange(None) {
-                call(waker);
+                call_contained(|| waker.wake());
             }
         }
     }

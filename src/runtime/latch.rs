@@ -5,8 +5,8 @@
 
 use std::task::{Poll, Waker};
 
-use super::waiters::{Ticket, Waiters, call};
-use crate::error::discard;
+use super::waiters::{Ticket, Waiters};
+use crate::error::{call_contained, discard};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 
 /// An event that happens once.
@@ -36,7 +36,7 @@ impl Latch {
         }
         let waiters = self.waiters.lock().take_all();
         for waker in waiters {
-            call(waker);
+            call_contained(|| waker.wake());
         }
     }
 

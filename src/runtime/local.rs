@@ -292,7 +292,7 @@ impl Local {
         self.keep_pace();
         loop {
             let done = self.turn();
-            if self.is_over() {
+            if self.end_if_empty() {
                 break;
             }
             if self.is_idle() && !done.more_timers {

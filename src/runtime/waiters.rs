@@ -8,8 +8,6 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::task::Waker;
 
-use crate::error::{contain, forget_payload};
-
 /// A waiter's place. It keeps it as long as it waits.
 pub(crate) type Ticket = u64;
 
@@ -67,9 +65,4 @@ impl Waiters {
     pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
         std::mem::take(&mut self.wakers).into_values()
     }
-}
-
-/// Wakes a waiter. `false`: its waker panicked.
-pub(crate) fn call(waker: Waker) -> bool {
-    contain(|| waker.wake()).map_err(forget_payload).is_ok()
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::watch::Watch;
-use crate::error::{contain, forget_payload};
+use crate::error::call_contained;
 use crate::id::TaskId;
 use crate::scheduler::TaskMeta;
 use crate::sync::{Thread, start_thread};
@@ -119,9 +119,7 @@ impl Watchdog {
         let watch = Arc::new(Watch::default());
         let shared = watch.clone();
         let tell = move |subject, elapsed| {
-            if let Err(payload) = contain(|| hook(&Stall { subject, elapsed })) {
-                forget_payload(payload);
-            }
+            call_contained(|| hook(&Stall { subject, elapsed }));
         };
         let thread = start_thread("sideloop-watchdog", move || {
             let _ = WATCHES.try_with(|watch| watch.set(Arc::as_ptr(&shared).cast()));

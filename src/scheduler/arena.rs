@@ -374,6 +374,6 @@ impl<T> IndexMut<usize> for Arena<T> {
 }
 
 #[cfg(any(test, fuzzing))]
-mod testing;
+mod invariants;
 #[cfg(all(test, not(loom)))]
 mod tests;

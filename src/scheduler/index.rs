@@ -20,9 +20,8 @@ use core::mem;
 
 use super::mix::mix;
 
-/// A table of at most so many slots, 4 KiB, is kept for the tasks to come. Few in tests, so that
-/// one is given up often.
-const KEPT: usize = if cfg!(any(test, fuzzing)) { 64 } else { 512 };
+/// A table of at most so many slots, 4 KiB, is kept for the tasks to come.
+pub(crate) const KEPT: usize = 512;
 
 /// What one insertion or removal moves at most of the old table: so many entries, and so many slots.
 const MOVES: usize = 4;
@@ -36,9 +35,9 @@ const GONE: u64 = 1 << 32;
 /// A hash table's memory.
 pub(crate) type Slots = Vec<u64>;
 
-/// The table.
+/// The table. One of at most `K` slots is kept.
 #[derive(Debug, Default)]
-pub(crate) struct Index {
+pub(crate) struct Index<const K: usize = KEPT> {
     /// A power of two in length, or empty.
     slots: Slots,
     /// What was there before, as far as it has not been moved.
@@ -51,7 +50,7 @@ pub(crate) struct Index {
     spare: Slots,
 }
 
-impl Index {
+impl<const K: usize> Index<K> {
     /// Whether the next insertion needs a larger table.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
@@ -66,7 +65,7 @@ impl Index {
 
     #[inline]
     fn is_sparse(&self) -> bool {
-        self.len * 8 < self.slots.len() && self.slots.len() > KEPT && self.old.is_empty()
+        self.len * 8 < self.slots.len() && self.slots.len() > K && self.old.is_empty()
     }
 
     /// How many slots a better table would have, if this one is full or sparse.

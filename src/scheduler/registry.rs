@@ -3,13 +3,13 @@
 //! As an arena it neither allocates nor frees under the borrow of its owner: see [`make_room`] and [`tidy`].
 
 #[cfg(all(any(test, fuzzing), not(loom)))]
-pub(crate) mod history;
+mod invariants;
 
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::arena::{self, Arena};
-use super::index::Index;
+use super::index::{Index, KEPT};
 use super::timer_target::TaskKey;
 use crate::id::{BY_NUMBER, TaskId};
 use crate::task::owned_task::OwnedTask;
@@ -29,17 +29,17 @@ pub(crate) struct TaskEntry {
     pub(crate) since: Tick,
 }
 
-/// All of them.
+/// All of them. An index of at most `K` slots is kept.
 #[derive(Debug)]
-pub(crate) struct Registry {
+pub(crate) struct Registry<const K: usize = KEPT> {
     entries: Arena<TaskEntry>,
     /// Those whose ids were made on other threads, without a key.
-    remote: Index,
+    remote: Index<K>,
 }
 
 /// Gives a registry what it lacked for an insertion. To be called outside of every borrow.
 #[cold]
-pub(super) fn make_room(registry: &RefCell<Registry>) {
+pub(super) fn make_room<const K: usize>(registry: &RefCell<Registry<K>>) {
     let is_full = registry.borrow().remote.is_full();
     if is_full {
         change_table(registry);
@@ -50,7 +50,7 @@ pub(super) fn make_room(registry: &RefCell<Registry>) {
 /// Frees what a registry needs no more. To be called where [`Registry::retire`] says so, outside of every
 /// borrow.
 #[cold]
-pub(super) fn tidy(registry: &RefCell<Registry>) {
+pub(super) fn tidy<const K: usize>(registry: &RefCell<Registry<K>>) {
     arena::tidy(registry, |registry| &mut registry.entries);
     let spare = registry.borrow_mut().remote.take_spare();
     drop(spare);
@@ -58,22 +58,22 @@ pub(super) fn tidy(registry: &RefCell<Registry>) {
 }
 
 /// Gives the index the table that it wants, if any.
-fn change_table(registry: &RefCell<Registry>) {
+fn change_table<const K: usize>(registry: &RefCell<Registry<K>>) {
     let wanted = registry.borrow().remote.wanted();
     if let Some(slots) = wanted {
-        let slots = Index::make(slots);
+        let slots = Index::<K>::make(slots);
         let left = registry.borrow_mut().remote.add(slots);
         drop(left);
     }
 }
 
-impl Default for Registry {
+impl<const K: usize> Default for Registry<K> {
     fn default() -> Self {
         Self { entries: Arena::new(), remote: Index::default() }
     }
 }
 
-impl Registry {
+impl<const K: usize> Registry<K> {
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -159,13 +159,6 @@ impl Registry {
         self.entries.is_untidy() || is_foreign && self.remote.is_untidy()
     }
 
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn remove(&mut self, id: TaskId) -> Option<TaskEntry> {
-        let entry = self.entries.remove(self.find(id)?)?;
-        self.forget(&entry);
-        Some(entry)
-    }
-
     /// Puts the ids of all tasks into a list that has room for them, in the order in which they were
     /// spawned. `false`: it has not.
     pub(crate) fn list(&self, ids: &mut Vec<TaskId>) -> bool {
@@ -208,7 +201,7 @@ mod tests {
     fn a_task_is_found_by_its_id_wherever_it_was_spawned_until_it_is_let_go() {
         let side = LoopSide::new(Box::new(|| ()));
         let _entered = side.enter();
-        let (mut registry, mut ids) = (Registry::default(), Vec::new());
+        let (mut registry, mut ids) = (<Registry>::default(), Vec::new());
         for (serial, is_local) in [(5, false), (3, true), (7, false), (8, true)] {
             let origin = Origin { serial, location: Location::caller() };
             ids.push(if is_local {

@@ -4,7 +4,7 @@ use super::arena;
 use super::timer_target::{TaskKey, TimerTarget};
 use super::wheel::{TimerKey, Wheel, WheelStep};
 use super::{Done, Host, Scheduler};
-use crate::error::{contain, discard, forget_payload};
+use crate::error::{call_contained, discard};
 use crate::task::cell::Origin;
 use crate::task::join::Join;
 use crate::tick::{NEVER, Tick};
@@ -62,9 +62,7 @@ impl Scheduler {
                 }
             }
             TimerTarget::Waker(waker) => {
-                if let Err(payload) = contain(|| waker.wake()) {
-                    forget_payload(payload);
-                }
+                call_contained(|| waker.wake());
             }
         }
     }

@@ -48,13 +48,9 @@
 
 mod filing;
 mod front;
-#[cfg(all(any(test, fuzzing), not(loom)))]
-pub(crate) mod history;
 #[cfg(any(test, fuzzing))]
 mod invariants;
-mod level;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod oracle;
+pub(crate) mod level;
 mod out_of_order;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -66,9 +62,8 @@ use self::front::Front;
 use self::level::{LEVELS, Level, NONE};
 use super::arena::Arena;
 
-/// A list of at most so many entries is sorted rather than refiled, also beyond the budget. Few in tests,
-/// so that both are done often.
-const SHORT: usize = if cfg!(any(test, fuzzing)) { 12 } else { 256 };
+/// A list of at most so many entries is sorted rather than refiled, also beyond the budget.
+pub(crate) const SHORT: usize = 256;
 
 /// The level of entries that are in no list but in `out_of_order`.
 const OUT_OF_ORDER: u8 = LEVELS as u8;
@@ -76,9 +71,10 @@ const OUT_OF_ORDER: u8 = LEVELS as u8;
 /// The level of the entry that is not filed yet.
 const UNFILED: u8 = OUT_OF_ORDER + 1;
 
-/// Timers with payloads of type `T`, fired in order of (deadline, arming).
+/// Timers with payloads of type `T`, fired in order of (deadline, arming). Lists of at most `S` entries are
+/// short.
 #[derive(Debug)]
-pub(crate) struct Wheel<T> {
+pub(crate) struct Wheel<T, const S: usize = SHORT> {
     /// What distances are measured from. Never goes back while there are timers in lists.
     base: u64,
     /// No timer is due before it. A step leaves it exact or nearly so; a cancel leaves it as it is.
@@ -154,7 +150,7 @@ impl Place {
     const UNFILED: Self = Self { level: UNFILED, slot: 0 };
 }
 
-impl<T> Wheel<T> {
+impl<T, const S: usize> Wheel<T, S> {
     /// An empty wheel whose clock stands at `start`.
     pub(crate) fn new(start: u64) -> Self {
         Self {
@@ -182,7 +178,7 @@ impl<T> Wheel<T> {
     }
 
     /// Where the entries lie, to be given what it lacks and relieved of what it does not need.
-    pub(crate) fn arena(&mut self) -> &mut Arena<impl Sized + use<T>> {
+    pub(crate) fn arena(&mut self) -> &mut Arena<impl Sized + use<T, S>> {
         &mut self.entries
     }
 

@@ -12,9 +12,6 @@
 //! Source: the stack is R. K. Treiber's ("Systems Programming: Coping with Parallelism", 1986),
 //! drained whole.
 
-#[cfg(all(any(test, fuzzing), feature = "std", not(any(loom, shuttle))))]
-pub(crate) mod history;
-
 use core::ptr::{self, NonNull};
 
 use super::cell::Header;
@@ -147,7 +144,7 @@ pub(crate) enum Lane {
 }
 
 impl Lane {
-    pub(super) const ALL: [Self; 3] = [Self::Known, Self::Control, Self::New];
+    pub(crate) const ALL: [Self; 3] = [Self::Known, Self::Control, Self::New];
 }
 
 /// What the loop took out of a stack and has not handled. Its cells are alive by I3, and their links are the

@@ -15,9 +15,9 @@ use super::loop_flags::{EXPEDITED, RELEASE_PENDING};
 use super::loop_side::{LoopSide, UnobservedPanic, lose};
 use super::owned_task::OwnedTask;
 use super::run_queues::RunQueues;
-use super::state::{Last, Request};
+use super::state::{Completed, Request};
 use super::waker;
-use crate::error::{JoinError, PanicPayload, contain, forget_payload};
+use crate::error::{JoinError, PanicPayload, call_contained, forget_payload};
 use crate::id::TaskId;
 
 /// A task taken from its queue, to be run.
@@ -370,28 +370,25 @@ impl Ending<'_> {
         side.forget(header);
         let keep = header.loop_flags.is_queued();
         let free = header.vtable().free;
-        let completed = match header.state.complete(keep) {
-            Err(Last(last)) => {
-                if last {
-                    // SAFETY: the reference went with `DONE`, and was the last (I2).
-                    unsafe { free(task) };
-                }
+        let (wanted, has_waker) = match header.state.complete(keep) {
+            Completed::Released => return None,
+            Completed::Last => {
+                // SAFETY: the reference went with `DONE`, and was the last (I2).
+                unsafe { free(task) };
                 return None;
             }
-            Ok(completed) => completed,
+            Completed::Kept { wanted, has_waker } => (wanted, has_waker),
         };
         let _settling = Settling(task, side);
-        if completed.has_waker {
+        if has_waker {
             // SAFETY: by I7 the slot is the loop's now.
             let packed = header.slot.with(|slot| unsafe { *slot });
             // SAFETY: as above: it is emptied here, once.
             let waker = unsafe { packed.unpack() };
-            if let Err(payload) = contain(|| waker.wake()) {
-                forget_payload(payload);
-            }
+            call_contained(|| waker.wake());
         }
         // SAFETY: without `JOIN` the outcome is the loop's (I5), which still has its reference.
-        if completed.wanted { None } else { unsafe { lose(task) } }
+        if wanted { None } else { unsafe { lose(task) } }
     }
 }
 

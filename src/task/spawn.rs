@@ -12,7 +12,7 @@ use super::join::Join;
 use super::loop_flags::{CONTROL, LoopFlags, REMOTE};
 use super::run_queues::{RunQueues, release};
 use super::spawn_with::{Called, SpawnWith};
-use super::state::State;
+use super::state::{Completed, State};
 use crate::error::{JoinError, contain, forget_payload};
 use crate::sync::Arc;
 
@@ -336,8 +336,9 @@ impl<F: Future> Unannounced<F> {
         let header = unsafe { task.as_ref() };
         let _ = header.state.take_in();
         let completed = header.state.complete(true);
-        debug_assert!(
-            completed.is_ok_and(|c| c.wanted && !c.has_waker),
+        debug_assert_eq!(
+            completed,
+            Completed::Kept { wanted: true, has_waker: false },
             "an unpublished task is wanted"
         );
         // SAFETY: the loop's reference, which the loop never got.

@@ -135,13 +135,18 @@ pub(crate) enum Detached {
 /// What the loop does after it set `DONE`.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Completed {
-    /// A handle owns the outcome; otherwise the loop drops it.
-    pub(crate) wanted: bool,
-    /// The join waker is the loop's, to be taken and woken.
-    pub(crate) has_waker: bool,
-    /// The cell is in the injection stack, or about to be: the loop's reference stays with it.
-    pub(crate) queued: bool,
+pub(crate) enum Completed {
+    /// The handle owns the outcome, and the loop's reference went with the flag. Others hold the cell.
+    Released,
+    /// As `Released`, and that was the last reference: the caller frees the cell.
+    Last,
+    /// The loop's reference is still there.
+    Kept {
+        /// The handle owns the outcome; otherwise the loop drops it.
+        wanted: bool,
+        /// The join waker is the loop's, to be taken and woken.
+        has_waker: bool,
+    },
 }
 
 /// The word itself.
@@ -272,20 +277,19 @@ impl State {
 
     /// The loop stored the outcome. If the handle wants it, nobody waits and the cell is in no
     /// queue, the loop's reference goes with the same exchange, unless `keep`: then nothing of the
-    /// cell may be touched after. `None` says that this is what happened, and whether it was last.
+    /// cell may be touched after.
     #[inline]
-    pub(crate) fn complete(&self, keep: bool) -> Result<Completed, Last> {
+    pub(crate) fn complete(&self, keep: bool) -> Completed {
         self.update(|now| {
             debug_assert!(!now.is_done(), "completed twice: {now:?}");
             let plain = now.0 & (JOIN | WAKER | QUEUED) == JOIN;
             if plain && !keep {
                 let next = Snapshot((now.0 | DONE) - REF);
-                return (Some(next), Err(Last(next.references() == 0)));
+                let is_last = next.references() == 0;
+                return (Some(next), if is_last { Completed::Last } else { Completed::Released });
             }
-            let wanted = now.0 & JOIN != 0;
-            let completed =
-                Completed { wanted, has_waker: now.has_waker(), queued: now.is_queued() };
-            (Some(Snapshot(now.0 | DONE)), Ok(completed))
+            let (wanted, has_waker) = (now.0 & JOIN != 0, now.has_waker());
+            (Some(Snapshot(now.0 | DONE)), Completed::Kept { wanted, has_waker })
         })
     }
 
@@ -341,11 +345,6 @@ impl State {
         old / REF == 1
     }
 }
-
-/// Whether the reference that went was the last one.
-#[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Last(pub(crate) bool);
 
 #[cfg(all(test, not(loom)))]
 mod tests;

@@ -4,9 +4,6 @@
 //! data is the header pointer and counts as one reference (I2); the waker that a poll is lent
 //! borrows the loop's reference instead, so that a poll costs no read-modify-write.
 
-#[cfg(all(any(test, fuzzing), feature = "std", not(any(loom, shuttle))))]
-pub(crate) mod history;
-
 use alloc::boxed::Box;
 use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};

@@ -10,7 +10,7 @@ use std::task::{Wake, Waker};
 use parking_lot::Mutex;
 
 use super::sleep::Armed;
-use crate::error::{contain, discard, forget_payload};
+use crate::error::{call_contained, discard};
 use crate::runtime::clock::Moment;
 use crate::runtime::context::LoopNumber;
 use crate::runtime::local::Local;
@@ -101,8 +101,8 @@ impl Away {
             inner.key = None;
             inner.waker.take()
         };
-        if let Some(Err(payload)) = waker.map(|waker| contain(|| waker.wake())) {
-            forget_payload(payload);
+        if let Some(waker) = waker {
+            call_contained(|| waker.wake());
         }
     }
 }

@@ -6,8 +6,8 @@
 
 use std::task::Waker;
 
-use crate::error::discard;
-use crate::runtime::waiters::{Ticket, Waiters, call};
+use crate::error::{call_contained, discard};
+use crate::runtime::waiters::{Ticket, Waiters};
 use crate::sync::Mutex;
 use crate::task::join::TaskRef;
 
@@ -92,7 +92,7 @@ impl Record {
     pub(crate) fn ask(&self) {
         let waiting = self.inner.lock().waiting.take_all();
         for waker in waiting {
-            call(waker);
+            call_contained(|| waker.wake());
         }
     }
 }

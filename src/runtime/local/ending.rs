@@ -97,8 +97,8 @@ impl Local {
         self.scheduler.is_idle() && self.to_ask.borrow().is_empty()
     }
 
-    /// Whether the loop was asked to end and nothing is left of it.
-    pub(crate) fn is_over(&self) -> bool {
+    /// Ends the loop if it was asked to end and nothing is left of it. `true`: it has ended.
+    pub(crate) fn end_if_empty(&self) -> bool {
         if self.phase.get() == Phase::Running || self.phase.get() == Phase::Ended {
             return self.phase.get() == Phase::Ended;
         }

@@ -2,7 +2,7 @@
 
 use super::Local;
 use super::parking::Reading;
-use crate::error::{contain, forget_payload};
+use crate::error::{call_contained, forget_payload};
 use crate::id::TaskId;
 use crate::metrics::{TaskInfo, TaskState};
 use crate::panic::TaskPanic;
@@ -30,9 +30,7 @@ impl Host for Local {
         let hook = self.on_panic.borrow().clone();
         if let Some(hook) = hook {
             let panic = TaskPanic::new(&lost);
-            if let Err(payload) = contain(|| hook(&panic)) {
-                forget_payload(payload);
-            }
+            call_contained(|| hook(&panic));
         }
         forget_payload(lost.payload);
     }

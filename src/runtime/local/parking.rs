@@ -85,7 +85,7 @@ impl Local {
             return self.sleep(None); // time is virtual, and does not pass a job by
         }
         let Ok(deadline) = self.next_deadline() else { return self.look_if_due() };
-        if deadline.is_some_and(|tick| self.has_come(tick)) {
+        if deadline.is_some_and(|tick| self.reach(tick)) {
             return self.look_if_due();
         }
         let deadline = deadline.map(|tick| self.tolerated(tick));
@@ -118,8 +118,9 @@ impl Local {
         }
     }
 
-    /// Whether there is no sleeping until `tick`: it has come, or time is virtual and jumps there.
-    fn has_come(&self, tick: Tick) -> bool {
+    /// Brings the loop to `tick` without a sleep: it has come, or time is virtual and jumps there. `false`: the
+    /// loop has to sleep until then.
+    fn reach(&self, tick: Tick) -> bool {
         let Shared { clock, run_queues, .. } = &*self.shared;
         if !clock.is_virtual() {
             return tick <= clock.now();

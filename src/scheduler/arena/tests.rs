@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::*;
-use crate::scheduler::cases::cases;
+use crate::testing::cases;
 
 /// The slow twin: a map of what is there, and sets of the free places below its end: those of the
 /// word in hand, and the others.

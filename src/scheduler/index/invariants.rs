@@ -1,8 +1,8 @@
 //! What holds of a table at all times, for its tests.
 
-use super::{EMPTY, GONE, Index, KEPT};
+use super::{EMPTY, GONE, Index};
 
-impl Index {
+impl<const K: usize> Index<K> {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -33,7 +33,7 @@ impl Index {
         assert!(room == 0 || room.is_power_of_two(), "{room} slots");
         assert!(len * 2 <= room, "{len} of {room} slots are taken");
         let moving = !old.is_empty() || !self.spare.is_empty();
-        assert!(moving || len * 8 >= room || room <= KEPT, "{len} in {room} slots");
+        assert!(moving || len * 8 >= room || room <= K, "{len} in {room} slots");
         assert!(!old.iter().any(|slot| occupied(&slot)) || self.will_fit(behind), "it is too slow");
     }
 

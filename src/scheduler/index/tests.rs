@@ -3,10 +3,13 @@
 use alloc::collections::BTreeMap;
 
 use super::*;
-use crate::scheduler::cases::cases;
+use crate::testing::cases;
+
+/// A table of so few slots is given up often.
+const FEW: usize = 64;
 
 /// An index of these serials; the key of each is its place.
-fn index_of(serials: &[u64]) -> Index {
+fn index_of<const K: usize>(serials: &[u64]) -> Index<K> {
     let mut index = Index::default();
     for (key, serial) in (0..).zip(serials) {
         index.tidy();
@@ -19,7 +22,7 @@ fn index_of(serials: &[u64]) -> Index {
 }
 
 /// The most slots in a row that are taken.
-fn longest_run(index: &Index) -> usize {
+fn longest_run(index: &Index<FEW>) -> usize {
     let runs = index.slots.split(|slot| *slot == EMPTY);
     runs.map(<[u64]>::len).max().unwrap_or(0)
 }
@@ -42,7 +45,7 @@ fn serials_at_any_distance_from_each_other_are_spread() {
 
 #[test]
 fn the_table_is_half_full_at_most_and_no_larger_than_that_while_it_grows() {
-    let mut index = Index::default();
+    let mut index = Index::<FEW>::default();
     for serial in 0..1000_u32 {
         index.tidy();
         index.insert(serial.into(), serial);
@@ -55,14 +58,19 @@ fn the_table_is_half_full_at_most_and_no_larger_than_that_while_it_grows() {
 /// M6: at each length, on the way down.
 #[test]
 fn the_table_follows_what_it_holds_and_a_small_one_is_kept() {
-    for (most, kept) in [(1, 8), (KEPT / 2, KEPT), (KEPT / 2 + 1, KEPT), (100_000, KEPT)] {
+    remove_all_of::<FEW>();
+    remove_all_of::<KEPT>();
+}
+
+fn remove_all_of<const K: usize>() {
+    for (most, kept) in [(1, 8), (K / 2, K), (K / 2 + 1, K), (100_000, K)] {
         let serials: Vec<u64> = (0..most as u64).collect();
-        let mut index = index_of(&serials);
+        let mut index = index_of::<K>(&serials);
         for (key, serial) in (0..).zip(&serials) {
             index.remove(*serial, key);
             index.tidy();
             let room = index.slots.len() + index.old.len();
-            assert!(room <= KEPT.max(24 * index.len) + 2 * KEPT, "{room} for {}", index.len);
+            assert!(room <= K.max(24 * index.len) + 2 * K, "{room} for {}", index.len);
         }
         index.check_invariants();
         assert_eq!((index.len(), index.slots.len(), index.old.len()), (0, kept, 0), "after {most}");
@@ -74,8 +82,8 @@ fn the_table_follows_what_it_holds_and_a_small_one_is_kept() {
 #[test]
 fn no_operation_moves_more_than_a_few_entries() {
     let serials: Vec<u64> = (0..50_000).collect();
-    let mut index = Index::default();
-    let behind = |index: &Index| index.old.iter().filter(|slot| **slot > GONE).count();
+    let mut index = Index::<FEW>::default();
+    let behind = |index: &Index<FEW>| index.old.iter().filter(|slot| **slot > GONE).count();
     for (key, serial) in (0..).zip(&serials) {
         index.tidy();
         let before = (key % 512 == 0).then(|| behind(&index));
@@ -89,7 +97,7 @@ fn no_operation_moves_more_than_a_few_entries() {
 fn serials_of_any_size_are_found() {
     let near = |end: u64| end.wrapping_sub(20)..=end.saturating_add(20);
     let serials: Vec<u64> = near(1 << 32).chain(near(1 << 63)).chain(near(u64::MAX)).collect();
-    let mut index = index_of(&serials);
+    let mut index = index_of::<FEW>(&serials);
     for (key, serial) in (0..).zip(&serials) {
         let found = index.find(*serial, |key| serials[key as usize]);
         assert_eq!(found, Some(key), "{serial:#x}");
@@ -102,17 +110,22 @@ fn serials_of_any_size_are_found() {
 /// A table that was made while another one came in its place is not needed any more.
 #[test]
 fn a_table_that_is_not_wanted_is_given_back() {
-    let mut index = Index::default();
+    let mut index = <Index>::default();
     assert_eq!(index.wanted(), Some(8));
-    assert_eq!(index.add(Index::make(16)).len(), 16);
-    assert_eq!(index.add(Index::make(8)).len(), 0);
-    assert_eq!((index.wanted(), index.add(Index::make(8)).len()), (None, 8));
+    assert_eq!(index.add(<Index>::make(16)).len(), 16);
+    assert_eq!(index.add(<Index>::make(8)).len(), 0);
+    assert_eq!((index.wanted(), index.add(<Index>::make(8)).len()), (None, 8));
 }
 
 /// The slow twin is a map. Half of the rounds many are there at once, so that tables come and go.
 #[test]
 fn the_index_equals_a_map_through_inserts_and_removes() {
-    for seed in 1..=cases(99) {
+    insert_and_remove::<FEW>(99);
+    insert_and_remove::<KEPT>(16);
+}
+
+fn insert_and_remove<const K: usize>(seeds: u64) {
+    for seed in 1..=cases(seeds) {
         let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut next = move || {
             random ^= random << 13;
@@ -120,7 +133,8 @@ fn the_index_equals_a_map_through_inserts_and_removes() {
             random ^= random << 17;
             random
         };
-        let (mut index, mut twin, mut serials) = (Index::default(), BTreeMap::new(), Vec::new());
+        let (mut index, mut twin, mut serials) =
+            (Index::<K>::default(), BTreeMap::new(), Vec::new());
         let (range, rounds) = if seed % 4 < 2 { (24, 200) } else { (2_000, 3_000) };
         for round in 0..rounds {
             let serial = (next() % range) * if seed % 2 == 0 { 64 } else { 1 };

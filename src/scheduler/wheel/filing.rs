@@ -4,7 +4,7 @@
 //! an entry's place follows from its deadline, the base, and the last entry of the list it goes to.
 
 use super::level::{NONE, Slot, level_for, slot_of};
-use super::{OUT_OF_ORDER, Place, SHORT, TimerEntry, TimerKey, Wheel};
+use super::{OUT_OF_ORDER, Place, TimerEntry, TimerKey, Wheel};
 
 /// The end of a list that an entry is to be put to, or the timers out of order.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,7 @@ impl Spot {
         Self { place: Place::OUT_OF_ORDER, tail: NONE, in_order: true };
 }
 
-impl<T> Wheel<T> {
+impl<T, const S: usize> Wheel<T, S> {
     /// Where an entry belongs that is due at (deadline, arming).
     pub(super) fn spot_for(&self, due: (u64, u64)) -> Spot {
         let Some(delta) = due.0.checked_sub(self.base) else {
@@ -40,7 +40,7 @@ impl<T> Wheel<T> {
     /// Puts a short list in order, and says how many entries it has.
     pub(super) fn sort(&mut self, place: Place) -> Option<usize> {
         // Most are very short, and room on the stack has to be cleared.
-        self.sort_within::<8>(place).or_else(|| self.sort_within::<SHORT>(place))
+        self.sort_within::<8>(place).or_else(|| self.sort_within::<S>(place))
     }
 
     fn sort_within<const MOST: usize>(&mut self, place: Place) -> Option<usize> {

@@ -12,7 +12,7 @@ pub(super) struct Front {
     pub(super) others_bound: u64,
 }
 
-impl<T> Wheel<T> {
+impl<T, const S: usize> Wheel<T, S> {
     /// The first of the list that the last timer was taken from, if that is due before all others.
     #[inline]
     pub(super) fn next_of_run(&self, now: u64) -> Option<u32> {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::level::{LEVELS, NONE, SLOTS, level_for, slot_of};
 use super::{OUT_OF_ORDER, Place, Wheel};
 
-impl<T> Wheel<T> {
+impl<T, const S: usize> Wheel<T, S> {
     /// Panics if any invariant of the wheel is broken, or if a slot without entries heads a list.
     pub(crate) fn check_invariants(&self) {
         self.check_entries();

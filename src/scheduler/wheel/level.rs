@@ -13,7 +13,7 @@ pub(super) const SLOTS: usize = 64;
 
 /// Levels that reach from one nanosecond to any `u64`: `(2^64 - 1) / 8^20` is 15, while at level 19
 /// it is 127 and would not fit.
-pub(super) const LEVELS: usize = 21;
+pub(crate) const LEVELS: usize = 21;
 
 /// The end of a list.
 pub(super) const NONE: u32 = u32::MAX;

@@ -25,7 +25,7 @@ impl<T> TimerEntry<T> {
     }
 }
 
-impl<T> Wheel<T> {
+impl<T, const S: usize> Wheel<T, S> {
     /// The first of these in order of firing.
     #[inline]
     pub(super) fn first_stray(&self) -> Option<u32> {

@@ -193,18 +193,14 @@ fn completion_gives_the_reference_away_exactly_from_the_plain_state() {
             let state = State(AtomicUsize::new(s.0));
             let plain = s.0 & (JOIN | WAKER | QUEUED) == JOIN;
             match state.complete(keep) {
-                Err(last) => {
+                completed @ (Completed::Released | Completed::Last) => {
                     assert!(!keep && plain, "{s:?}");
-                    assert_eq!(last.0, s.references() == 1, "{s:?}");
+                    assert_eq!(completed == Completed::Last, s.references() == 1, "{s:?}");
                     assert_eq!(state.load().0, (s.0 | DONE) - REF, "{s:?}");
                 }
-                Ok(completed) => {
+                Completed::Kept { wanted, has_waker } => {
                     assert!(keep || !plain, "{s:?}");
-                    assert_eq!(completed.wanted, s.0 & JOIN != 0, "{s:?}");
-                    assert_eq!(
-                        (completed.queued, completed.has_waker),
-                        (s.is_queued(), s.has_waker())
-                    );
+                    assert_eq!((wanted, has_waker), (s.0 & JOIN != 0, s.has_waker()), "{s:?}");
                     assert_eq!(state.load().0, s.0 | DONE, "{s:?}");
                 }
             }

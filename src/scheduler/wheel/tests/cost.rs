@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use core::mem::size_of;
 use core::task::Waker;
 
-use super::{DAY, Pair, SECOND, YEAR, file, fire_all, wheel_of};
+use super::{DAY, FEW, Pair, SECOND, Wheel, YEAR, any_wheel_of, file, fire_all, wheel_of};
 use crate::scheduler::wheel::level::{LEVELS, Level, NONE};
-use crate::scheduler::wheel::{SHORT, TimerEntry, Wheel, WheelStep};
+use crate::scheduler::wheel::{self, SHORT, TimerEntry, WheelStep};
 
 // A third of an entry is its waker, which is two pointers.
 const _: () = assert!(usize::BITS < 64 || size_of::<Option<TimerEntry<Waker>>>() == 48);
@@ -53,14 +53,17 @@ fn a_step_refiles_no_more_entries_than_its_budget() {
     }
 }
 
-/// What a look for the next deadline may cost: a few units more than a turn's, as lists of at most
-/// [`SHORT`] are sorted whole.
+/// What a look for the next deadline may cost: a few units more than a turn's, as short lists are
+/// sorted whole.
 const LOOK: usize = 16;
 
 /// Cancels all timers in this order, and looks for the next deadline after each with a small budget, until it
 /// is found. The most looks that it took, and the units of all.
-fn cancel_all(deadlines: &[u64], order: impl Iterator<Item = usize>) -> (usize, usize) {
-    let mut wheel = Wheel::new(0);
+fn cancel_all<const S: usize>(
+    deadlines: &[u64],
+    order: impl Iterator<Item = usize>,
+) -> (usize, usize) {
+    let mut wheel = wheel::Wheel::<_, S>::new(0);
     let keys: Vec<_> = deadlines.iter().map(|&deadline| wheel.put(deadline, deadline)).collect();
     let mut left: BTreeMap<u64, usize> = BTreeMap::new();
     deadlines.iter().for_each(|&deadline| *left.entry(deadline).or_default() += 1);
@@ -98,14 +101,19 @@ fn cancel_all(deadlines: &[u64], order: impl Iterator<Item = usize>) -> (usize, 
 // M9, G2: each look costs a bounded step, and all of them a few units for each timer, whatever the order.
 #[test]
 fn cancels_in_any_order_with_looks_in_between_cost_a_few_units_each() {
+    cancel_in_three_orders::<FEW>();
+    cancel_in_three_orders::<SHORT>();
+}
+
+fn cancel_in_three_orders<const S: usize>() {
     const MANY: usize = 6_000;
     let scattered = |n: usize| n * 7_919 % MANY;
     let deadlines: Vec<u64> = (0..MANY).map(|n| SECOND + scattered(n) as u64 * 50_021).collect();
     let mut by_deadline: Vec<usize> = (0..MANY).collect();
     by_deadline.sort_by_key(|&at| deadlines[at]);
-    let forward = cancel_all(&deadlines, by_deadline.iter().copied());
-    let backward = cancel_all(&deadlines, by_deadline.iter().rev().copied());
-    let random = cancel_all(&deadlines, (0..MANY).map(|n| n * 6_007 % MANY));
+    let forward = cancel_all::<S>(&deadlines, by_deadline.iter().copied());
+    let backward = cancel_all::<S>(&deadlines, by_deadline.iter().rev().copied());
+    let random = cancel_all::<S>(&deadlines, (0..MANY).map(|n| n * 6_007 % MANY));
     for (name, (most, units)) in [("forward", forward), ("backward", backward), ("random", random)]
     {
         assert!(units < 8 * MANY, "{name}: {units} units for {MANY} timers");
@@ -233,17 +241,22 @@ fn a_list_in_order_fires_without_a_look_at_the_others_but_not_beyond_the_budget(
 // A list of one more is refiled, level by level.
 #[test]
 fn a_short_list_in_any_order_costs_two_units_for_each_timer() {
+    fire_short_lists::<FEW>();
+    fire_short_lists::<SHORT>();
+}
+
+fn fire_short_lists<const S: usize>() {
     let units = |count: u64| {
         let deadline = |i: u64| 30 * SECOND + i / 2 * 1_000 + i % 2;
-        let mut wheel = wheel_of((0..count).rev().map(deadline));
+        let mut wheel = any_wheel_of::<S>((0..count).rev().map(deadline));
         let mut budget = usize::MAX;
         for i in 0..count {
             assert_eq!(wheel.step(31 * SECOND, &mut budget), WheelStep::Fired(deadline(i)));
         }
         usize::MAX - budget
     };
-    assert_eq!((units(2), units(SHORT as u64)), (2 * 2, 2 * SHORT));
-    assert!(units(SHORT as u64 + 1) > 2 * (SHORT + 1));
+    assert_eq!((units(2), units(S as u64)), (2 * 2, 2 * S));
+    assert!(units(S as u64 + 1) > 2 * (S + 1));
 }
 
 // M6

@@ -3,10 +3,10 @@
 use alloc::vec::Vec;
 use core::iter;
 
-use super::level::LEVELS;
-use super::oracle::Pair;
-use super::{SHORT, WheelStep};
-use crate::task::choices::{self, Choose};
+use super::wheel_oracle::Pair;
+use crate::scheduler::wheel::WheelStep;
+use crate::scheduler::wheel::level::LEVELS;
+use crate::testing::choices::{self, Choose};
 
 /// Where a wheel may stand when it begins: at each power of two where something could wrap.
 pub(crate) const STARTS: [u64; 7] =
@@ -50,24 +50,24 @@ pub(crate) enum Operation {
     },
 }
 
-/// The beginning of a wheel, and what is then done to it.
+/// The beginning of a wheel whose short lists have at most `S` entries, and what is then done to it.
 #[derive(Debug, Clone)]
-pub(crate) struct History {
+pub(crate) struct History<const S: usize> {
     start: u64,
     operations: Vec<Operation>,
 }
 
-impl choices::History for History {
+impl<const S: usize> choices::History for History<S> {
     fn draw(choose: &mut impl Choose) -> Self {
         let start = start(choose);
-        let operations = iter::from_fn(|| Operation::draw(choose)).take(LONGEST).collect();
+        let operations = iter::from_fn(|| Operation::draw(choose, S)).take(LONGEST).collect();
         Self { start, operations }
     }
 
     /// Does all of it to a wheel and to its oracle, and runs both out. Panics where they differ, and
     /// where an invariant of the wheel is broken.
     fn run(&self) {
-        let (mut pair, mut now) = (Pair::new(self.start), self.start);
+        let (mut pair, mut now) = (Pair::<S>::new(self.start), self.start);
         for (deed, operation) in self.operations.iter().enumerate() {
             now = operation.apply(&mut pair, now);
             if cfg!(fuzzing) && deed % 16 != 15 {
@@ -84,15 +84,15 @@ impl choices::History for History {
 }
 
 impl Operation {
-    /// `None` is the end.
-    fn draw(choose: &mut impl Choose) -> Option<Self> {
+    /// `None` is the end. A list of at most `short` entries is short.
+    fn draw(choose: &mut impl Choose, short: usize) -> Option<Self> {
         let kind = choose(35).checked_sub(1)?;
         Some(match kind % 17 {
             0..5 => Self::Arm(distance(choose)),
             5 => Self::ArmInThePast(distance(choose)),
             6 => {
                 let (first, apart) = (distance(choose), distance(choose));
-                Self::ArmMany { first, apart, count: choose(3 * SHORT as u64) }
+                Self::ArmMany { first, apart, count: choose(3 * short as u64) }
             }
             7 => Self::Rearm(choose(24) as usize, distance(choose)),
             8 => Self::RearmInThePast(choose(24) as usize, distance(choose)),
@@ -108,7 +108,7 @@ impl Operation {
     }
 
     /// Does it at `now`; the time of the next.
-    fn apply(&self, pair: &mut Pair, now: u64) -> u64 {
+    fn apply<const S: usize>(&self, pair: &mut Pair<S>, now: u64) -> u64 {
         let at = |distance: u64| now.saturating_add(distance);
         match *self {
             Self::Arm(distance) => drop(pair.arm(at(distance))),
@@ -145,7 +145,7 @@ impl Operation {
 }
 
 /// Does something to the timer that was armed before the last `back`, if there is one.
-fn with(pair: &mut Pair, back: usize, deed: impl FnOnce(&mut Pair, usize)) {
+fn with<const S: usize>(pair: &mut Pair<S>, back: usize, deed: impl FnOnce(&mut Pair<S>, usize)) {
     if let Some(name) = pair.armed().checked_sub(1 + back) {
         deed(pair, name);
     }

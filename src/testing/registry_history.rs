@@ -5,22 +5,21 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use core::future::{Future, pending};
 use core::iter;
 use core::panic::Location;
 
-use super::super::mix::unmix;
-use super::{Registry, TaskKey, make_room, tidy};
 use crate::error::JoinError;
 use crate::id::{NO_KEY, TaskId};
+use crate::scheduler::mix::GOLDEN;
+use crate::scheduler::registry::Registry;
 use crate::task::cell::Origin;
-use crate::task::choices::{self, Choose};
 use crate::task::injection::Lane;
 use crate::task::loop_side::LoopSide;
 use crate::task::owned_task::OwnedTask;
 use crate::task::run::{Ending, Ran};
 use crate::task::spawn::{Kind, NewTask};
+use crate::testing::choices::{self, Choose};
 
 /// The most operations of one history.
 const LONGEST: usize = 48;
@@ -63,18 +62,21 @@ enum Operation {
     Turn,
 }
 
-/// What is done to a registry.
-#[derive(Debug, Clone)]
-pub(crate) struct History(Vec<Operation>);
+/// A table of so few slots is kept in most histories, so that one is given up often.
+pub(crate) const FEW: usize = 64;
 
-impl choices::History for History {
+/// What is done to a registry that keeps an index of at most `K` slots.
+#[derive(Debug, Clone)]
+pub(crate) struct History<const K: usize>(Vec<Operation>);
+
+impl<const K: usize> choices::History for History<K> {
     fn draw(choose: &mut impl Choose) -> Self {
         Self(iter::from_fn(|| Operation::draw(choose)).take(LONGEST).collect())
     }
 
     fn run(&self) {
         let future = Arc::new(());
-        let mut pair = Pair::new(&future);
+        let mut pair = Pair::<K>::new(&future);
         for (deed, operation) in self.0.iter().enumerate() {
             operation.apply(&mut pair);
             if !cfg!(fuzzing) || deed % 4 == 3 {
@@ -114,7 +116,7 @@ impl Operation {
         })
     }
 
-    fn apply(&self, pair: &mut Pair) {
+    fn apply<const K: usize>(&self, pair: &mut Pair<'_, K>) {
         match *self {
             Self::Insert { ref serials, is_local } => {
                 serials.iter().for_each(|serial| pair.insert(*serial, is_local));
@@ -165,9 +167,9 @@ struct Known {
 }
 
 /// A registry beside a map from serial to what is known.
-struct Pair<'a> {
+struct Pair<'a, const K: usize> {
     side: LoopSide,
-    registry: Registry,
+    registry: Registry<K>,
     tasks: BTreeMap<u64, Known>,
     /// Serials that were there: none comes again.
     used: BTreeSet<u64>,
@@ -179,7 +181,7 @@ struct Pair<'a> {
     token: &'a Arc<()>,
 }
 
-impl<'a> Pair<'a> {
+impl<'a, const K: usize> Pair<'a, K> {
     fn new(token: &'a Arc<()>) -> Self {
         Self {
             side: LoopSide::new(Box::new(|| ())),
@@ -213,7 +215,7 @@ impl<'a> Pair<'a> {
             from_elsewhere(&self.side, future, origin)
         };
         self.registry.put(task, since);
-        let mut entries = self.registry.entries.iter();
+        let mut entries = self.registry.iter();
         let (place, entry) = entries.find(|(_, entry)| entry.since == since).expect("it is new");
         let key = entry.task.id().key();
         assert_eq!(place, key as usize, "{serial} is told another place");
@@ -269,10 +271,9 @@ impl<'a> Pair<'a> {
 
     /// Whether the one says what the other does.
     fn check(&self) {
-        self.registry.remote.check_invariants();
-        self.registry.entries.check_invariants();
+        self.registry.check_invariants();
         let foreign = self.tasks.values().filter(|known| !known.is_local).count();
-        assert_eq!((self.registry.len(), self.registry.remote.len()), (self.tasks.len(), foreign));
+        assert_eq!((self.registry.len(), self.registry.remote()), (self.tasks.len(), foreign));
         let mut ids = Vec::with_capacity(self.tasks.len());
         assert!(self.registry.list(&mut ids), "there is room for {}", self.tasks.len());
         let serials = ids.into_iter().map(TaskId::as_u64);
@@ -289,10 +290,10 @@ impl<'a> Pair<'a> {
                 let found = self.registry.get(TaskId::new(*serial, key));
                 assert!(found.is_none(), "{serial} has gone, and is found by key {key}");
             }
-            let lent = TaskKey::to(TaskId::new(*serial, *key));
             let now = self.tasks.iter().find(|(_, known)| known.key == *key);
             let same = now.filter(|(now, _)| **now << 32 == serial << 32);
-            let found = self.registry.get_by_key(lent).map(|entry| entry.since);
+            let found =
+                self.registry.get_by_timer(TaskId::new(*serial, *key)).map(|entry| entry.since);
             assert_eq!(found, same.map(|(_, known)| known.since), "{serial} has gone");
         }
     }
@@ -304,30 +305,8 @@ impl<'a> Pair<'a> {
         for other in [NO_KEY, key.wrapping_add(1), 0].into_iter().filter(|other| *other != key) {
             assert_eq!(since_of(other), (!is_local).then_some(since), "{serial} by {other}");
         }
-        let lent = self.registry.get_by_key(TaskKey::to(TaskId::new(serial, key)));
+        let lent = self.registry.get_by_timer(TaskId::new(serial, key));
         assert_eq!(lent.map(|entry| entry.since), Some(since), "{serial} by its timer");
-    }
-}
-
-impl Registry {
-    /// Adds a task, with whatever is lacking for it.
-    pub(crate) fn put(&mut self, task: OwnedTask, since: u64) {
-        let registry = RefCell::new(core::mem::take(self));
-        let mut task = task;
-        loop {
-            let added = registry.borrow_mut().insert(task, since);
-            let Err(back) = added else { break };
-            task = back;
-            make_room(&registry);
-        }
-        *self = registry.into_inner();
-    }
-
-    /// Frees what is not needed.
-    fn tidy(&mut self) {
-        let registry = RefCell::new(core::mem::take(self));
-        tidy(&registry);
-        *self = registry.into_inner();
     }
 }
 
@@ -364,18 +343,29 @@ fn run_out(side: &LoopSide) {
     }
 }
 
+/// The number that [`mix`](crate::scheduler::mix::mix) makes `mixed` of.
+fn unmix(mixed: u64) -> u64 {
+    // What gives 1 when it is multiplied with an odd number, by Newton's method.
+    let better = |x: u64, _| x.wrapping_mul(2_u64.wrapping_sub(GOLDEN.wrapping_mul(x)));
+    let inverse = (0..6).fold(GOLDEN, better);
+    let folded = mixed.wrapping_mul(inverse);
+    (folded ^ (folded >> 32)).wrapping_mul(inverse)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::History;
-    use crate::task::choices::replay::{run_seeds, run_what_was_found};
+    use super::{FEW, History};
+    use crate::scheduler::index::KEPT;
+    use crate::testing::choices::replay::{run_seeds, run_what_was_found};
 
     #[test]
     fn every_seed_agrees_with_the_map() {
-        run_seeds::<History>(300);
+        run_seeds::<History<FEW>>(300);
+        run_seeds::<History<KEPT>>(30);
     }
 
     #[test]
     fn what_the_fuzzer_found_agrees_with_the_map() {
-        run_what_was_found::<History>("registry");
+        run_what_was_found::<History<FEW>>("registry");
     }
 }

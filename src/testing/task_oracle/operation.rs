@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::task::choices::Choose;
 use crate::task::state::Request;
+use crate::testing::choices::Choose;
 
 /// What may be done anywhere: before the loop's run, in it, in a poll, and after the loop's end. Tasks and
 /// wakers are named by how many came after them, modulo how many there are.

@@ -3,7 +3,7 @@
 //!
 //! A task is a number here. [`Pair`](pair::Pair) does the same to this and to a [`LoopSide`], and compares.
 //!
-//! [`LoopSide`]: super::loop_side::LoopSide
+//! [`LoopSide`]: crate::task::loop_side::LoopSide
 
 pub(super) mod operation;
 pub(super) mod pair;
@@ -12,8 +12,8 @@ mod world;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use super::injection::Lane;
-use super::state::{CancelRequest, Request};
+use crate::task::injection::Lane;
+use crate::task::state::{CancelRequest, Request};
 
 /// What is on one of the ways in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

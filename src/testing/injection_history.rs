@@ -4,10 +4,10 @@
 use alloc::vec::Vec;
 use core::iter;
 
-use crate::task::choices::{self, Choose};
-use crate::task::oracle::operation::{Deed, Operation};
-use crate::task::oracle::pair::Course;
 use crate::task::state::Request;
+use crate::testing::choices::{self, Choose};
+use crate::testing::task_oracle::operation::{Deed, Operation};
+use crate::testing::task_oracle::pair::Course;
 
 /// The most operations of one history.
 const LONGEST: usize = 64;
@@ -70,7 +70,7 @@ fn script(choose: &mut impl Choose) -> Vec<Deed> {
 #[cfg(test)]
 mod tests {
     use super::History;
-    use crate::task::choices::replay::{run_seeds, run_what_was_found};
+    use crate::testing::choices::replay::{run_seeds, run_what_was_found};
 
     #[test]
     fn every_seed_agrees_with_the_oracle() {

@@ -4,9 +4,9 @@
 use alloc::vec::Vec;
 use core::iter;
 
-use crate::task::choices::{self, Choose};
-use crate::task::oracle::operation::{Deed, Operation};
-use crate::task::oracle::pair::Course;
+use crate::testing::choices::{self, Choose};
+use crate::testing::task_oracle::operation::{Deed, Operation};
+use crate::testing::task_oracle::pair::Course;
 
 /// The most tasks that are there from the start.
 const TASKS: u64 = 8;
@@ -62,7 +62,7 @@ fn draw(choose: &mut impl Choose) -> Option<Operation> {
 #[cfg(test)]
 mod tests {
     use super::History;
-    use crate::task::choices::replay::{run_seeds, run_what_was_found};
+    use crate::testing::choices::replay::{run_seeds, run_what_was_found};
 
     #[test]
     fn every_seed_agrees_with_the_oracle() {

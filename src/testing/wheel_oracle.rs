@@ -6,7 +6,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{TimerKey, Wheel, WheelStep};
+use crate::scheduler::wheel::{TimerKey, Wheel, WheelStep};
+
+/// A short list has so few entries in most tests, so that lists are refiled often.
+pub(crate) const FEW: usize = 12;
 
 /// Timers by order of firing; each is named by the number of those armed before it.
 #[derive(Debug, Default)]
@@ -66,7 +69,7 @@ impl Oracle {
     }
 }
 
-impl<T> Wheel<T> {
+impl<T, const S: usize> Wheel<T, S> {
     /// Arms a timer, with whatever memory is lacking for it.
     pub(crate) fn put(&mut self, deadline: u64, payload: T) -> TimerKey {
         let mut payload = payload;
@@ -87,13 +90,13 @@ impl<T> Wheel<T> {
 
 /// A wheel and its oracle, given the same operations; each answer is compared.
 #[derive(Debug)]
-pub(crate) struct Pair {
-    pub(crate) wheel: Wheel<usize>,
+pub(crate) struct Pair<const S: usize> {
+    pub(crate) wheel: Wheel<usize, S>,
     oracle: Oracle,
     keys: Vec<TimerKey>,
 }
 
-impl Pair {
+impl<const S: usize> Pair<S> {
     pub(crate) fn new(start: u64) -> Self {
         Self { wheel: Wheel::new(start), oracle: Oracle::default(), keys: Vec::new() }
     }
