@@ -220,7 +220,9 @@ mod real {
     #[inline]
     pub(crate) fn replace_current(loop_: *const ()) -> *const () {
         #[cfg(feature = "std")]
-        return CURRENT.replace(loop_);
+        return CURRENT
+            .try_with(|current| current.replace(loop_)) // `replace` would not be inlined
+            .unwrap_or(core::ptr::null());
         #[cfg(not(feature = "std"))]
         {
             let _ = loop_;

@@ -42,6 +42,7 @@ impl Executor {
     }
 
     /// Whether a timer has come due since the turn.
+    #[inline(always)]
     pub(super) fn is_due(&self, turn: &Turn) -> bool {
         turn.next_deadline.is_some_and(|at| self.has_come(at))
     }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Executor, Turn};
+use crate::scheduler::Done;
 
 impl Executor {
     /// Makes one turn: takes in new work, fires due timers, polls one batch. It blocks only where a task
@@ -44,12 +45,25 @@ impl Executor {
         local.forget_reading();
         local.look_for_host();
         local.keep_pace();
-        let done = local.turn();
+        let done = local.turn_inlined();
         local.leave_turn();
-        let ended = local.end_if_empty();
-        if ended {
-            local.end();
+        if local.end_if_empty() {
+            return self.last_turn(done);
         }
+        self.report(done, false)
+    }
+
+    /// The loop has ended, in this turn or before.
+    #[cold]
+    #[inline(never)]
+    fn last_turn(&self, done: Done) -> Turn {
+        self.local.end();
+        self.report(done, true)
+    }
+
+    #[inline(always)]
+    fn report(&self, done: Done, ended: bool) -> Turn {
+        let local = &*self.local;
         let (known, next) =
             local.next_deadline().map_or_else(|at| (false, Some(at)), |at| (true, at));
         let idle = known && local.is_idle() && !done.more_timers && local.rest();

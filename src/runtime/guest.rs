@@ -33,20 +33,24 @@ impl GuestWaker {
         discard(before);
     }
 
-    /// Wakes the host once, if it has left a waker. On the thread that rings.
-    pub(crate) fn wake(&self) {
+    /// Whether the host has left a waker. On the thread that rings.
+    #[inline(always)]
+    pub(crate) fn is_set(&self) -> bool {
         // ORDERING: Relaxed: the caller has replaced `PARKED` in `RunQueues::notify`, which acquires what the loop wrote
         // before its exchange in `RunQueues::park`.
-        if self.0.is_set.load(Ordering::Relaxed) != 0 {
-            if let Some(waker) = self.exchange(None) {
-                call_contained(|| waker.wake());
-            }
+        self.0.is_set.load(Ordering::Relaxed) != 0
+    }
+
+    /// Wakes the host once, if it has left a waker.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.exchange(None) {
+            call_contained(|| waker.wake());
         }
     }
 
     fn exchange(&self, waker: Option<Waker>) -> Option<Waker> {
         let mut slot = self.0.waker.lock();
-        // ORDERING: Relaxed: as in `wake`; changes are under the lock.
+        // ORDERING: Relaxed: as in `is_set`; changes are under the lock.
         self.0.is_set.store(waker.is_some().into(), Ordering::Relaxed);
         std::mem::replace(&mut *slot, waker)
     }

@@ -237,8 +237,13 @@ impl Local {
     }
 
     /// One turn. The caller has entered.
-    #[inline]
     pub(crate) fn turn(&self) -> Done {
+        self.turn_inlined()
+    }
+
+    /// The same for a caller that makes single turns.
+    #[inline(always)]
+    pub(crate) fn turn_inlined(&self) -> Done {
         self.scheduler.side.resume();
         let read = self.read.take();
         self.now.set(read.map_or(Reading::Wanted, Reading::Of));

@@ -145,6 +145,8 @@ impl Local {
     }
 
     /// Closes the loop and tells its end, if that was not done yet. Nothing of it is left.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn end(&self) {
         if !self.has_ended() {
             self.close();

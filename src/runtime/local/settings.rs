@@ -75,10 +75,7 @@ pub(super) fn rouse(
     guest: GuestWaker,
     hook: Option<Unpark>,
 ) -> Unpark {
-    let ring = move || {
-        bell();
-        guest.wake();
-    };
+    let ring = move || if guest.is_set() { ring_both(&bell, &guest) } else { bell() };
     match hook {
         None => Box::new(ring),
         Some(hook) => Box::new(move || {
@@ -86,4 +83,11 @@ pub(super) fn rouse(
             hook();
         }),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn ring_both(bell: &impl Fn(), guest: &GuestWaker) {
+    bell();
+    guest.wake();
 }
